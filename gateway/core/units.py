@@ -1,0 +1,74 @@
+"""Durations and sizes with units, as people write them in configuration files.
+
+Inside the program both are SI: seconds as ``float``, bytes as ``int``. The two classes are plain
+numbers that remember how to read and print themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_DURATIONS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES: Final = {
+    "B": 1,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\Z")
+
+
+class Seconds(float):
+    """A length of time in seconds, at least 0."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Seconds:
+        """Read ``"500ms"``, ``"1.5s"``, ``"5m"``, ``"1h"`` or ``"2d"``; ValueError otherwise."""
+        found = _NUMBER.match(text.strip())
+        if found is None or found[2] not in _DURATIONS:
+            message = f'expected a duration with a unit, such as "500ms", "30s" or "5m"; got "{text}"'
+            raise ValueError(message)
+        return cls(float(found[1]) * _DURATIONS[found[2]])
+
+    def __str__(self) -> str:
+        """The shortest text that :meth:`parse` reads back as the same length."""
+        for unit in ("d", "h", "m", "s"):
+            whole = float(self) / _DURATIONS[unit]
+            if whole >= 1 and whole == int(whole):
+                return f"{int(whole)}{unit}"
+        milliseconds = round(float(self) * 1000, 6)
+        if milliseconds == 0:
+            return "0s"
+        return f"{milliseconds:g}ms"
+
+    __repr__ = __str__
+
+
+class Size(int):
+    """A number of bytes, at least 0."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Read ``"512B"``, ``"64KiB"``, ``"1.5MiB"`` or ``"10MB"``; ValueError otherwise."""
+        found = _NUMBER.match(text.strip())
+        if found is None or found[2] not in _SIZES:
+            message = f'expected a size with a unit, such as "512B", "64KiB" or "10MB"; got "{text}"'
+            raise ValueError(message)
+        return cls(round(float(found[1]) * _SIZES[found[2]]))
+
+    def __str__(self) -> str:
+        """The shortest text that :meth:`parse` reads back as the same size."""
+        for unit in ("GiB", "MiB", "KiB"):
+            if self and self % _SIZES[unit] == 0:
+                return f"{int(self) // _SIZES[unit]}{unit}"
+        return f"{int(self)}B"
+
+    __repr__ = __str__
