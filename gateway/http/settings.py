@@ -1,17 +1,30 @@
-"""What the operator may say about talking HTTP with clients."""
+"""What the operator may say about talking HTTP with clients.
+
+Each key carries its one-line explanation, its range and its format; checks, schema and reference read them.
+"""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from gateway.core.units import Seconds, Size
+
+Network = Annotated[str, Meta(extra={"format": "network"})]
+File = Annotated[str, Meta(extra={"format": "file"})]
 
 
 class ClientIp(Struct, frozen=True, forbid_unknown_fields=True):
     """Who the client is: ``trusted_proxies`` are networks whose forwarding fields are believed."""
 
-    trusted_proxies: tuple[str, ...] = ()
-    ipv6_prefix: int = 64
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Meta(description="networks whose forwarding fields are believed", examples=[["10.0.0.0/8"]]),
+    ] = ()
+    ipv6_prefix: Annotated[
+        int, Meta(ge=1, le=128, description="an IPv6 client is the network of this many bits around its address")
+    ] = 64
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,25 +34,28 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     client is its prefix; 0 = no limit); ``head`` is the request line and all fields.
     """
 
-    connections: int = 10000
-    connections_per_client: int = 0
-    head: Size = Size(32 * 1024)
-    headers: int = 100
-    target: Size = Size(8 * 1024)
-    body: Size = Size(64 * 1024 * 1024)
+    connections: Annotated[int, Meta(ge=1, description="open client connections, for the whole gateway")] = 10000
+    connections_per_client: Annotated[int, Meta(ge=0, description="the same for one client; 0 = no limit")] = 0
+    head: Annotated[Size, Meta(description="the request line and all header fields")] = Size(32 * 1024)
+    headers: Annotated[int, Meta(ge=1, description="header fields of one request")] = 100
+    target: Annotated[Size, Meta(description="the request target: path and query")] = Size(8 * 1024)
+    body: Annotated[Size, Meta(description="a request body")] = Size(64 * 1024 * 1024)
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a client may take: ``head`` for a whole request head, ``body_idle`` between two pieces
-    of a body in either direction, ``keepalive`` between two requests."""
+    """How long a client may take.
 
-    head: Seconds = Seconds(10)
-    body_idle: Seconds = Seconds(30)
-    keepalive: Seconds = Seconds(75)
+    ``head`` for a whole request head, ``body_idle`` between two pieces of a body in either direction,
+    ``keepalive`` between two requests.
+    """
+
+    head: Annotated[Seconds, Meta(description="to send a whole request head")] = Seconds(10)
+    body_idle: Annotated[Seconds, Meta(description="between two pieces of a body, in either direction")] = Seconds(30)
+    keepalive: Annotated[Seconds, Meta(description="between two requests on one connection")] = Seconds(75)
 
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
-    """PEM files to serve TLS with."""
+    """PEM files to serve TLS with; relative paths start at the configuration file's folder."""
 
-    certificate: str
-    key: str
+    certificate: Annotated[File, Meta(description="the certificate chain, as PEM", examples=["tls.crt"])]
+    key: Annotated[File, Meta(description="its private key, as PEM, not encrypted", examples=["tls.key"])]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from gateway.core.units import Seconds, Size
 
@@ -10,21 +12,32 @@ from gateway.core.units import Seconds, Size
 class EndpointSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """One address: ``http://host:port``, ``https://host:port`` or ``unix:/path``; weight is its share, above 0."""
 
-    url: str
-    weight: float = 1.0
+    url: Annotated[
+        str, Meta(description="http://host:port, https://host:port or unix:/path", extra={"format": "endpoint"})
+    ]
+    weight: Annotated[float, Meta(gt=0, le=1000, description="its share among the endpoints")] = 1.0
 
 
 class UpstreamTimeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long an endpoint may take: to accept a connection, to begin its answer, between two pieces of it."""
+    """How long an endpoint may take.
 
-    connect: Seconds = Seconds(1)
-    head: Seconds = Seconds(30)
-    idle: Seconds = Seconds(30)
+    To accept a connection, to begin its answer once it has the whole request, between two pieces of it,
+    and between two pieces in a tunnel (WebSocket).
+    """
+
+    connect: Annotated[Seconds, Meta(description="to accept a connection")] = Seconds(1)
+    head: Annotated[Seconds, Meta(description="to begin its answer once it has the whole request")] = Seconds(30)
+    idle: Annotated[Seconds, Meta(description="between two pieces of its answer")] = Seconds(60)
+    tunnel: Annotated[Seconds, Meta(description="between two pieces in a tunnel (WebSocket)")] = Seconds(3600)
 
 
 class Connections(Struct, frozen=True, forbid_unknown_fields=True):
-    """Kept-alive connections to one endpoint from one worker: how many idle ones, and for how long."""
+    """Kept-alive connections to one endpoint from one worker: how many idle ones, and for how long.
 
-    max_idle: int = 128
-    idle_timeout: Seconds = Seconds(50)
-    head: Size = Size(64 * 1024)
+    ``idle_timeout`` stays below the 5 s after which uvicorn closes an idle connection, so that a
+    request that cannot be repeated does not meet a closing one. ``head`` bounds a response head.
+    """
+
+    max_idle: Annotated[int, Meta(ge=0, description="idle connections kept to one endpoint by one worker")] = 128
+    idle_timeout: Annotated[Seconds, Meta(description="an idle connection is closed after this long")] = Seconds(4)
+    head: Annotated[Size, Meta(description="the largest response head")] = Size(64 * 1024)

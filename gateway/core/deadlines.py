@@ -1,0 +1,81 @@
+"""A timer wheel for things that nearly always finish before their deadline.
+
+A connection's deadline moves with every request, and nearly never comes. So moving it later costs an
+attribute write; only moving it before the instant at which the wheel looks next costs an insertion.
+(Varghese & Lauck 1987, scheme 6, with lazy re-insertion.)
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+SLOT: Final = 0.02
+"""The width of a slot in seconds: a deadline never fires early, and at most this much late (plus the tick)."""
+
+
+class Timed:
+    """Something with a deadline. Subclasses decide in ``on_deadline`` what it means.
+
+    ``deadline`` is an instant on the wheel's clock, ``inf`` when there is none; after the first
+    :meth:`DeadlineWheel.set` it may be moved later by plain assignment. ``looked_at`` is the wheel's own
+    note of the instant at which it looks next.
+    """
+
+    __slots__ = ("deadline", "looked_at")
+
+    def __init__(self) -> None:
+        self.deadline = inf
+        self.looked_at = inf
+
+    def on_deadline(self, now: float) -> None:
+        """The deadline has come; called once, with ``deadline`` already set to ``inf``."""
+        raise NotImplementedError
+
+
+class DeadlineWheel:
+    """Holds everything that has a deadline; :meth:`advance` calls what is due."""
+
+    __slots__ = ("_done", "_slots")
+
+    def __init__(self, now: float) -> None:
+        self._slots: dict[int, list[Timed]] = {}
+        self._done = int(now / SLOT)
+
+    def set(self, item: Timed, deadline: float) -> None:
+        """Give ``item`` a new deadline, sooner or later than the one before; ``inf`` takes it away."""
+        item.deadline = deadline
+        if deadline < item.looked_at - SLOT:
+            self._insert(item, deadline)
+
+    def advance(self, now: float) -> None:
+        """Call ``on_deadline`` of everything whose slot has ended at ``now``."""
+        last = int(now / SLOT)
+        slots = self._slots
+        if last - self._done > len(slots):
+            due = sorted(number for number in slots if number <= last)
+        else:
+            due = list(range(self._done + 1, last + 1))
+        self._done = max(self._done, last)
+        for number in due:
+            for item in slots.pop(number, ()):
+                if item.looked_at != number * SLOT:
+                    continue  # an earlier look was set since, and has been taken
+                item.looked_at = inf
+                deadline = item.deadline
+                if deadline <= now:
+                    item.deadline = inf
+                    item.on_deadline(now)
+                elif deadline != inf:
+                    self._insert(item, deadline)
+
+    def _insert(self, item: Timed, deadline: float) -> None:
+        number = max(int(deadline / SLOT), self._done) + 1
+        item.looked_at = number * SLOT
+        self._slots.setdefault(number, []).append(item)
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self._slots.values())
+
+    def __repr__(self) -> str:
+        return f"<DeadlineWheel items={len(self)}>"

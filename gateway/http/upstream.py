@@ -1,0 +1,419 @@
+"""One connection to an endpoint: heads out, responses in, one request at a time.
+
+Whatever an upstream sends is judged before it goes on: a malformed head becomes a 502, a malformed
+body breaks the client's connection, bytes behind the end of a response close this connection, because
+they could be taken for the answer to somebody else's request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.core.deadlines import DeadlineWheel, Timed
+from gateway.core.errors import UpstreamFailed
+from gateway.http.codec import HEAD_END, ResponseHeads
+from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
+from gateway.http.heads import ResponseHead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.core.clock import Clock
+
+IDLE, HEAD, BODY, TUNNEL, CLOSED = range(5)
+_WRITE_BUFFER: Final = 64 * 1024
+_MAX_INTERIM: Final = 16
+_NO_BODY: Final = NoBody()
+_SWITCHING: Final = 101
+_FINAL: Final = 200
+
+
+class Attempt(Protocol):
+    """What an upstream connection tells the request that it carries."""
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx response other than 101."""
+
+    def on_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
+        """The final head, with the payload that came along."""
+
+    def on_response_body(self, payload: bytes, *, is_complete: bool) -> None:
+        """More payload, or the end."""
+
+    def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
+        """101: from here on bytes belong to the tunnel; ``ahead`` came with the head."""
+
+    def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
+        """The response will never be complete."""
+
+    def on_upstream_paused(self) -> None:
+        """The upstream does not read as fast as we write."""
+
+    def on_upstream_resumed(self) -> None:
+        """The upstream has caught up."""
+
+    def on_upstream_bytes(self, data: bytes) -> None:
+        """Bytes in a tunnel."""
+
+    def on_upstream_eof(self) -> None:
+        """The upstream ended its half of a tunnel."""
+
+
+class ByteCounts(Protocol):
+    """Where a connection counts what passes it."""
+
+    upstream_in: int
+    upstream_out: int
+
+
+class Line:
+    """What all connections to one upstream share: timeouts, the head parser, the wheel."""
+
+    __slots__ = ("clock", "counts", "head_timeout", "heads", "idle_timeout", "loop", "tunnel_timeout", "wheel")
+
+    def __init__(  # noqa: PLR0913 - one place where they meet
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        wheel: DeadlineWheel,
+        counts: ByteCounts,
+        head_limit: int,
+        head_timeout: float,
+        idle_timeout: float,
+        tunnel_timeout: float,
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.wheel = wheel
+        self.counts = counts
+        self.heads = ResponseHeads(loop, limit=head_limit)
+        self.head_timeout = head_timeout
+        self.idle_timeout = idle_timeout
+        self.tunnel_timeout = tunnel_timeout
+
+
+class UpstreamConnection(asyncio.Protocol, Timed):
+    """One connection to an endpoint.
+
+    ``on_free`` is called when it can carry another request, ``on_closed`` when it never will again;
+    ``served`` counts complete responses.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_body",
+        "_interim",
+        "_is_reading_paused",
+        "_is_request_done",
+        "_is_reusable",
+        "_is_write_paused",
+        "_line",
+        "_method",
+        "_partial",
+        "_transport",
+        "keep_alive_timeout",
+        "on_closed",
+        "on_free",
+        "phase",
+        "served",
+    )
+
+    def __init__(
+        self,
+        line: Line,
+        on_free: Callable[[UpstreamConnection], None],
+        on_closed: Callable[[UpstreamConnection], None],
+    ) -> None:
+        Timed.__init__(self)
+        self._line = line
+        self.on_free = on_free
+        self.on_closed = on_closed
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else happens
+        self._attempt: Attempt | None = None
+        self.phase = IDLE
+        self._method = ""
+        self._partial: bytearray | None = None
+        self._body: Body = _NO_BODY
+        self._interim = 0
+        self._is_request_done = True
+        self._is_reusable = True
+        self._is_reading_paused = False
+        self._is_write_paused = False
+        self.keep_alive_timeout = -1
+        self.served = 0
+
+    # --- the transport tells ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The endpoint accepted."""
+        self._transport = transport  # type: ignore[assignment]  # clients get transports that read and write
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+
+    def data_received(self, data: bytes) -> None:
+        """Sort bytes by the phase they come in."""
+        self._line.counts.upstream_in += len(data)
+        phase = self.phase
+        if phase == HEAD:
+            partial = self._partial
+            if partial is None:
+                self._take_head(data)
+            else:
+                partial += data
+                self._take_head(bytes(partial))
+        elif phase == BODY:
+            self._take_body(data)
+        elif phase == TUNNEL:
+            self.deadline = self._line.clock.now() + self._line.tunnel_timeout
+            self._attempt.on_upstream_bytes(data)  # type: ignore[union-attr]  # a tunnel has an attempt
+        else:  # nobody asked
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The endpoint ended its half."""
+        if self.phase == TUNNEL and self._attempt is not None:
+            self._attempt.on_upstream_eof()
+            return True
+        if self.phase == BODY and type(self._body) is UntilCloseBody:
+            self._finish(reusable=False)
+        return False
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        phase = self.phase
+        self.phase = CLOSED
+        self.deadline = inf
+        self.on_closed(self)
+        attempt = self._attempt
+        self._attempt = None
+        if attempt is None:
+            return
+        if phase == HEAD:
+            attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=self._partial is None)
+        elif phase == TUNNEL:
+            attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=False)
+        else:
+            attempt.on_upstream_failed(UpstreamFailed("upstream_incomplete"), is_first_byte_missing=False)
+
+    def pause_writing(self) -> None:
+        """The endpoint reads too slowly: stop taking the client's body, and give it a bounded time."""
+        self._is_write_paused = True
+        self._arm(self._line.idle_timeout)
+        if self._attempt is not None:
+            self._attempt.on_upstream_paused()
+
+    def resume_writing(self) -> None:
+        """The endpoint has caught up."""
+        self._is_write_paused = False
+        if self.phase == HEAD:
+            self._arm(self._line.head_timeout if self._is_request_done else inf)
+        if self._attempt is not None:
+            self._attempt.on_upstream_resumed()
+
+    def on_deadline(self, _now: float) -> None:
+        """The endpoint took too long; for what, the phase says."""
+        if self.phase == IDLE:
+            self._transport.close()
+        elif self.phase == HEAD:
+            word = "upstream_idle_timeout" if self._is_write_paused else "upstream_head_timeout"
+            self._fail(UpstreamFailed(word))
+        elif self.phase in (BODY, TUNNEL):
+            self._fail(UpstreamFailed("upstream_idle_timeout"))
+
+    # --- responses come in -----------------------------------------------------------------------
+
+    def _take_head(self, data: bytes) -> None:
+        line = self._line
+        while True:
+            end = data.find(HEAD_END)
+            try:
+                if end < 0:
+                    self._partial = bytearray(data)
+                    line.heads.check_partial(self._partial)
+                    return
+                end += 4
+                payload = data[end:] if end != len(data) else b""
+                head = ResponseHead(line.heads.parse(data[:end] if payload else data), self._method)
+                if head.status < _FINAL:
+                    self._interim += 1
+                    if self._interim > _MAX_INTERIM:
+                        raise UpstreamFailed("upstream_malformed", "too many interim responses")  # noqa: TRY301
+            except UpstreamFailed as error:
+                self._fail(error)
+                return
+            self._partial = None
+            if head.status >= _FINAL:
+                break
+            attempt = self._attempt
+            if attempt is None:
+                return
+            if head.status == _SWITCHING:
+                self.phase = TUNNEL
+                self._arm(line.tunnel_timeout)
+                attempt.on_switched(head, payload)
+                return
+            attempt.on_interim(head)
+            if not payload:
+                return
+            data = payload
+        self._answer(head, payload)
+
+    def _answer(self, head: ResponseHead, payload: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        if head.wants_close:
+            self._is_reusable = False
+        self.keep_alive_timeout = head.keep_alive_timeout
+        length = head.length
+        if length is not None and length >= 0 and len(payload) == length:  # the whole response in one piece
+            self._let_go()
+            attempt.on_response(head, payload, is_complete=True)
+            return
+        self._body = body = head.body()
+        try:
+            payload = body.feed(payload)
+        except FramingError as error:
+            self._fail(UpstreamFailed("upstream_malformed", str(error)))
+            return
+        if body.done:
+            if body.rest:
+                self._is_reusable = False
+            self._let_go()
+            attempt.on_response(head, payload, is_complete=True)
+            return
+        self.phase = BODY
+        self._arm(self._line.idle_timeout)
+        attempt.on_response(head, payload, is_complete=False)
+
+    def _take_body(self, data: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        body = self._body
+        try:
+            payload = body.feed(data)
+        except FramingError as error:
+            self._fail(UpstreamFailed("upstream_malformed", str(error)))
+            return
+        if body.done:
+            if body.rest:
+                self._is_reusable = False
+            self._let_go()
+            attempt.on_response_body(payload, is_complete=True)
+            return
+        if not self._is_reading_paused:
+            self.deadline = self._line.clock.now() + self._line.idle_timeout
+        if payload:
+            attempt.on_response_body(payload, is_complete=False)
+
+    def _finish(self, *, reusable: bool) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        self._is_reusable = self._is_reusable and reusable
+        self._let_go()
+        attempt.on_response_body(b"", is_complete=True)
+
+    def _let_go(self) -> None:
+        """Free the connection before its last payload is passed on, so that the next request finds it."""
+        self._attempt = None
+        self._body = _NO_BODY
+        self.served += 1
+        if self._is_reusable and self._is_request_done and not self._is_write_paused:
+            self.phase = IDLE
+            self.deadline = inf
+            if self._is_reading_paused:
+                self._is_reading_paused = False
+                self._transport.resume_reading()
+            self.on_free(self)
+        else:
+            self.phase = CLOSED
+            self._transport.abort()
+
+    def _fail(self, error: UpstreamFailed) -> None:
+        attempt = self._attempt
+        is_first = self.phase == HEAD and self._partial is None
+        self._attempt = None
+        self.phase = CLOSED
+        self._transport.abort()
+        if attempt is not None:
+            attempt.on_upstream_failed(error, is_first_byte_missing=is_first)
+
+    # --- the attempt says ------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can carry a request now."""
+        return self.phase == IDLE and not self._transport.is_closing()
+
+    def carries(self, attempt: Attempt) -> bool:
+        """Whether this connection still carries that attempt's request."""
+        return self._attempt is attempt
+
+    def begin(self, attempt: Attempt, method: str, head: bytes, *, is_request_done: bool) -> None:
+        """Send a request head; the body follows by :meth:`write`."""
+        self._attempt = attempt
+        self._method = method
+        self._interim = 0
+        self._is_request_done = is_request_done
+        self.phase = HEAD
+        line = self._line
+        if is_request_done:
+            line.wheel.set(self, line.clock.now() + line.head_timeout)
+        else:
+            self.deadline = inf
+        line.counts.upstream_out += len(head)
+        self._transport.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, or of a tunnel."""
+        self._line.counts.upstream_out += len(data)
+        self._transport.write(data)
+
+    def end_request(self) -> None:
+        """The request is complete; from now on the endpoint's answer is awaited."""
+        self._is_request_done = True
+        if self.phase == HEAD and not self._is_write_paused:
+            self._arm(self._line.head_timeout)
+
+    def end_tunnel(self) -> None:
+        """End our half of a tunnel."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Stop taking the response: the client is slower than the upstream."""
+        if not self._is_reading_paused and self.phase in (BODY, TUNNEL):
+            self._is_reading_paused = True
+            self.deadline = inf
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take the response again."""
+        if self._is_reading_paused and self.phase in (BODY, TUNNEL):
+            self._is_reading_paused = False
+            self._arm(self._line.idle_timeout if self.phase == BODY else self._line.tunnel_timeout)
+            self._transport.resume_reading()
+
+    def wait_idle(self, seconds: float) -> None:
+        """Close after this time without another request."""
+        self._arm(seconds)
+
+    def abort(self) -> None:
+        """Close at once and tell nobody."""
+        self._attempt = None
+        if self.phase != CLOSED:
+            self.phase = CLOSED
+            self._transport.abort()
+
+    def _arm(self, seconds: float) -> None:
+        self._line.wheel.set(self, self._line.clock.now() + seconds)
+
+    def __repr__(self) -> str:
+        phase = ("idle", "head", "body", "tunnel", "closed")[self.phase]
+        return f"<UpstreamConnection {phase} served={self.served}>"

@@ -1,0 +1,527 @@
+"""One request, from its head to its last byte.
+
+    begin -> match route -> deadline -> dispatch -> pick endpoint -> connection -> send
+          -> relay -> finish exactly once
+
+Admission comes between deadline and dispatch; attempts after it. Whatever happens, :meth:`_finish` is
+reached once: it gives back what the request held, counts it and logs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import BadRequest, DeadlineExceeded, GatewayError, Shed, UpstreamFailed
+from gateway.http.downstream import CONTINUE
+from gateway.http.forwarded import extended_identity
+from gateway.http.framing import LAST_CHUNK, encode_chunk
+from gateway.http.heads import without
+from gateway.proxy.local import answer_locally
+from gateway.telemetry.access import AccessRecord
+from gateway.telemetry.counters import NO_ROUTE
+
+if TYPE_CHECKING:
+    from gateway.http.downstream import ClientConnection
+    from gateway.http.heads import RequestHead, ResponseHead
+    from gateway.http.upstream import UpstreamConnection
+    from gateway.proxy.plane import DataPlane
+    from gateway.proxy.rule import RouteRule
+    from gateway.upstream.endpoint import Endpoint
+
+_EARLY_BYTES: Final = 64 * 1024
+_MAX_ATTEMPTS: Final = 3
+_CLIENT_GONE: Final = 499
+_SWITCHING: Final = 101
+_CONTINUE: Final = 100
+# RFC 9110 §9.2.2: sending these twice does what sending them once does.
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+_STATUS_LINES: Final[dict[tuple[int, str], bytes]] = {}
+_MAX_STATUS_LINES: Final = 512
+
+
+def _status_line(status: int, reason: str) -> bytes:
+    found = _STATUS_LINES.get((status, reason))
+    if found is None:
+        found = f"HTTP/1.1 {status} {reason}\r\n".encode("utf-8", "surrogateescape")
+        if len(_STATUS_LINES) < _MAX_STATUS_LINES:
+            _STATUS_LINES[(status, reason)] = found
+    return found
+
+
+class Exchange:
+    """One request between its client's connection and an upstream's.
+
+    ``status`` is 0 until a final response head has gone to the client.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_bytes_in",
+        "_bytes_out",
+        "_client",
+        "_connecting",
+        "_connection",
+        "_dispatched_at",
+        "_early",
+        "_early_size",
+        "_endpoint",
+        "_has_body",
+        "_head",
+        "_is_chunked",
+        "_is_finished",
+        "_is_kept",
+        "_is_request_done",
+        "_plane",
+        "_request_head",
+        "_rule",
+        "_started_at",
+        "_status",
+        "_target",
+        "_tried",
+        "_tunnel_ends",
+        "_upstream_seconds",
+        "request_id",
+    )
+
+    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead, started_at: float) -> None:
+        self._plane = plane
+        self._client = client
+        self._head = head
+        self._started_at = started_at
+        self.request_id = head.request_id or plane.ids.next()
+        self._rule: RouteRule | None = None
+        self._target = head.target
+        self._endpoint: Endpoint | None = None
+        self._connection: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._tried: list[Endpoint] = []
+        self._request_head = b""
+        self._early: list[bytes] | None = None
+        self._early_size = 0
+        self._is_request_done = not head.length
+        self._has_body = not self._is_request_done
+        self._is_chunked = False
+        self._is_kept = True
+        self._is_finished = False
+        self._status = 0
+        self._attempts = 0
+        self._dispatched_at = -1.0
+        self._upstream_seconds = 0.0
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._tunnel_ends = 0
+
+    # --- the path --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Decide what becomes of the request; everything up to the first byte upstream, or a refusal."""
+        head = self._head
+        plane = self._plane
+        try:
+            path, question, query = head.target.partition("?")
+            hit = plane.table.match(head.host, path, head.method, head.headers)
+            rule = self._rule = plane.rules[hit.name]
+            if head.max_forwards == 0:
+                self._answer(answer_locally(head))
+                return
+            if head.method == "CONNECT" or (head.method == "TRACE" and head.length):
+                raise BadRequest("unknown_method", "CONNECT, and TRACE with a body, are not forwarded")  # noqa: TRY301
+            if head.length > plane.body_limit:
+                raise BadRequest("body_too_large", f"more than {plane.body_limit} bytes")  # noqa: TRY301
+            if rule.rewrite is not None and path != "*":
+                self._target = rule.rewrite.apply(path, hit) + question + query
+            if rule.timeout != inf:
+                self._client.limit_time(self._started_at + rule.timeout)
+            # admission goes here: limit, queue, rate limits
+            self._dispatch(rule)
+        except GatewayError as error:
+            self._refuse(error)
+
+    def _dispatch(self, rule: RouteRule) -> None:
+        """Begin an attempt at the best endpoint that was not tried yet."""
+        endpoint = rule.group.pick(self._tried)
+        if endpoint is None:
+            raise Shed("no_endpoint")
+        if self._dispatched_at < 0:
+            self._dispatched_at = self._plane.clock.now()
+            rule.upstream_counters.in_flight += 1
+        self._endpoint = endpoint
+        endpoint.in_flight += 1
+        self._attempts += 1
+        connection = endpoint.take_idle()
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._connecting = self._plane.start_task(self._connect(endpoint))
+
+    async def _connect(self, endpoint: Endpoint) -> None:
+        try:
+            connection = await endpoint.connect()
+        except UpstreamFailed as error:
+            self._connecting = None
+            self._fail_attempt(error, may_repeat=True)
+        else:
+            self._connecting = None
+            self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        """Write the request head, and what came of the body meanwhile."""
+        self._connection = connection
+        head = self._head
+        if not self._request_head:
+            self._request_head = self._compose()
+        early = self._early
+        connection.begin(self, head.method, self._request_head, is_request_done=self._is_request_done)
+        if not self._has_body:
+            return
+        if early is not None:
+            self._early = None
+            for payload in early:
+                self._write_body(connection, payload)
+        elif head.expects_continue and not self._is_request_done:
+            self._client.write(CONTINUE)
+        if self._is_request_done:
+            self._end_body(connection)
+        self._client.resume_reading()
+
+    def _compose(self) -> bytes:
+        """The request head for the upstream: the client's fields, then ours (RFC 9110 §7.6)."""
+        head = self._head
+        client = self._client
+        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
+        if head.identity is not None and client.is_trusted:
+            identity = extended_identity(client.peer, self._plane.scheme, head.host, head.identity)
+        else:
+            identity = client.identity(head)
+        fields = head.fields
+        if rule.request.removed:
+            ours = [piece for line in identity.split(b"\r\n") if line for piece in (*line.partition(b": "), b"\r\n")]
+            fields = without([*fields, *ours], rule.request.removed)
+            identity = b""
+        parts = [f"{head.method} {self._target} HTTP/1.1\r\n".encode("ascii"), *fields]
+        if not head.host and b"host" not in rule.request.removed:
+            parts.append(f"Host: {self._endpoint.address.authority}\r\n".encode("ascii"))  # type: ignore[union-attr]
+        parts += (identity, self._plane.via, b"X-Request-Id: ", self.request_id, b"\r\n")
+        if head.length < 0:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        if head.upgrade:
+            if head.length or head.upgrade.lower().startswith(b"h2c"):
+                head.upgrade = b""
+            else:
+                parts += (b"Connection: upgrade\r\nUpgrade: ", head.upgrade, b"\r\n")
+        parts += (rule.request.added, b"\r\n")
+        return b"".join(parts)
+
+    # --- the client's connection tells -----------------------------------------------------------
+
+    def on_request_body(self, payload: bytes) -> None:
+        """Pass payload on, or keep a bounded amount until there is somebody to pass it to."""
+        self._bytes_in += len(payload)
+        connection = self._connection
+        if connection is not None and connection.carries(self):
+            self._write_body(connection, payload)
+            return
+        if self._status:  # answered early; the rest of the body is not wanted
+            return
+        if self._early is None:
+            self._early = []
+        self._early.append(payload)
+        self._early_size += len(payload)
+        if self._early_size > _EARLY_BYTES:
+            self._client.pause_reading()
+
+    def on_request_end(self) -> None:
+        """The request is complete."""
+        self._is_request_done = True
+        connection = self._connection
+        if connection is not None and connection.carries(self):
+            self._end_body(connection)
+
+    def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
+        connection.write(payload if self._head.length >= 0 else encode_chunk(payload))
+
+    def _end_body(self, connection: UpstreamConnection) -> None:
+        if self._head.length < 0:
+            connection.write(LAST_CHUNK)
+        connection.end_request()
+
+    def on_request_failed(self, error: GatewayError) -> None:
+        """The rest of the request cannot be taken: answer so, or break off what is under way."""
+        if self._status:
+            self._client.abort()
+            self._finish(self._status, error.reason)
+        else:
+            self._refuse(error)
+
+    def on_client_gone(self) -> None:
+        """Nobody is left to answer."""
+        self._finish(self._status or _CLIENT_GONE, "client_gone")
+
+    def on_client_paused(self) -> None:
+        """Stop taking the response until the client has caught up."""
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def on_client_resumed(self) -> None:
+        """Take the response again."""
+        if self._connection is not None:
+            self._connection.resume_reading()
+
+    def on_client_bytes(self, data: bytes) -> None:
+        """Pass bytes through the tunnel."""
+        self._bytes_in += len(data)
+        if self._connection is not None:
+            self._connection.write(data)
+
+    def on_client_eof(self) -> None:
+        """Pass the end of the client's half through the tunnel."""
+        if self._connection is not None:
+            self._connection.end_tunnel()
+        self._end_tunnel_half()
+
+    def on_out_of_time(self) -> None:
+        """The whole time is used up."""
+        if self._status:
+            self._client.abort()
+            self._finish(self._status, "request_timeout")
+        else:
+            self._refuse(DeadlineExceeded())
+
+    # --- the upstream's connection tells ---------------------------------------------------------
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx response on (RFC 9110 §15.2), but not a second answer to Expect."""
+        if head.status != _CONTINUE and not self._head.is_http_10:
+            self._client.write(b"".join((_status_line(head.status, head.reason), *head.fields, b"\r\n")))
+
+    def on_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
+        """Pass the final head on, with the payload that came along."""
+        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
+        plane = self._plane
+        request = self._head
+        client = self._client
+        fields = head.fields
+        if rule.response.removed:
+            fields = without(fields, rule.response.removed)
+        parts = [_status_line(head.status, head.reason), *fields, plane.via]
+        if not head.has_date:
+            parts += (b"Date: ", plane.door.date(), b"\r\n")
+        length = head.length
+        is_kept = self._is_request_done and not request.wants_close and not plane.door.is_draining
+        if request.upgrade and client.has_waiting:
+            is_kept = False  # bytes meant for the tunnel that was refused are no request
+        if length is not None and length < 0:
+            if request.is_http_10:
+                is_kept = False
+            else:
+                self._is_chunked = True
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+        self._is_kept = is_kept
+        if not is_kept:
+            parts.append(b"Connection: close\r\n")
+        elif request.is_http_10:
+            parts.append(b"Connection: keep-alive\r\n")
+        if rule.response.added:
+            parts.append(rule.response.added)
+        parts.append(b"\r\n")
+        self._status = head.status
+        if payload:
+            self._bytes_out += len(payload)
+            parts.append(encode_chunk(payload) if self._is_chunked else payload)
+        if is_complete:
+            if self._is_chunked:
+                parts.append(LAST_CHUNK)
+            client.write(b"".join(parts))
+            self._complete()
+        else:
+            client.write(b"".join(parts))
+
+    def on_response_body(self, payload: bytes, *, is_complete: bool) -> None:
+        """Pass payload on as it comes."""
+        client = self._client
+        if payload:
+            self._bytes_out += len(payload)
+            if self._is_chunked:
+                payload = encode_chunk(payload)
+                if is_complete:
+                    payload += LAST_CHUNK
+            client.write(payload)
+        elif is_complete and self._is_chunked:
+            client.write(LAST_CHUNK)
+        if is_complete:
+            self._complete()
+
+    def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
+        """The response will never be complete."""
+        connection = self._connection
+        self._connection = None
+        if self._status == _SWITCHING:
+            self._client.end_response(keep=False)
+            self._finish(self._status)
+            return
+        # A connection that was kept alive may have been closed by the endpoint before it saw this request.
+        was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
+        may_repeat = (
+            was_stale and is_first_byte_missing and self._head.method in _IDEMPOTENT and not self._head.length
+        )
+        self._fail_attempt(error, may_repeat=may_repeat, is_same_endpoint_good=was_stale)
+
+    def on_upstream_paused(self) -> None:
+        """Stop taking the request body until the upstream has caught up."""
+        self._client.pause_reading()
+
+    def on_upstream_resumed(self) -> None:
+        """Take the request body again."""
+        self._client.resume_reading()
+
+    def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
+        """The upstream agreed to the protocol that the client asked for: open the tunnel."""
+        connection: UpstreamConnection = self._connection  # type: ignore[assignment]  # it is calling
+        if not self._head.upgrade:
+            connection.abort()
+            self._connection = None
+            self._fail_attempt(UpstreamFailed("upstream_malformed", "101 that nobody asked for"), may_repeat=False)
+            return
+        self._status = _SWITCHING
+        upgrade = head.upgrade or self._head.upgrade
+        self._client.write(
+            b"".join(
+                (
+                    _status_line(head.status, head.reason),
+                    *head.fields,
+                    self._plane.via,
+                    b"Connection: upgrade\r\nUpgrade: ",
+                    upgrade,
+                    b"\r\n\r\n",
+                    ahead,
+                )
+            )
+        )
+        waiting = self._client.enter_tunnel()
+        self._client.resume_reading()
+        if waiting:
+            connection.write(waiting)
+
+    def on_upstream_bytes(self, data: bytes) -> None:
+        """Pass bytes through the tunnel."""
+        self._bytes_out += len(data)
+        self._client.write(data)
+
+    def on_upstream_eof(self) -> None:
+        """Pass the end of the upstream's half through the tunnel."""
+        self._client.end_tunnel()
+        self._end_tunnel_half()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _end_tunnel_half(self) -> None:
+        self._tunnel_ends += 1
+        if self._tunnel_ends > 1 and not self._is_finished:
+            self._client.end_response(keep=False)
+            self._finish(_SWITCHING)
+
+    def _complete(self) -> None:
+        """The last byte of the response is written."""
+        self._connection = None
+        self._finish(self._status)
+        self._client.end_response(keep=self._is_kept)
+
+    def _answer(self, response: bytes) -> None:
+        """Answer without an upstream."""
+        self._status = 200
+        self._client.write(response)
+        self._complete()
+
+    def _fail_attempt(self, error: UpstreamFailed, *, may_repeat: bool, is_same_endpoint_good: bool = False) -> None:
+        """Try elsewhere if that cannot do a thing twice, or tell the client."""
+        endpoint = self._endpoint
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+            self._endpoint = None
+            if not is_same_endpoint_good:
+                self._tried.append(endpoint)
+        if self._is_finished:
+            return
+        if self._status:
+            self._client.abort()
+            self._finish(self._status, error.reason)
+            return
+        if may_repeat and self._attempts < _MAX_ATTEMPTS:
+            try:
+                self._dispatch(self._rule)  # type: ignore[arg-type]  # set before the first attempt
+            except Shed:  # every endpoint was tried: the last one's failure says more
+                self._refuse(error)
+        else:
+            self._refuse(error)
+
+    def _refuse(self, error: GatewayError) -> None:
+        keep = self._is_request_done and not self._head.wants_close
+        client = self._client
+        client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
+        self._finish(error.status, error.reason)
+
+    def _finish(self, status: int, reason: str = "") -> None:
+        """Give back everything that the request held, count it, log it; once."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        plane = self._plane
+        now = plane.clock.now()
+        rule = self._rule
+        endpoint = self._endpoint
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        connection = self._connection
+        if connection is not None:
+            self._connection = None
+            connection.abort()
+        if self._dispatched_at >= 0:
+            counters = rule.upstream_counters  # type: ignore[union-attr]  # dispatched by its route
+            counters.in_flight -= 1
+            counters.seconds.observe(now - self._dispatched_at)
+        counted = plane.unrouted if rule is None else rule.counters
+        counted.count(self._head.method, status, now - self._started_at)
+        if reason:
+            counted.count_error(reason)
+        if plane.access_log.wants(status, reason):
+            plane.access_log.write(self._record(status, reason, now))
+
+    def _record(self, status: int, reason: str, now: float) -> AccessRecord:
+        head = self._head
+        rule = self._rule
+        client = self._client
+        identity = head.identity
+        is_forwarded = client.is_trusted and identity is not None
+        return AccessRecord(
+            route=NO_ROUTE if rule is None else rule.name,
+            upstream="" if rule is None else rule.group.name,
+            endpoint="" if self._endpoint is None else self._endpoint.url,
+            method=head.method,
+            target=head.target,
+            status=status,
+            reason=reason,
+            seconds=now - self._started_at,
+            upstream_seconds=now - self._dispatched_at if self._dispatched_at >= 0 else 0.0,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            client=self._plane.door.trust.client(client.peer, identity) if is_forwarded else client.peer,  # type: ignore[arg-type]
+            request_id=self.request_id.decode("ascii"),
+            trace_id=_trace_id(head.headers.get("traceparent", "")),
+            attempts=self._attempts,
+            user_agent=head.headers.get("user-agent", ""),
+            protocol="HTTP/1.0" if head.is_http_10 else "HTTP/1.1",
+        )
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id.decode('ascii')} {self._head.method} status={self._status}>"
+
+
+def _trace_id(traceparent: str) -> str:
+    """The trace-id of a W3C traceparent; empty when it is not one."""
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""  # noqa: PLR2004 - W3C Trace Context §3.2.2

@@ -1,0 +1,231 @@
+"""The data plane of one worker: listening sockets, connections, routes, upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.deadlines import DeadlineWheel
+from gateway.core.ids import RequestIds
+from gateway.http.downstream import ClientConnection, Door
+from gateway.http.upstream import Line
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.rule import RouteRule
+from gateway.routing.table import RoutingTable
+from gateway.telemetry.access import AccessRecord
+from gateway.telemetry.counters import NO_ROUTE, Counters, Snapshot
+from gateway.upstream.group import UpstreamGroup
+
+if TYPE_CHECKING:
+    import random
+    import socket
+    from collections.abc import Coroutine, Sequence
+
+    from gateway.config.settings import Settings
+    from gateway.core.clock import Clock
+    from gateway.core.errors import GatewayError
+    from gateway.http.heads import RequestHead
+    from gateway.telemetry.access import AccessLog
+    from gateway.upstream.settings import EndpointSettings
+
+TICK = 0.02
+_DRAIN_LOOK = 0.02
+
+
+class DataPlane:
+    """Serves requests on its loop until it is closed.
+
+    ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many
+    share the limit on connections.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything from outside comes in here
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        name: str,
+        access_log: AccessLog,
+        log: Any,  # noqa: ANN401 - structlog's loggers have no common type
+        workers: int = 1,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.access_log = access_log
+        self.ids = RequestIds(rng)
+        self.scheme = "http" if settings.gateway.tls is None else "https"
+        self.via = b"Via: 1.1 " + name.encode("ascii") + b"\r\n"
+        self.body_limit = int(settings.gateway.limits.body)
+        self.counters = Counters()
+        self.unrouted = self.counters.route(NO_ROUTE)
+        self.table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})
+        self.rules: dict[str, RouteRule] = {}
+        self._groups: dict[str, UpstreamGroup] = {}
+        self._log = log
+        self._name = name
+        self._rng = rng
+        self._workers = workers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._ticker: asyncio.TimerHandle | None = None
+        self._ticked_at = 0.0
+        self.door: Door = None  # type: ignore[assignment]  # made by start, on the loop it serves on
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to accept on these sockets, which are bound already."""
+        loop = asyncio.get_running_loop()
+        settings = self.settings
+        now = self.clock.now()
+        self._wheel = DeadlineWheel(now)
+        self._ticked_at = now
+        self._loop = loop
+        for name, upstream in settings.upstreams.items():
+            line = Line(
+                loop=loop,
+                clock=self.clock,
+                wheel=self._wheel,
+                counts=self.counters,
+                head_limit=upstream.connections.head,
+                head_timeout=upstream.timeouts.head,
+                idle_timeout=upstream.timeouts.idle,
+                tunnel_timeout=upstream.timeouts.tunnel,
+            )
+            group = UpstreamGroup(
+                name,
+                line=line,
+                settings=upstream.connections,
+                connect_timeout=upstream.timeouts.connect,
+                rng=self._rng,
+            )
+            group.set_endpoints(upstream.endpoints)
+            self._groups[name] = group
+        for name, route in settings.routes.items():
+            group = self._groups[route.upstream]
+            self.rules[name] = RouteRule(
+                name, route, group, self.counters.route(name), self.counters.upstream(route.upstream)
+            )
+        self.door = Door(
+            loop=loop,
+            clock=self.clock,
+            wheel=self._wheel,
+            limits=settings.gateway.limits,
+            timeouts=settings.gateway.timeouts,
+            client_ip=settings.gateway.client_ip,
+            max_connections=max(settings.gateway.limits.connections // self._workers, 1),
+            pseudonym=self._name,
+            scheme=self.scheme,
+            counts=self.counters,
+            ids=self.ids,
+            begin=self._begin,
+            report=self._report,
+        )
+        tls = self._tls()
+        for listener in sockets:
+            self._servers.append(await loop.create_server(self.door.protocol, sock=listener, ssl=tls, backlog=4096))
+        self._ticker = loop.call_later(TICK, self._tick)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        tls = self.settings.gateway.tls
+        if tls is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(tls.certificate, tls.key)
+        return context
+
+    def set_endpoints(self, upstream: str, endpoints: Sequence[EndpointSettings]) -> None:
+        """Serve this upstream from these endpoints from now on."""
+        self._groups[upstream].set_endpoints(endpoints)
+
+    def snapshot(self) -> Snapshot:
+        """What was counted since the start, and what is open now."""
+        states = {"idle": 0, "active": 0, "tunnel": 0}
+        for connection in self.door.connections:
+            states[connection.state] += 1
+        idle = active = connecting = opened = 0
+        for group in self._groups.values():
+            opened += group.opened
+            for endpoint in group.endpoints:
+                endpoint_idle, endpoint_active = endpoint.connections
+                idle += endpoint_idle
+                active += endpoint_active
+                connecting += endpoint.connecting
+        self.counters.upstream_opened = opened
+        return self.counters.snapshot(
+            [("client", state, count) for state, count in states.items()]
+            + [("upstream", "idle", idle), ("upstream", "active", active), ("upstream", "connecting", connecting)]
+        )
+
+    async def drain(self, timeout: float) -> bool:
+        """Accept no more, close what is idle, wait for what is under way; True when all of it finished in time."""
+        door = self.door
+        door.is_draining = True
+        for server in self._servers:
+            server.close()
+        deadline = self.clock.now() + timeout
+        for connection in list(door.connections):
+            connection.close_if_idle()
+        while door.connections and self.clock.now() < deadline:
+            await asyncio.sleep(_DRAIN_LOOK)
+        return not door.connections
+
+    async def close(self) -> None:
+        """Close everything at once, and wait until it is closed."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        for connection in list(self.door.connections) if self.door is not None else ():
+            connection.close_now()
+        for group in self._groups.values():
+            for endpoint in group.endpoints:
+                endpoint.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports tell their protocols on the next turn of the loop
+
+    # --- for exchanges ---------------------------------------------------------------------------
+
+    def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that waits, such as connecting; the plane owns the task."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("task failed", exc_info=error)
+
+    def _begin(self, client: ClientConnection, head: RequestHead, started_at: float) -> None:
+        exchange = Exchange(self, client, head, started_at)
+        client.exchange = exchange
+        exchange.begin()
+
+    def _report(self, client: ClientConnection, error: GatewayError, request_id: bytes) -> None:
+        """Count and log a refusal that came before there was a request."""
+        self.unrouted.count("other", error.status, max(self.clock.now() - client.started_at, 0.0))
+        self.unrouted.count_error(error.reason)
+        if self.access_log.wants(error.status, error.reason):
+            self.access_log.write(
+                AccessRecord(
+                    route=NO_ROUTE, upstream="", endpoint="", method="", target="", status=error.status,
+                    reason=error.reason, seconds=0.0, upstream_seconds=0.0, bytes_in=0, bytes_out=0,
+                    client=client.peer, request_id=request_id.decode("ascii"), trace_id="", attempts=0,
+                    user_agent="", protocol="",
+                )
+            )  # fmt: skip
+
+    def _tick(self) -> None:
+        now = self.clock.now()
+        self.counters.loop_lag.observe(max(now - self._ticked_at - TICK, 0.0))
+        self._wheel.advance(now)
+        self._ticked_at = now
+        self._ticker = self._loop.call_later(TICK, self._tick)
