@@ -28,6 +28,7 @@ from gateway.http.forwarded import Trust, fresh_identity, peer_address
 from gateway.http.framing import Body, FramingError, NoBody
 from gateway.http.heads import RequestHead
 from gateway.http.problem import render
+from gateway.http.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,11 +99,13 @@ class Door:
         "ids",
         "heads",
         "is_draining",
+        "keepalive",
         "limits",
         "loop",
         "max_connections",
         "pseudonym",
         "pseudonym_bytes",
+        "recent",
         "report",
         "scheme",
         "timeouts",
@@ -132,6 +135,7 @@ class Door:
         self.wheel = wheel
         self.limits = limits
         self.timeouts = timeouts
+        self.keepalive = float(timeouts.keepalive)
         self.trust = Trust(client_ip)
         self.max_connections = max_connections
         self.pseudonym = pseudonym
@@ -142,6 +146,7 @@ class Door:
         self.begin = begin
         self.report = report
         self.heads = RequestHeads(loop, limit=limits.head, max_headers=limits.headers, max_target=limits.target)
+        self.recent: Recent[RequestHead] = Recent()
         self.connections: set[ClientConnection] = set()
         self.is_draining = False
         self._per_client: dict[str, int] = {}
@@ -348,21 +353,25 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._wait_for_head(data)
             return
         end += 4
-        try:
-            rest = data[end:] if end != len(data) else b""
-            raw = data[:end] if rest else data
-            head = RequestHead(
-                door.heads.parse(raw if type(raw) is bytes else bytes(raw)), door.pseudonym_bytes, door.scheme
-            )
-        except BadRequest as error:
-            self.refuse(error)
-            return
+        if end != len(data):
+            raw = bytes(data[:end])
+            rest = bytes(data[end:])
+        else:
+            raw = data if type(data) is bytes else bytes(data)
+            rest = b""
+        head = door.recent.get(raw)
+        if head is None:
+            try:
+                head = RequestHead(door.heads.parse(raw), raw, door.pseudonym_bytes, door.scheme)
+            except BadRequest as error:
+                self.refuse(error)
+                return
+            door.recent.keep(raw, head)
         self._partial = None
         if head.length == 0:
             self.phase = BUSY
             self.deadline = inf
-            if rest:
-                self._waiting = bytes(rest)
+            self._waiting = rest
             door.begin(self, head, self.started_at)
             return
         self.phase = BODY
@@ -371,7 +380,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._arm(door.timeouts.body_idle)
         door.begin(self, head, self.started_at)
         if rest and self.phase == BODY:
-            self._take_body(bytes(rest))
+            self._take_body(rest)
 
     def _wait_for_head(self, data: bytes | bytearray) -> None:
         door = self._door
@@ -464,7 +473,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         else:
             self._transport.close()
 
-    def end_response(self, *, keep: bool) -> None:
+    def end_response(self, *, keep: bool, now: float) -> None:
         """The response is complete; go on to the next request, or close."""
         self.exchange = None
         self.out_of_time_at = inf
@@ -473,7 +482,9 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         if keep and self.phase == BUSY and not door.is_draining:
             self.phase = HEAD
-            door.wheel.set(self, door.clock.now() + door.timeouts.keepalive)
+            deadline = self.deadline = now + door.keepalive
+            if deadline < self.looked_at:
+                door.wheel.set(self, deadline)
             if self._is_reading_paused:
                 self.resume_reading()
             if self._waiting:
@@ -508,16 +519,16 @@ class ClientConnection(asyncio.Protocol, Timed):
             )
         )
         if keep:
-            self.end_response(keep=True)
+            self.end_response(keep=True, now=door.clock.now())
         else:
             self.exchange = None
             self._linger()
 
-    def identity(self, head: RequestHead) -> bytes:
+    def identity(self, host: str) -> bytes:
         """The forwarding fields for a client that is not trusted, made once for each Host on this connection."""
-        if head.host != self._identity_host:
-            self._identity_host = head.host
-            self._identity = fresh_identity(self.peer, self._door.scheme, head.host)
+        if host != self._identity_host:
+            self._identity_host = host
+            self._identity = fresh_identity(self.peer, self._door.scheme, host)
         return self._identity
 
     def close_if_idle(self) -> None:

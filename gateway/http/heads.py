@@ -14,7 +14,7 @@ from gateway.core.errors import BadRequest, UpstreamFailed
 from gateway.http.framing import Body, ChunkedBody, LengthBody, NoBody, UntilCloseBody
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from aiohttp.http import RawRequestMessage, RawResponseMessage
 
@@ -59,6 +59,10 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253})|\[[0-9A-Fa
 _HOSTS: Final[dict[bytes, str]] = {}
 _MAX_HOSTS: Final = 1024
 _MAX_LENGTH_DIGITS: Final = 15
+_MAX_FORWARDS_DIGITS: Final = 9
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
 
 
 def classify(name: bytes) -> int:
@@ -89,24 +93,25 @@ def _tokens(value: bytes) -> set[bytes]:
     return {part.strip(b" \t").lower() for part in value.split(b",")} - {b""}
 
 
-def without(fields: list[bytes], names: Collection[bytes]) -> list[bytes]:
-    """The field lines whose lower-case name is not in ``names``; a line ends at the piece that ends with CRLF."""
-    kept: list[bytes] = []
-    line: list[bytes] = []
-    for piece in fields:
-        line.append(piece)
-        if piece.endswith(b"\r\n"):
-            if line[0].lower() not in names:
-                kept += line
-            line = []
-    return kept
+def without(lines: bytes, names: Collection[bytes]) -> bytes:
+    """The field lines whose lower-case name is not in ``names``; every line ends with CRLF."""
+    return b"".join(
+        line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in names
+    )
+
+
+def lines_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Field lines from names and values."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 class RequestHead:
     """One request as its client meant it.
 
-    ``fields`` are pieces of the lines that go on, ready to be joined; ``length`` is the declared body in
-    bytes, -1 when chunked; ``upgrade`` is the protocol asked for, or empty.
+    ``fields`` are the field lines that go on; ``length`` is the declared body in bytes, -1 when chunked;
+    ``upgrade`` is the protocol asked for, or empty; ``is_ordinary`` says that nothing about the request changes
+    how the response is sent. A head is never changed after it was made, because equal heads share one
+    object; ``plan`` is a note that the path keeps with it.
     """
 
     __slots__ = (
@@ -116,9 +121,11 @@ class RequestHead:
         "host",
         "identity",
         "is_http_10",
+        "is_ordinary",
         "length",
         "max_forwards",
         "method",
+        "plan",
         "raw_headers",
         "request_id",
         "target",
@@ -126,7 +133,7 @@ class RequestHead:
         "wants_close",
     )
 
-    def __init__(self, message: RawRequestMessage, pseudonym: bytes, scheme: str) -> None:
+    def __init__(self, message: RawRequestMessage, raw: bytes, pseudonym: bytes, scheme: str) -> None:
         self.method: str = message.method
         self.target: str = message.path
         self.headers = message.headers
@@ -140,81 +147,90 @@ class RequestHead:
         self.identity: list[tuple[bytes, bytes]] | None = None
         self.request_id = b""
         self.max_forwards = -1
-        fields: list[bytes] = []
-        self.fields = fields
+        self.plan: object = None
         spellings = _SPELLINGS
-        connection = b""
-        for name, value in message.raw_headers:
+        special: list[tuple[int, bytes, bytes]] | None = None
+        for name, value in self.raw_headers:
             kind = spellings.get(name)
             if kind is None:
                 kind = classify(name)
-            if not kind:
-                fields += (name, b": ", value, b"\r\n")
-            elif kind == HOST:
-                self.host = check_host(value)
-                fields += (name, b": ", value, b"\r\n")
-            elif kind == CONNECTION:
-                connection = value if not connection else connection + b"," + value
-            else:
-                self._take(kind, name, value, pseudonym)
-        if connection:
-            self._connect(connection)
-        if self.length < 0 and self.is_http_10:
-            raise BadRequest("ambiguous_framing", "Transfer-Encoding is not defined for HTTP/1.0")
+            if kind:
+                if kind == HOST:
+                    self.host = _HOSTS.get(value) or check_host(value)
+                elif special is None:
+                    special = [(kind, name, value)]
+                else:
+                    special.append((kind, name, value))
+        self.fields = raw[raw.index(b"\r\n") + 2 : -2]
+        if special is not None:
+            self._take(special, pseudonym)
         if self.target[0] != "/" or "#" in self.target:
             self._resolve_target(scheme)
+        self.is_ordinary = not (self.is_http_10 or self.wants_close or self.upgrade or self.method == "HEAD")
 
-    def _take(self, kind: int, name: bytes, value: bytes, pseudonym: bytes) -> None:
-        if kind == LENGTH:
-            if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-                raise BadRequest("ambiguous_framing", "Content-Length is not a number of bytes")
-            self.length = int(value)
-            self.fields += (name, b": %d\r\n" % self.length)
+    def _take(self, special: list[tuple[int, bytes, bytes]], pseudonym: bytes) -> None:
+        """Judge the fields that mean something to a proxy, and leave behind those that go no further."""
+        dropped: set[bytes] = set()
+        changed = b""
+        connection: list[bytes] = []
+        for kind, name, value in special:
+            if kind == LENGTH:
+                self._take_length(value)
+            elif kind == CONNECTION:
+                connection.append(value)
+                dropped.add(name.lower())
+            elif kind == VIA:
+                if pseudonym in value:
+                    raise BadRequest("loop_detected")
+            elif kind == MAX_FORWARDS:
+                if not value.isdigit() or len(value) > _MAX_FORWARDS_DIGITS:
+                    raise BadRequest("malformed_head", "Max-Forwards is not a number")
+                if self.method in ("TRACE", "OPTIONS"):
+                    self.max_forwards = int(value)
+                    dropped.add(name.lower())
+                    changed += b"%b: %d\r\n" % (name, max(self.max_forwards - 1, 0))
+            elif kind != DATE:
+                dropped.add(name.lower())
+                if kind != DROPPED:
+                    self._take_aside(kind, name, value)
+        options = _tokens(b",".join(connection))
+        self.wants_close = b"close" in options or (self.is_http_10 and b"keep-alive" not in options)
+        if b"upgrade" not in options or self.length or self.upgrade.lower().startswith(b"h2c"):
+            self.upgrade = b""  # RFC 9110 §7.8: a server may ignore it; HTTP/2 in the clear is not spoken here
+        nominated = options - _OPTIONS
+        if nominated:
+            dropped |= nominated - _NEVER_LEFT
+            if self.identity is not None:
+                self.identity = [(name, value) for name, value in self.identity if name.lower() not in nominated]
+            if b"x-request-id" in nominated:
+                self.request_id = b""
+        if dropped:
+            self.fields = without(self.fields, dropped) + changed
+
+    def _take_length(self, value: bytes) -> None:
+        if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS or (value[:1] == b"0" and len(value) > 1):
+            raise BadRequest("ambiguous_framing", "Content-Length is not a number of bytes")
+        self.length = int(value)
+
+    def _take_aside(self, kind: int, name: bytes, value: bytes) -> None:
+        if kind == IDENTITY:
+            if self.identity is None:
+                self.identity = []
+            self.identity.append((name, value))
         elif kind == CODING:
             if value.lower() != b"chunked" or self.length:
                 raise BadRequest("ambiguous_framing", "the only transfer coding understood is chunked")
+            if self.is_http_10:
+                raise BadRequest("ambiguous_framing", "Transfer-Encoding is not defined for HTTP/1.0")
             self.length = -1
         elif kind == EXPECT:
             if value.lower() != b"100-continue" or self.expects_continue:
                 raise BadRequest("bad_expectation")
             self.expects_continue = not self.is_http_10
-        elif kind == IDENTITY:
-            if self.identity is None:
-                self.identity = []
-            self.identity.append((name, value))
         elif kind == UPGRADE:
             self.upgrade = value if not self.upgrade else self.upgrade + b"," + value
-        elif kind == VIA:
-            if pseudonym in value:
-                raise BadRequest("loop_detected")
-            self.fields += (name, b": ", value, b"\r\n")
-        elif kind == REQUEST_ID:
-            if not self.request_id and _REQUEST_ID.match(value):
-                self.request_id = value
-        elif kind == MAX_FORWARDS:
-            if not value.isdigit() or len(value) > 10:  # noqa: PLR2004 - more would overflow other recipients
-                raise BadRequest("malformed_head", "Max-Forwards is not a number")
-            if self.method in ("TRACE", "OPTIONS"):
-                self.max_forwards = int(value)
-                self.fields += (name, b": %d\r\n" % max(self.max_forwards - 1, 0))
-            else:
-                self.fields += (name, b": ", value, b"\r\n")
-        elif kind == DATE:
-            self.fields += (name, b": ", value, b"\r\n")
-
-    def _connect(self, value: bytes) -> None:
-        """Apply the Connection field: its options, then the fields that it nominates stay behind."""
-        options = _tokens(value)
-        self.wants_close = b"close" in options or (self.is_http_10 and b"keep-alive" not in options)
-        if b"upgrade" not in options:
-            self.upgrade = b""
-        nominated = options - _OPTIONS
-        if nominated:
-            self.fields = without(self.fields, nominated - _NEVER_LEFT)
-            if self.identity is not None:
-                self.identity = [(name, value) for name, value in self.identity if name.lower() not in nominated]
-            if b"x-request-id" in nominated:
-                self.request_id = b""
+        elif kind == REQUEST_ID and not self.request_id and _REQUEST_ID.match(value):
+            self.request_id = value
 
     def _resolve_target(self, scheme: str) -> None:
         """Bring an absolute-form target to origin-form (RFC 9112 §3.2.2); its authority must be the Host."""
@@ -226,6 +242,8 @@ class RequestHead:
                 raise BadRequest("bad_target", "only OPTIONS takes *")
             return
         found, _, rest = target.partition("://")
+        if self.method == "CONNECT":
+            raise BadRequest("unknown_method", "CONNECT is not served")
         if found.lower() != scheme or not rest:
             raise BadRequest("bad_target", f"an absolute target must begin with {scheme}://")
         cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
@@ -244,85 +262,105 @@ class RequestHead:
 class ResponseHead:
     """One response as its upstream meant it.
 
-    ``fields`` are pieces of the lines that go on; ``length`` is the body in bytes, -1 when chunked, -2
-    when it ends with the connection, None when the response has no body whatever its fields say.
+    ``fields`` are the field lines that go on; ``length`` is the body in bytes, -1 when chunked, -2 when it
+    ends with the connection, None when the response has no body whatever its fields say. A head is
+    never changed after it was made, because equal heads share one object; ``composed`` is a note that the
+    path keeps with it.
     """
 
-    __slots__ = ("fields", "has_date", "keep_alive_timeout", "length", "reason", "status", "upgrade", "wants_close")
+    __slots__ = (
+        "composed",
+        "fields",
+        "has_date",
+        "keep_alive_timeout",
+        "length",
+        "reason",
+        "status",
+        "upgrade",
+        "wants_close",
+    )
 
-    def __init__(self, message: RawResponseMessage, request_method: str) -> None:
+    def __init__(self, message: RawResponseMessage, raw: bytes, request_method: str) -> None:
         status: int = message.code
         self.status = status
+        self.composed: tuple[object, bytes] | None = None
         self.reason: str = message.reason
         self.wants_close = message.version[1] == 0
         self.has_date = False
         self.upgrade = b""
         self.keep_alive_timeout = -1
-        length: int | None = -2
-        length_line: tuple[bytes, bytes] = (b"", b"")
-        fields: list[bytes] = []
+        self.length: int | None = UNTIL_CLOSE
         spellings = _SPELLINGS
-        connection = b""
+        special: list[tuple[int, bytes, bytes]] | None = None
         for name, value in message.raw_headers:
             kind = spellings.get(name)
             if kind is None:
                 kind = classify(name)
-            if not kind:
-                fields += (name, b": ", value, b"\r\n")
+            if kind:
+                if kind == LENGTH and value.isdigit() and self.length == UNTIL_CLOSE and len(value) < _MAX_LENGTH_DIGITS:
+                    self.length = int(value)
+                elif kind == DATE:
+                    self.has_date = True
+                elif special is None:
+                    special = [(kind, name, value)]
+                else:
+                    special.append((kind, name, value))
+        if b" :" in raw or b"\t:" in raw:  # RFC 9112 §5.1: white space before the colon is removed, or not ours
+            if any(_TOKEN.match(name) is None for name, _ in message.raw_headers):
+                raise UpstreamFailed("upstream_malformed", "a field name is not a token")
+            self.fields = lines_of(message.raw_headers)
+        else:
+            self.fields = raw[raw.index(b"\r\n") + 2 : -2]
+        if special is not None:
+            self._take(special)
+        if request_method == "HEAD" or status == 304:  # noqa: PLR2004 - RFC 9112 §6.3
+            self.length = None
+        elif status == 204 or status < 200:  # noqa: PLR2004
+            if self.length != UNTIL_CLOSE:
+                self.fields = without(self.fields, {b"content-length"})
+            self.length = None
+        if self.length == UNTIL_CLOSE:
+            self.wants_close = True
+
+    def _take(self, special: list[tuple[int, bytes, bytes]]) -> None:
+        dropped: set[bytes] = set()
+        connection: list[bytes] = []
+        for kind, name, value in special:
+            if kind == CONNECTION:
+                connection.append(value)
+                dropped.add(name.lower())
             elif kind == LENGTH:
-                if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS or length != -2:  # noqa: PLR2004
-                    raise UpstreamFailed("upstream_malformed", "Content-Length is not one number of bytes")
-                length = int(value)
-                length_line = (name, b": %d\r\n" % length)
-                fields += length_line
-            elif kind == DATE:
-                self.has_date = True
-                fields += (name, b": ", value, b"\r\n")
+                raise UpstreamFailed("upstream_malformed", "Content-Length is not one number of bytes")
             elif kind == CODING:
-                if value.lower() != b"chunked" or length != -2 or self.wants_close:  # noqa: PLR2004
+                if value.lower() != b"chunked" or self.length != UNTIL_CLOSE or self.wants_close:
                     raise UpstreamFailed("upstream_malformed", "the only transfer coding understood is chunked, alone")
-                length = -1
-            elif kind == CONNECTION:
-                connection = value if not connection else connection + b"," + value
+                self.length = CHUNKED
+                dropped.add(name.lower())
             elif kind == UPGRADE:
                 self.upgrade = value
+                dropped.add(name.lower())
             elif kind == DROPPED:
+                dropped.add(name.lower())
                 if name.lower() == b"keep-alive":
                     self._read_keep_alive(value)
-            else:  # fields that mean something in requests only
-                fields += (name, b": ", value, b"\r\n")
-        self.fields = fields
         if connection:
-            self._connect(connection)
-        if request_method == "HEAD" or status == 304:  # noqa: PLR2004 - RFC 9112 §6.3
-            length = None
-        elif status == 204 or status < 200:  # noqa: PLR2004
-            length = None
-            if length_line[0]:
-                at = fields.index(length_line[0])
-                del fields[at : at + 2]
-        if length == -2:  # noqa: PLR2004
-            self.wants_close = True
-        self.length = length
+            options = _tokens(b",".join(connection))
+            self.wants_close = b"close" in options or (self.wants_close and b"keep-alive" not in options)
+            dropped |= options - _OPTIONS - _NEVER_LEFT
+        if dropped:
+            self.fields = without(self.fields, dropped)
 
     def _read_keep_alive(self, value: bytes) -> None:
         for token in _tokens(value):
             name, _, seconds = token.partition(b"=")
-            if name == b"timeout" and seconds.isdigit() and len(seconds) < 7:  # noqa: PLR2004
+            if name == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_FORWARDS_DIGITS:
                 self.keep_alive_timeout = int(seconds)
-
-    def _connect(self, value: bytes) -> None:
-        options = _tokens(value)
-        self.wants_close = b"close" in options or (self.wants_close and b"keep-alive" not in options)
-        nominated = options - _OPTIONS - _NEVER_LEFT
-        if nominated:
-            self.fields = without(self.fields, nominated)
 
     def body(self) -> Body:
         """The framing of this response's body, ready to be fed."""
-        if self.length is None or self.length == 0:
+        length = self.length
+        if length is None or length == 0:
             return NoBody()
-        if self.length > 0:
-            return LengthBody(self.length)
-        return ChunkedBody() if self.length == -1 else UntilCloseBody()
-
+        if length > 0:
+            return LengthBody(length)
+        return ChunkedBody() if length == CHUNKED else UntilCloseBody()

@@ -16,6 +16,7 @@ from gateway.core.errors import UpstreamFailed
 from gateway.http.codec import HEAD_END, ResponseHeads
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
+from gateway.http.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +37,10 @@ class Attempt(Protocol):
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx response other than 101."""
 
-    def on_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
+    def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
         """The final head, with the payload that came along."""
 
-    def on_response_body(self, payload: bytes, *, is_complete: bool) -> None:
+    def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """More payload, or the end."""
 
     def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
@@ -71,7 +72,7 @@ class ByteCounts(Protocol):
 class Line:
     """What all connections to one upstream share: timeouts, the head parser, the wheel."""
 
-    __slots__ = ("clock", "counts", "head_timeout", "heads", "idle_timeout", "loop", "tunnel_timeout", "wheel")
+    __slots__ = ("clock", "counts", "head_timeout", "heads", "idle_timeout", "loop", "recent", "tunnel_timeout", "wheel")
 
     def __init__(  # noqa: PLR0913 - one place where they meet
         self,
@@ -90,6 +91,7 @@ class Line:
         self.wheel = wheel
         self.counts = counts
         self.heads = ResponseHeads(loop, limit=head_limit)
+        self.recent: Recent[ResponseHead] = Recent()
         self.head_timeout = head_timeout
         self.idle_timeout = idle_timeout
         self.tunnel_timeout = tunnel_timeout
@@ -124,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     def __init__(
         self,
         line: Line,
-        on_free: Callable[[UpstreamConnection], None],
+        on_free: Callable[[UpstreamConnection, float], None],
         on_closed: Callable[[UpstreamConnection], None],
     ) -> None:
         Timed.__init__(self)
@@ -176,8 +178,12 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if self.phase == TUNNEL and self._attempt is not None:
             self._attempt.on_upstream_eof()
             return True
-        if self.phase == BODY and type(self._body) is UntilCloseBody:
-            self._finish(reusable=False)
+        attempt = self._attempt
+        if self.phase == BODY and type(self._body) is UntilCloseBody and attempt is not None:
+            now = self._line.clock.now()
+            self._is_reusable = False
+            self._let_go(now)
+            attempt.on_response_body(b"", now, is_complete=True)
         return False
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -228,37 +234,56 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         line = self._line
         while True:
             end = data.find(HEAD_END)
-            try:
-                if end < 0:
-                    self._partial = bytearray(data)
-                    line.heads.check_partial(self._partial)
-                    return
-                end += 4
-                payload = data[end:] if end != len(data) else b""
-                head = ResponseHead(line.heads.parse(data[:end] if payload else data), self._method)
-                if head.status < _FINAL:
-                    self._interim += 1
-                    if self._interim > _MAX_INTERIM:
-                        raise UpstreamFailed("upstream_malformed", "too many interim responses")  # noqa: TRY301
-            except UpstreamFailed as error:
-                self._fail(error)
+            if end < 0:
+                self._wait_for_head(data)
                 return
+            end += 4
+            if end != len(data):
+                raw = data[:end]
+                payload = data[end:]
+            else:
+                raw = data
+                payload = b""
+            head = line.recent.get(raw) if self._method != "HEAD" else None
+            if head is None:
+                try:
+                    head = ResponseHead(line.heads.parse(raw), raw, self._method)
+                except UpstreamFailed as error:
+                    self._fail(error)
+                    return
+                if self._method != "HEAD":
+                    line.recent.keep(raw, head)
             self._partial = None
             if head.status >= _FINAL:
-                break
-            attempt = self._attempt
-            if attempt is None:
+                self._answer(head, payload)
                 return
-            if head.status == _SWITCHING:
-                self.phase = TUNNEL
-                self._arm(line.tunnel_timeout)
-                attempt.on_switched(head, payload)
-                return
-            attempt.on_interim(head)
-            if not payload:
+            if not self._take_interim(head, payload) or not payload:
                 return
             data = payload
-        self._answer(head, payload)
+
+    def _wait_for_head(self, data: bytes) -> None:
+        partial = self._partial = bytearray(data)
+        try:
+            self._line.heads.check_partial(partial)
+        except UpstreamFailed as error:
+            self._fail(error)
+
+    def _take_interim(self, head: ResponseHead, payload: bytes) -> bool:
+        """Pass a 1xx response on; False when what follows it is not another head."""
+        attempt = self._attempt
+        if attempt is None:
+            return False
+        if head.status == _SWITCHING:
+            self.phase = TUNNEL
+            self._arm(self._line.tunnel_timeout)
+            attempt.on_switched(head, payload)
+            return False
+        self._interim += 1
+        if self._interim > _MAX_INTERIM:
+            self._fail(UpstreamFailed("upstream_malformed", "too many interim responses"))
+            return False
+        attempt.on_interim(head)
+        return self.phase == HEAD
 
     def _answer(self, head: ResponseHead, payload: bytes) -> None:
         attempt = self._attempt
@@ -267,10 +292,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if head.wants_close:
             self._is_reusable = False
         self.keep_alive_timeout = head.keep_alive_timeout
-        length = head.length
-        if length is not None and length >= 0 and len(payload) == length:  # the whole response in one piece
-            self._let_go()
-            attempt.on_response(head, payload, is_complete=True)
+        now = self._line.clock.now()
+        if len(payload) == head.length:  # the whole response in one piece
+            self._let_go(now)
+            attempt.on_response(head, payload, now, is_complete=True)
             return
         self._body = body = head.body()
         try:
@@ -281,12 +306,12 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if body.done:
             if body.rest:
                 self._is_reusable = False
-            self._let_go()
-            attempt.on_response(head, payload, is_complete=True)
+            self._let_go(now)
+            attempt.on_response(head, payload, now, is_complete=True)
             return
         self.phase = BODY
         self._arm(self._line.idle_timeout)
-        attempt.on_response(head, payload, is_complete=False)
+        attempt.on_response(head, payload, now, is_complete=False)
 
     def _take_body(self, data: bytes) -> None:
         attempt = self._attempt
@@ -298,37 +323,28 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         except FramingError as error:
             self._fail(UpstreamFailed("upstream_malformed", str(error)))
             return
+        now = self._line.clock.now()
         if body.done:
             if body.rest:
                 self._is_reusable = False
-            self._let_go()
-            attempt.on_response_body(payload, is_complete=True)
+            self._let_go(now)
+            attempt.on_response_body(payload, now, is_complete=True)
             return
         if not self._is_reading_paused:
-            self.deadline = self._line.clock.now() + self._line.idle_timeout
+            self.deadline = now + self._line.idle_timeout
         if payload:
-            attempt.on_response_body(payload, is_complete=False)
+            attempt.on_response_body(payload, now, is_complete=False)
 
-    def _finish(self, *, reusable: bool) -> None:
-        attempt = self._attempt
-        if attempt is None:
-            return
-        self._is_reusable = self._is_reusable and reusable
-        self._let_go()
-        attempt.on_response_body(b"", is_complete=True)
-
-    def _let_go(self) -> None:
+    def _let_go(self, now: float) -> None:
         """Free the connection before its last payload is passed on, so that the next request finds it."""
         self._attempt = None
-        self._body = _NO_BODY
         self.served += 1
         if self._is_reusable and self._is_request_done and not self._is_write_paused:
             self.phase = IDLE
-            self.deadline = inf
             if self._is_reading_paused:
                 self._is_reading_paused = False
                 self._transport.resume_reading()
-            self.on_free(self)
+            self.on_free(self, now)
         else:
             self.phase = CLOSED
             self._transport.abort()
@@ -353,7 +369,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Whether this connection still carries that attempt's request."""
         return self._attempt is attempt
 
-    def begin(self, attempt: Attempt, method: str, head: bytes, *, is_request_done: bool) -> None:
+    def begin(self, attempt: Attempt, method: str, head: bytes, now: float, *, is_request_done: bool) -> None:
         """Send a request head; the body follows by :meth:`write`."""
         self._attempt = attempt
         self._method = method
@@ -362,7 +378,9 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.phase = HEAD
         line = self._line
         if is_request_done:
-            line.wheel.set(self, line.clock.now() + line.head_timeout)
+            deadline = self.deadline = now + line.head_timeout
+            if deadline < self.looked_at:
+                line.wheel.set(self, deadline)
         else:
             self.deadline = inf
         line.counts.upstream_out += len(head)
@@ -400,9 +418,11 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self._arm(self._line.idle_timeout if self.phase == BODY else self._line.tunnel_timeout)
             self._transport.resume_reading()
 
-    def wait_idle(self, seconds: float) -> None:
-        """Close after this time without another request."""
-        self._arm(seconds)
+    def wait_idle(self, deadline: float) -> None:
+        """Close at this instant if no other request comes before."""
+        self.deadline = deadline
+        if deadline < self.looked_at:
+            self._line.wheel.set(self, deadline)
 
     def abort(self) -> None:
         """Close at once and tell nobody."""

@@ -13,12 +13,11 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import BadRequest, DeadlineExceeded, GatewayError, Shed, UpstreamFailed
+from gateway.core.errors import DeadlineExceeded, GatewayError, Shed, UpstreamFailed
 from gateway.http.downstream import CONTINUE
-from gateway.http.forwarded import extended_identity
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.http.heads import without
-from gateway.proxy.local import answer_locally
+from gateway.proxy.plan import RequestPlan, plan_request
 from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import NO_ROUTE
 
@@ -74,11 +73,9 @@ class Exchange:
         "_is_kept",
         "_is_request_done",
         "_plane",
-        "_request_head",
         "_rule",
         "_started_at",
         "_status",
-        "_target",
         "_tried",
         "_tunnel_ends",
         "_upstream_seconds",
@@ -92,12 +89,10 @@ class Exchange:
         self._started_at = started_at
         self.request_id = head.request_id or plane.ids.next()
         self._rule: RouteRule | None = None
-        self._target = head.target
         self._endpoint: Endpoint | None = None
         self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._tried: list[Endpoint] = []
-        self._request_head = b""
         self._early: list[bytes] | None = None
         self._early_size = 0
         self._is_request_done = not head.length
@@ -120,39 +115,36 @@ class Exchange:
         head = self._head
         plane = self._plane
         try:
-            path, question, query = head.target.partition("?")
-            hit = plane.table.match(head.host, path, head.method, head.headers)
-            rule = self._rule = plane.rules[hit.name]
-            if head.max_forwards == 0:
-                self._answer(answer_locally(head))
+            plan = head.plan
+            if plan is None:
+                plan = head.plan = plan_request(plane, head)
+            rule = self._rule = plan.rule
+            if plan.refusal is not None:
+                raise plan.refusal
+            if plan.answer:
+                self._answer(plan.answer)
                 return
-            if head.method == "CONNECT" or (head.method == "TRACE" and head.length):
-                raise BadRequest("unknown_method", "CONNECT, and TRACE with a body, are not forwarded")  # noqa: TRY301
-            if head.length > plane.body_limit:
-                raise BadRequest("body_too_large", f"more than {plane.body_limit} bytes")  # noqa: TRY301
-            if rule.rewrite is not None and path != "*":
-                self._target = rule.rewrite.apply(path, hit) + question + query
             if rule.timeout != inf:
                 self._client.limit_time(self._started_at + rule.timeout)
             # admission goes here: limit, queue, rate limits
-            self._dispatch(rule)
+            self._dispatch(rule, self._started_at)
         except GatewayError as error:
             self._refuse(error)
 
-    def _dispatch(self, rule: RouteRule) -> None:
+    def _dispatch(self, rule: RouteRule, now: float) -> None:
         """Begin an attempt at the best endpoint that was not tried yet."""
         endpoint = rule.group.pick(self._tried)
         if endpoint is None:
             raise Shed("no_endpoint")
         if self._dispatched_at < 0:
-            self._dispatched_at = self._plane.clock.now()
+            self._dispatched_at = now
             rule.upstream_counters.in_flight += 1
         self._endpoint = endpoint
         endpoint.in_flight += 1
         self._attempts += 1
         connection = endpoint.take_idle()
         if connection is not None:
-            self._send(connection)
+            self._send(connection, now)
         else:
             self._connecting = self._plane.start_task(self._connect(endpoint))
 
@@ -164,55 +156,28 @@ class Exchange:
             self._fail_attempt(error, may_repeat=True)
         else:
             self._connecting = None
-            self._send(connection)
+            self._send(connection, self._plane.clock.now())
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def _send(self, connection: UpstreamConnection, now: float) -> None:
         """Write the request head, and what came of the body meanwhile."""
         self._connection = connection
         head = self._head
-        if not self._request_head:
-            self._request_head = self._compose()
-        early = self._early
-        connection.begin(self, head.method, self._request_head, is_request_done=self._is_request_done)
+        plan: RequestPlan = head.plan  # type: ignore[assignment]  # made by begin
+        client = self._client
+        raw = plan.compose(client, self.request_id, self._endpoint)
+        connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)
         if not self._has_body:
             return
+        early = self._early
         if early is not None:
             self._early = None
             for payload in early:
                 self._write_body(connection, payload)
         elif head.expects_continue and not self._is_request_done:
-            self._client.write(CONTINUE)
+            client.write(CONTINUE)
         if self._is_request_done:
             self._end_body(connection)
-        self._client.resume_reading()
-
-    def _compose(self) -> bytes:
-        """The request head for the upstream: the client's fields, then ours (RFC 9110 §7.6)."""
-        head = self._head
-        client = self._client
-        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
-        if head.identity is not None and client.is_trusted:
-            identity = extended_identity(client.peer, self._plane.scheme, head.host, head.identity)
-        else:
-            identity = client.identity(head)
-        fields = head.fields
-        if rule.request.removed:
-            ours = [piece for line in identity.split(b"\r\n") if line for piece in (*line.partition(b": "), b"\r\n")]
-            fields = without([*fields, *ours], rule.request.removed)
-            identity = b""
-        parts = [f"{head.method} {self._target} HTTP/1.1\r\n".encode("ascii"), *fields]
-        if not head.host and b"host" not in rule.request.removed:
-            parts.append(f"Host: {self._endpoint.address.authority}\r\n".encode("ascii"))  # type: ignore[union-attr]
-        parts += (identity, self._plane.via, b"X-Request-Id: ", self.request_id, b"\r\n")
-        if head.length < 0:
-            parts.append(b"Transfer-Encoding: chunked\r\n")
-        if head.upgrade:
-            if head.length or head.upgrade.lower().startswith(b"h2c"):
-                head.upgrade = b""
-            else:
-                parts += (b"Connection: upgrade\r\nUpgrade: ", head.upgrade, b"\r\n")
-        parts += (rule.request.added, b"\r\n")
-        return b"".join(parts)
+        client.resume_reading()
 
     # --- the client's connection tells -----------------------------------------------------------
 
@@ -294,10 +259,29 @@ class Exchange:
     def on_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx response on (RFC 9110 §15.2), but not a second answer to Expect."""
         if head.status != _CONTINUE and not self._head.is_http_10:
-            self._client.write(b"".join((_status_line(head.status, head.reason), *head.fields, b"\r\n")))
+            self._client.write(b"".join((_status_line(head.status, head.reason), head.fields, b"\r\n")))
 
-    def on_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
+    def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass the final head on, with the payload that came along."""
+        self._status = head.status
+        composed = head.composed
+        if (
+            composed is not None
+            and is_complete
+            and composed[0] is self._rule
+            and self._is_request_done
+            and self._head.is_ordinary
+            and not self._plane.door.is_draining
+        ):
+            self._bytes_out = len(payload)
+            self._client.write(composed[1] + payload)
+            self._complete(now)
+            return
+        self._compose_response(head, payload, is_complete=is_complete)
+        if is_complete:
+            self._complete(now)
+
+    def _compose_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
         rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
         plane = self._plane
         request = self._head
@@ -305,7 +289,7 @@ class Exchange:
         fields = head.fields
         if rule.response.removed:
             fields = without(fields, rule.response.removed)
-        parts = [_status_line(head.status, head.reason), *fields, plane.via]
+        parts = [_status_line(head.status, head.reason), fields, plane.via]
         if not head.has_date:
             parts += (b"Date: ", plane.door.date(), b"\r\n")
         length = head.length
@@ -326,19 +310,16 @@ class Exchange:
         if rule.response.added:
             parts.append(rule.response.added)
         parts.append(b"\r\n")
-        self._status = head.status
+        if request.is_ordinary and is_kept and head.has_date and not self._is_chunked:
+            head.composed = (rule, b"".join(parts))
         if payload:
             self._bytes_out += len(payload)
             parts.append(encode_chunk(payload) if self._is_chunked else payload)
-        if is_complete:
-            if self._is_chunked:
-                parts.append(LAST_CHUNK)
-            client.write(b"".join(parts))
-            self._complete()
-        else:
-            client.write(b"".join(parts))
+        if is_complete and self._is_chunked:
+            parts.append(LAST_CHUNK)
+        client.write(b"".join(parts))
 
-    def on_response_body(self, payload: bytes, *, is_complete: bool) -> None:
+    def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass payload on as it comes."""
         client = self._client
         if payload:
@@ -351,15 +332,14 @@ class Exchange:
         elif is_complete and self._is_chunked:
             client.write(LAST_CHUNK)
         if is_complete:
-            self._complete()
+            self._complete(now)
 
     def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
         """The response will never be complete."""
         connection = self._connection
         self._connection = None
         if self._status == _SWITCHING:
-            self._client.end_response(keep=False)
-            self._finish(self._status)
+            self._close_tunnel()
             return
         # A connection that was kept alive may have been closed by the endpoint before it saw this request.
         was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
@@ -390,7 +370,7 @@ class Exchange:
             b"".join(
                 (
                     _status_line(head.status, head.reason),
-                    *head.fields,
+                    head.fields,
                     self._plane.via,
                     b"Connection: upgrade\r\nUpgrade: ",
                     upgrade,
@@ -419,20 +399,25 @@ class Exchange:
     def _end_tunnel_half(self) -> None:
         self._tunnel_ends += 1
         if self._tunnel_ends > 1 and not self._is_finished:
-            self._client.end_response(keep=False)
-            self._finish(_SWITCHING)
+            self._close_tunnel()
 
-    def _complete(self) -> None:
+    def _close_tunnel(self) -> None:
+        now = self._plane.clock.now()
+        self._client.end_response(keep=False, now=now)
+        self._finish(_SWITCHING, now=now)
+
+    def _complete(self, now: float) -> None:
         """The last byte of the response is written."""
         self._connection = None
-        self._finish(self._status)
-        self._client.end_response(keep=self._is_kept)
+        self._finish(self._status, now=now)
+        self._client.end_response(keep=self._is_kept, now=now)
 
     def _answer(self, response: bytes) -> None:
         """Answer without an upstream."""
         self._status = 200
+        self._is_kept = not self._head.wants_close
         self._client.write(response)
-        self._complete()
+        self._complete(self._plane.clock.now())
 
     def _fail_attempt(self, error: UpstreamFailed, *, may_repeat: bool, is_same_endpoint_good: bool = False) -> None:
         """Try elsewhere if that cannot do a thing twice, or tell the client."""
@@ -450,7 +435,7 @@ class Exchange:
             return
         if may_repeat and self._attempts < _MAX_ATTEMPTS:
             try:
-                self._dispatch(self._rule)  # type: ignore[arg-type]  # set before the first attempt
+                self._dispatch(self._rule, self._plane.clock.now())  # type: ignore[arg-type]  # set before
             except Shed:  # every endpoint was tried: the last one's failure says more
                 self._refuse(error)
         else:
@@ -462,13 +447,13 @@ class Exchange:
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
         self._finish(error.status, error.reason)
 
-    def _finish(self, status: int, reason: str = "") -> None:
+    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:
         """Give back everything that the request held, count it, log it; once."""
         if self._is_finished:
             return
         self._is_finished = True
         plane = self._plane
-        now = plane.clock.now()
+        now = now or plane.clock.now()
         rule = self._rule
         endpoint = self._endpoint
         if endpoint is not None:

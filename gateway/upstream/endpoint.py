@@ -21,7 +21,7 @@ class Endpoint:
     ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made.
     """
 
-    __slots__ = ("_idle", "_is_gone", "_line", "_open", "_settings", "_timeout", "_tls", "address", "connecting", "in_flight", "opened", "url", "weight")
+    __slots__ = ("_idle", "_idle_timeout", "_is_gone", "_line", "_max_idle", "_open", "_timeout", "_tls", "address", "connecting", "in_flight", "opened", "url", "weight")
 
     def __init__(self, url: str, weight: float, *, line: Line, settings: Connections, connect_timeout: float) -> None:
         self.url = url
@@ -31,7 +31,8 @@ class Endpoint:
         self.opened = 0
         self.connecting = 0
         self._line = line
-        self._settings = settings
+        self._max_idle = settings.max_idle
+        self._idle_timeout = float(settings.idle_timeout)
         self._timeout = connect_timeout
         self._tls = ssl.create_default_context() if self.address.scheme == "https" else None
         self._idle: list[UpstreamConnection] = []
@@ -85,15 +86,17 @@ class Endpoint:
     def _make(self) -> UpstreamConnection:
         return UpstreamConnection(self._line, self._on_free, self._on_closed)
 
-    def _on_free(self, connection: UpstreamConnection) -> None:
-        if self._is_gone or len(self._idle) >= self._settings.max_idle:
+    def _on_free(self, connection: UpstreamConnection, now: float) -> None:
+        idle = self._idle
+        if self._is_gone or len(idle) >= self._max_idle:
             connection.abort()
             return
-        self._idle.append(connection)
-        seconds = float(self._settings.idle_timeout)
-        if connection.keep_alive_timeout >= 0:  # the endpoint says when it will close; be gone before
-            seconds = min(seconds, max(connection.keep_alive_timeout - 1.0, 0.0))
-        connection.wait_idle(seconds)
+        idle.append(connection)
+        hint = connection.keep_alive_timeout
+        if hint < 0:
+            connection.wait_idle(now + self._idle_timeout)
+        else:  # the endpoint says when it will close; be gone before
+            connection.wait_idle(now + min(self._idle_timeout, max(hint - 1.0, 0.0)))
 
     def _on_closed(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)

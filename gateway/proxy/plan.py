@@ -1,0 +1,80 @@
+"""What becomes of a request head, worked out once for all requests with equal heads.
+
+Everything that depends on the head and the configuration alone is here: the route, the path that the
+upstream sees, the fields that go on. What depends on the connection or the moment — who the client is,
+the request id — is put in when the request is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import BadRequest
+from gateway.http.forwarded import extended_identity
+from gateway.http.heads import without
+from gateway.proxy.local import answer_locally
+
+if TYPE_CHECKING:
+    from gateway.core.errors import GatewayError
+    from gateway.http.downstream import ClientConnection
+    from gateway.http.heads import RequestHead
+    from gateway.proxy.plane import DataPlane
+    from gateway.proxy.rule import RouteRule
+    from gateway.upstream.endpoint import Endpoint
+
+
+class RequestPlan:
+    """The route for a head and the bytes to send; or a ``refusal``, or an ``answer`` of our own."""
+
+    # It does not hold the head that holds it: a cycle would leave every head to the garbage collector.
+    __slots__ = ("_after", "_before", "_host", "_identity", "_scheme", "_via", "answer", "refusal", "rule")
+
+    def __init__(self, plane: DataPlane, head: RequestHead, rule: RouteRule, target: str) -> None:
+        self.rule = rule
+        self.refusal: GatewayError | None = None
+        self.answer = b""
+        self._host = head.host
+        self._identity = head.identity
+        self._scheme = plane.scheme
+        self._via = plane.via
+        fields = head.fields
+        if rule.request.removed:
+            fields = without(fields, rule.request.removed)
+        self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
+        after = b"\r\n" + rule.request.added
+        if head.length < 0:
+            after += b"Transfer-Encoding: chunked\r\n"
+        if head.upgrade:
+            after += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
+        self._after = after + b"\r\n"
+
+    def compose(self, client: ClientConnection, request_id: bytes, endpoint: Endpoint) -> bytes:
+        """The whole head for the upstream: the client's fields, then ours (RFC 9110 §7.6)."""
+        if self._identity is not None and client.is_trusted:
+            identity = extended_identity(client.peer, self._scheme, self._host, self._identity)
+        else:
+            identity = client.identity(self._host)
+        removed = self.rule.request.removed
+        if removed:
+            identity = without(identity, removed)
+        if not self._host and b"host" not in removed:
+            identity = f"Host: {endpoint.address.authority}\r\n".encode("ascii") + identity
+        return b"".join((self._before, identity, self._via, b"X-Request-Id: ", request_id, self._after))
+
+
+def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
+    """Match the route and judge what only the route can; raises :class:`BadRequest` when no route takes it."""
+    path, question, query = head.target.partition("?")
+    hit = plane.table.match(head.host, path, head.method, head.headers)
+    rule = plane.rules[hit.name]
+    target = head.target
+    if rule.rewrite is not None and path != "*":
+        target = rule.rewrite.apply(path, hit) + question + query
+    plan = RequestPlan(plane, head, rule, target)
+    if head.max_forwards == 0:
+        plan.answer = answer_locally(head)
+    elif head.method == "CONNECT" or (head.method == "TRACE" and head.length):
+        plan.refusal = BadRequest("unknown_method", "CONNECT, and TRACE with a body, are not forwarded")
+    elif head.length > plane.body_limit:
+        plan.refusal = BadRequest("body_too_large", f"more than {plane.body_limit} bytes")
+    return plan
