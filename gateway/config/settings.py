@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
 
 from gateway.core.units import Seconds
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
-from gateway.pool.settings import Pool
+from gateway.pool.settings import Pool  # noqa: TC001 - msgspec reads it at run time
 from gateway.routing.settings import Match
 from gateway.telemetry.settings import Log
 from gateway.upstream.settings import Connections, EndpointSettings, UpstreamTimeouts
+
+Name = Annotated[str, Meta(extra={"format": "name"})]
+Listen = Annotated[str, Meta(extra={"format": "listen"})]
+Endpoint = Annotated[str, Meta(extra={"format": "endpoint"})]
+# what may be set or removed, and what may not because the gateway owns it (framing, hop-by-hop)
+FieldToChange = Annotated[str, Meta(extra={"format": "field_to_change"})]
+FieldToRemove = Annotated[str, Meta(extra={"format": "field_to_remove"})]
+FieldValue = Annotated[str, Meta(extra={"format": "header_value"})]
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     """The proxy's own address and what it takes from clients; ``workers = 0`` means one a core."""
 
-    listen: tuple[str, ...] = ("127.0.0.1:8080",)
-    workers: int = 1
-    drain_timeout: Seconds = Seconds(30)
-    client_ip: ClientIp = ClientIp()
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
-    tls: Tls | None = None
+    listen: Annotated[
+        tuple[Listen, ...], Meta(min_length=1, description='addresses: "host:port", "[::]:8080" or "unix:/path"')
+    ] = ("127.0.0.1:8080",)
+    workers: Annotated[int, Meta(ge=0, le=256, description="data-plane processes; 0 = one a core")] = 1
+    drain_timeout: Annotated[
+        Seconds, Meta(description="requests in flight may finish for this long at the end", extra={"zero": True})
+    ] = Seconds(30)
+    client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()
+    limits: Annotated[Limits, Meta(description="the largest things taken from a client")] = Limits()
+    timeouts: Annotated[Timeouts, Meta(description="how long a client may take")] = Timeouts()
+    tls: Annotated[Tls | None, Meta(description="PEM files to serve TLS with; none = plain HTTP")] = None
 
 
 class Admin(Struct, frozen=True, forbid_unknown_fields=True):
-    """The control process's own address, for /metrics, /healthz, /readyz and /v1/…"""
+    """The control process's own address: metrics, health and the administration API."""
 
-    listen: str = "127.0.0.1:9090"
+    listen: Annotated[Listen, Meta(description="for /metrics, /healthz, /readyz and /v1/…; never public")] = (
+        "127.0.0.1:9090"
+    )
 
 
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     """A named group of servers: fixed ``endpoints``, or a ``pool`` that the gateway runs (not both)."""
 
-    endpoints: tuple[str | EndpointSettings, ...] = ()
-    timeouts: UpstreamTimeouts = UpstreamTimeouts()
-    connections: Connections = Connections()
-    pool: Pool | None = None
+    endpoints: Annotated[
+        tuple[Endpoint | EndpointSettings, ...],
+        Meta(
+            description="http://host:port, https://host:port or unix:/path, or a table with url and weight",
+            examples=[["http://10.0.0.5:9000", {"url": "http://10.0.0.6:9000", "weight": 2.0}]],
+        ),
+    ] = ()
+    timeouts: Annotated[UpstreamTimeouts, Meta(description="how long an endpoint may take")] = UpstreamTimeouts()
+    connections: Annotated[Connections, Meta(description="kept-alive connections to one endpoint")] = Connections()
+    pool: Annotated[Pool | None, Meta(description="processes that the gateway runs itself, instead of endpoints")] = (
+        None
+    )
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,22 +70,39 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     own bound. ``strip_prefix`` and ``rewrite`` change the path that the upstream sees (one of them).
     """
 
-    upstream: str
-    match: Match = Match()
-    timeout: Seconds | None = None
-    strip_prefix: str | None = None
-    rewrite: str | None = None
-    set_headers: dict[str, str] = field(default_factory=dict)
-    remove_headers: tuple[str, ...] = ()
-    set_response_headers: dict[str, str] = field(default_factory=dict)
-    remove_response_headers: tuple[str, ...] = ()
+    upstream: Annotated[str, Meta(description="the upstream's name", extra={"format": "name"}, examples=["app"])]
+    match: Annotated[Match, Meta(description="which requests")] = Match()
+    timeout: Annotated[
+        Seconds | None,
+        Meta(description="the whole budget of a request, body included; none = only the phases", examples=["30s"]),
+    ] = None
+    strip_prefix: Annotated[
+        str | None, Meta(description="removed from the path that the upstream sees", examples=["/api"])
+    ] = None
+    rewrite: Annotated[str | None, Meta(description="the path that the upstream sees, instead", examples=["/v2/*"])] = (
+        None
+    )
+    set_headers: Annotated[
+        dict[FieldToChange, FieldValue],
+        Meta(description="fields set on the request", examples=[{"x-from": "gateway"}]),
+    ] = field(default_factory=dict)
+    remove_headers: Annotated[
+        tuple[FieldToRemove, ...], Meta(description="fields removed from the request", examples=[["x-debug"]])
+    ] = ()
+    set_response_headers: Annotated[
+        dict[FieldToChange, FieldValue],
+        Meta(description="fields set on the response", examples=[{"x-frame-options": "DENY"}]),
+    ] = field(default_factory=dict)
+    remove_response_headers: Annotated[
+        tuple[FieldToRemove, ...], Meta(description="fields removed from the response", examples=[["x-powered-by"]])
+    ] = ()
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """One configuration file."""
 
-    upstreams: dict[str, Upstream]
-    routes: dict[str, Route]
-    gateway: Gateway = Gateway()
-    admin: Admin = Admin()
-    log: Log = Log()
+    upstreams: Annotated[dict[Name, Upstream], Meta(min_length=1, description="named groups of servers")]
+    routes: Annotated[dict[Name, Route], Meta(min_length=1, description="rules: which requests go where")]
+    gateway: Annotated[Gateway, Meta(description="the proxy's own address and what it takes from clients")] = Gateway()
+    admin: Annotated[Admin, Meta(description="the control process's own address")] = Admin()
+    log: Annotated[Log, Meta(description="lines on standard error")] = Log()

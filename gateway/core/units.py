@@ -19,7 +19,7 @@ _SIZES: Final = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\Z")
+_NUMBER: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)\Z")
 
 
 class Seconds(float):
@@ -42,10 +42,8 @@ class Seconds(float):
             whole = float(self) / _DURATIONS[unit]
             if whole >= 1 and whole == int(whole):
                 return f"{int(whole)}{unit}"
-        milliseconds = round(float(self) * 1000, 6)
-        if milliseconds == 0:
-            return "0s"
-        return f"{milliseconds:g}ms"
+        milliseconds = f"{float(self) * 1000:.6f}".rstrip("0").rstrip(".")
+        return "0s" if milliseconds == "0" else f"{milliseconds}ms"
 
     __repr__ = __str__
 

@@ -88,6 +88,8 @@ class RequestHeads:
         version = found.version
         if version[0] != 1 or version[1] > 1:
             raise BadRequest("unsupported_version")
+        if not head.startswith(f"{found.method} {found.path} HTTP/1.".encode("utf-8", "surrogateescape")):
+            raise BadRequest("malformed_head", "the request line is malformed")  # other white space, other protocols
         return found
 
     def check_partial(self, data: bytearray) -> None:

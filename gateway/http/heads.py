@@ -93,6 +93,12 @@ def _tokens(value: bytes) -> set[bytes]:
     return {part.strip(b" \t").lower() for part in value.split(b",")} - {b""}
 
 
+def _is_one_protocol(upgrade: bytes) -> bool:
+    """Whether it names a single protocol that is not HTTP itself; HTTP/2 in the clear is not spoken here."""
+    lower = upgrade.lower()
+    return b"," not in lower and not lower.startswith((b"h2", b"http"))
+
+
 def without(lines: bytes, names: Collection[bytes]) -> bytes:
     """The field lines whose lower-case name is not in ``names``; every line ends with CRLF."""
     return b"".join(
@@ -164,6 +170,8 @@ class RequestHead:
         self.fields = raw[raw.index(b"\r\n") + 2 : -2]
         if special is not None:
             self._take(special, pseudonym)
+        if self.method == "CONNECT" or (self.method == "TRACE" and self.length):
+            raise BadRequest("unknown_method", "CONNECT, and TRACE with a body, are not served")
         if self.target[0] != "/" or "#" in self.target:
             self._resolve_target(scheme)
         self.is_ordinary = not (self.is_http_10 or self.wants_close or self.upgrade or self.method == "HEAD")
@@ -195,8 +203,8 @@ class RequestHead:
                     self._take_aside(kind, name, value)
         options = _tokens(b",".join(connection))
         self.wants_close = b"close" in options or (self.is_http_10 and b"keep-alive" not in options)
-        if b"upgrade" not in options or self.length or self.upgrade.lower().startswith(b"h2c"):
-            self.upgrade = b""  # RFC 9110 §7.8: a server may ignore it; HTTP/2 in the clear is not spoken here
+        if self.upgrade and (b"upgrade" not in options or self.length or self.is_http_10 or not _is_one_protocol(self.upgrade)):
+            self.upgrade = b""  # RFC 9110 §7.8: whoever does not like it may ignore it
         nominated = options - _OPTIONS
         if nominated:
             dropped |= nominated - _NEVER_LEFT
@@ -242,8 +250,6 @@ class RequestHead:
                 raise BadRequest("bad_target", "only OPTIONS takes *")
             return
         found, _, rest = target.partition("://")
-        if self.method == "CONNECT":
-            raise BadRequest("unknown_method", "CONNECT is not served")
         if found.lower() != scheme or not rest:
             raise BadRequest("bad_target", f"an absolute target must begin with {scheme}://")
         cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))

@@ -73,8 +73,6 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     plan = RequestPlan(plane, head, rule, target)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
-    elif head.method == "CONNECT" or (head.method == "TRACE" and head.length):
-        plan.refusal = BadRequest("unknown_method", "CONNECT, and TRACE with a body, are not forwarded")
     elif head.length > plane.body_limit:
         plan.refusal = BadRequest("body_too_large", f"more than {plane.body_limit} bytes")
     return plan

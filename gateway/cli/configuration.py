@@ -1,0 +1,35 @@
+"""Reading a configuration for a command, and saying what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from gateway.config.errors import ConfigError
+from gateway.config.load import Loaded, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from gateway.config.errors import Problem
+
+
+def load_or_exit(file: Path) -> Loaded:
+    """Load and print warnings; with problems print them all and end with 2."""
+    try:
+        loaded = load(file)
+    except ConfigError as error:
+        _print("error", "bold red", error.problems)
+        raise typer.Exit(2) from None
+    _print("warning", "yellow", loaded.warnings)
+    return loaded
+
+
+def _print(word: str, style: str, problems: Iterable[Problem]) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for problem in problems:
+        console.print(f"{word}:", end=" ", style=style)
+        console.print(str(problem), markup=False)

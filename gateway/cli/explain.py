@@ -1,0 +1,152 @@
+"""``gateway explain FILE METHOD URL``."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+
+from gateway.cli.configuration import load_or_exit
+from gateway.config import shown
+from gateway.core.errors import BadRequest
+from gateway.routing.rewrite import PathRewrite
+from gateway.routing.table import RoutingTable
+from gateway.upstream.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.config.settings import Route, Settings, Upstream
+
+
+class Request(NamedTuple):
+    """What routing reads of a request; header names in lower case."""
+
+    method: str
+    host: str
+    target: str
+    headers: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(help="The configuration file.")],
+    method: Annotated[str, typer.Argument(help="The request's method, in capitals.")],
+    url: Annotated[str, typer.Argument(help="http://host/path?query, or only a path.")],
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help='"name: value"; may be repeated.')] = None,
+) -> None:
+    """Say which route takes a request, why, and with which policies; end with 1 when it is refused."""
+    request = _request(method, url, header or [])
+    settings = load_or_exit(file).settings
+    table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})
+    explanation = table.explain(request.host, request.path, request.method, request.headers)
+    try:
+        if explanation.refusal is not None:
+            raise explanation.refusal
+        answer = list(_answer(settings, table, str(explanation.winner), request))
+    except BadRequest as refusal:
+        answer = list(_refused(refusal))
+    for name, why in explanation.losers:
+        answer.append((f"not {name}", why))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for label, text in answer:
+        console.print(f"{label:<30}", style="bold", end=" ")
+        console.print(text)
+    raise typer.Exit(1 if answer[0][0] == "refused" else 0)
+
+
+def _request(method: str, url: str, lines: list[str]) -> Request:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, separator, value = line.partition(":")
+        if not separator:
+            message = f'expected "name: value", got "{line}"'
+            raise typer.BadParameter(message)
+        headers.setdefault(name.strip().lower(), value.strip())
+    target = url
+    host = headers.get("host", "localhost")
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in {"http", "https"}:
+        cut = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
+        host = headers.get("host", rest[:cut])
+        target = rest[cut:] if rest[cut : cut + 1] == "/" else f"/{rest[cut:]}"
+    if not target.isascii():
+        message = "expected the URL percent-encoded"
+        raise typer.BadParameter(message)
+    return Request(method, host, target, {**headers, "host": host})
+
+
+def _refused(refusal: BadRequest) -> Iterator[tuple[str, str]]:
+    yield "refused", f"{refusal.reason} ({refusal.status}): {refusal.title}"
+    if refusal.detail:
+        yield "detail", refusal.detail
+    yield from refusal.fields.items()
+
+
+def _answer(settings: Settings, table: RoutingTable, name: str, request: Request) -> Iterator[tuple[str, str]]:
+    route = settings.routes[name]
+    hit = table.match(request.host, request.path, request.method, request.headers)
+    rewrite = PathRewrite.compile(route.match, route.strip_prefix, route.rewrite)
+    yield "route", name
+    yield "because", _because(route)
+    for parameter, value in hit.parameters.items():
+        yield f"parameter {parameter}", value
+    yield "upstream", route.upstream
+    yield from _upstream(settings.upstreams[route.upstream])
+    yield "upstream path", request.target if rewrite is None else rewrite.apply(request.target, hit)
+    yield from _policies(settings, route)
+
+
+def _because(route: Route) -> str:
+    match = route.match
+    words = [f"path {match.path}"]
+    if match.hosts:
+        words.insert(0, f"host {' or '.join(match.hosts)}")
+    if match.methods:
+        words.append(f"method {' or '.join(match.methods)}")
+    words += [f"header {name}: {_value(name, value)}" for name, value in match.headers.items()]
+    return ", ".join(words) + ": the most specific that matches"
+
+
+def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
+    for endpoint in upstream.endpoints:
+        if isinstance(endpoint, EndpointSettings):
+            yield "endpoint", f"{endpoint.url} (weight {endpoint.weight:g})"
+        else:
+            yield "endpoint", endpoint
+    if upstream.pool is not None:
+        yield "pool", f"{upstream.pool.min} processes of: {' '.join(upstream.pool.command)}"
+
+
+def _policies(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
+    """Every policy in force, under the key that changes it."""
+    limits, client = settings.gateway.limits, settings.gateway.timeouts
+    upstream = settings.upstreams[route.upstream]
+    yield "timeout", "none; every phase has its own" if route.timeout is None else str(route.timeout)
+    for name in client.__struct_fields__:
+        yield f"client timeouts.{name}", str(getattr(client, name))
+    for name in upstream.timeouts.__struct_fields__:
+        yield f"upstream timeouts.{name}", str(getattr(upstream.timeouts, name))
+    for name in limits.__struct_fields__:
+        yield f"limits.{name}", str(getattr(limits, name))
+    for name in upstream.connections.__struct_fields__:
+        yield f"connections.{name}", str(getattr(upstream.connections, name))
+    yield from _changes("header", route.set_headers, route.remove_headers)
+    yield from _changes("response header", route.set_response_headers, route.remove_response_headers)
+
+
+def _changes(what: str, to_set: Mapping[str, str], to_remove: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for name, value in to_set.items():
+        yield f"set {what}", f"{name}: {_value(name, value)}"
+    for name in to_remove:
+        yield f"remove {what}", name
+
+
+def _value(name: str, value: str) -> str:
+    return "***" if shown.is_secret(name) else value

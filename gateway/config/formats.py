@@ -1,0 +1,127 @@
+"""What a text must look like, by the format named at its key in the settings."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+
+from gateway.config.addresses import parse_endpoint, parse_listen
+from gateway.routing.patterns import HostPattern, PathPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")  # RFC 9110 §5.6.2
+_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
+_PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*\Z")
+# Fields by which a message is delimited or a connection is run (RFC 9110 §7.6.1, RFC 9112 §6): the
+# gateway writes them itself, and a second opinion on them is how requests are smuggled.
+_OWNED: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def _token(text: str) -> None:
+    if not _TOKEN.match(text):
+        message = "expected the name of a header field, such as x-request-id"
+        raise ValueError(message)
+
+
+def _field_to_change(text: str) -> None:
+    _token(text)
+    if text.lower() in _OWNED:
+        message = "expected a field that is not the gateway's own (framing and connection fields are)"
+        raise ValueError(message)
+
+
+def _field_to_remove(text: str) -> None:
+    _field_to_change(text)
+    if text.lower() == "host":
+        message = "expected a field other than Host, which every request must have"
+        raise ValueError(message)
+
+
+def _header_value(text: str) -> None:
+    if not _VALUE.match(text):
+        message = "expected visible ASCII characters without control characters or spaces around them"
+        raise ValueError(message)
+
+
+def _method(text: str) -> None:
+    if not _METHOD.match(text):
+        message = "expected a method in capitals"
+        raise ValueError(message)
+
+
+def _name(text: str) -> None:
+    if not _NAME.match(text):
+        message = "expected a name of 1 to 64 letters, digits, _, . or -"
+        raise ValueError(message)
+
+
+def _network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        message = f'expected a network such as "10.0.0.0/8" ({str(error).removeprefix(repr(text)).strip()})'
+        raise ValueError(message) from None
+
+
+def _path(text: str) -> None:
+    if not _PATH.match(text):
+        message = 'expected a path that starts with "/", percent-encoded where needed'
+        raise ValueError(message)
+
+
+def _without_nul(text: str) -> None:
+    if "\0" in text:
+        message = "expected a text without NUL"
+        raise ValueError(message)
+
+
+def _file(text: str) -> None:
+    _without_nul(text)
+    if not text:
+        message = "expected the name of a file"
+        raise ValueError(message)
+
+
+_FORMATS: Final[dict[str, Callable[[str], object]]] = {
+    "argument": _without_nul,
+    "endpoint": parse_endpoint,
+    "field_to_change": _field_to_change,
+    "field_to_remove": _field_to_remove,
+    "file": _file,
+    "header_name": _token,
+    "header_value": _header_value,
+    "host_pattern": HostPattern.parse,
+    "listen": parse_listen,
+    "method": _method,
+    "name": _name,
+    "network": _network,
+    "path": _path,
+    "path_pattern": PathPattern.parse,
+}
+
+
+def check(name: str, text: str) -> str:
+    """The rule that a text breaks; empty when it breaks none."""
+    try:
+        _FORMATS[name](text)
+    except ValueError as error:
+        return str(error)
+    return ""

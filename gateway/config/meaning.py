@@ -1,0 +1,162 @@
+"""What must hold between keys: names that exist, routes that do not tie, files that fit.
+
+Every check looks only at parts that are whole, so one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+import ssl
+from difflib import get_close_matches
+from pathlib import Path as File
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gateway.config.addresses import parse_listen
+from gateway.routing.conflicts import RouteConflict
+from gateway.routing.rewrite import PathRewrite
+from gateway.routing.rules import Rule
+from gateway.routing.table import RoutingTable
+from gateway.upstream.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.config.document import Document
+    from gateway.config.settings import Route, Settings
+    from gateway.config.shown import Path
+    from gateway.config.walk import Walk
+    from gateway.http.settings import Tls
+
+
+def with_full_paths(settings: Settings, folder: File) -> Settings:
+    """The same settings with the names of files made absolute."""
+    tls = settings.gateway.tls
+    if tls is None:
+        return settings
+    tls = replace(tls, certificate=str(folder / tls.certificate), key=str(folder / tls.key))
+    return replace(settings, gateway=replace(settings.gateway, tls=tls))
+
+
+def check(walk: Walk, document: Document, settings: Settings) -> None:
+    """Add every problem and warning that needs more than one key to see."""
+    written = document.data.get("upstreams")
+    upstreams = list(written) if isinstance(written, dict) else []
+    _check_addresses(walk, settings)
+    if settings.gateway.tls is not None and walk.is_whole(("gateway", "tls")):
+        _check_tls(walk, settings.gateway.tls)
+    for name in upstreams:
+        if name in settings.upstreams:
+            _check_upstream(walk, name, settings)
+    for name, route in settings.routes.items():
+        _check_route(walk, name, route, upstreams)
+    _check_ties(walk, settings)
+    if walk.is_whole(("routes",)):
+        used = {route.upstream for route in settings.routes.values()}
+        for name in upstreams:
+            if name not in used:
+                walk.warning(("upstreams", name), "no route leads to this upstream")
+
+
+def _check_addresses(walk: Walk, settings: Settings) -> None:
+    seen: dict[object, str] = {}
+    places: list[tuple[Path, str]] = []
+    if walk.is_whole(("admin", "listen")):
+        places.append((("admin", "listen"), settings.admin.listen))
+        if not parse_listen(settings.admin.listen).is_loopback:
+            walk.warning(("admin", "listen"), "can be reached from other machines; whoever reaches it can read it")
+    if walk.is_whole(("gateway", "listen")):
+        places += [(("gateway", "listen", index), text) for index, text in enumerate(settings.gateway.listen)]
+    for path, text in places:
+        address = parse_listen(text)
+        if address.port and address in seen:
+            walk.problem(path, "expected every address once", f'"{text}"')
+        seen[address] = text
+
+
+def _check_tls(walk: Walk, tls: Tls) -> None:
+    path: Path = ("gateway", "tls")
+    for key, name in (("certificate", tls.certificate), ("key", tls.key)):
+        try:
+            with File(name).open("rb"):
+                pass
+        except OSError as error:
+            walk.problem((*path, key), f"cannot be read: {error.strerror}", f'"{name}"')
+    if not walk.is_whole(path):
+        return
+    try:
+        # An encrypted key would otherwise ask for its password on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password=lambda: b"")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            walk.problem((*path, "key"), "expected the key of this certificate; they do not match", f'"{tls.key}"')
+        else:
+            walk.problem(path, f"expected PEM files that can be used ({error.reason or 'not PEM'})")
+
+
+def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
+    upstream = settings.upstreams[name]
+    path: Path = ("upstreams", name)
+    if not walk.is_whole((*path, "endpoints")) or not walk.is_whole((*path, "pool")):
+        return
+    if upstream.endpoints and upstream.pool is not None:
+        walk.problem(path, 'expected either "endpoints" or "pool", not both')
+    elif not upstream.endpoints and upstream.pool is None:
+        walk.problem(path, 'expected "endpoints" or a "pool" table')
+    if upstream.pool is not None and not any("{port}" in argument for argument in upstream.pool.command):
+        walk.warning((*path, "pool", "command"), 'has no "{port}", so every process must learn its port otherwise')
+    seen: set[str] = set()
+    for index, endpoint in enumerate(upstream.endpoints):
+        url = (endpoint.url if isinstance(endpoint, EndpointSettings) else endpoint).removesuffix("/")
+        if url in seen:
+            walk.problem(
+                (*path, "endpoints", index), "expected every endpoint once; use weight for a larger share", url
+            )
+        seen.add(url)
+
+
+def _check_route(walk: Walk, name: str, route: Route, upstreams: list[str]) -> None:
+    path: Path = ("routes", name)
+    if route.upstream not in upstreams and ("upstreams",) not in walk.broken:
+        close = get_close_matches(route.upstream, upstreams, 1)
+        rule = "expected the name of an upstream" + ("" if close else f": {', '.join(upstreams)}")
+        walk.problem((*path, "upstream"), rule, f'"{route.upstream}"', close[0] if close else "")
+    if walk.is_whole((*path, "match")):
+        _check_path(walk, path, route)
+        try:
+            Rule.compile(name, route.match)
+        except ValueError as error:
+            walk.problem((*path, "match", "headers"), str(error))
+    _check_fields(walk, path, route.set_headers, route.remove_headers, "headers")
+    _check_fields(walk, path, route.set_response_headers, route.remove_response_headers, "response_headers")
+
+
+def _check_path(walk: Walk, path: Path, route: Route) -> None:
+    if route.strip_prefix is not None and route.rewrite is not None:
+        walk.problem(path, 'expected one of "strip_prefix" and "rewrite", not both')
+        return
+    try:
+        PathRewrite.compile(route.match, route.strip_prefix, route.rewrite)
+    except ValueError as error:
+        key = "rewrite" if route.strip_prefix is None else "strip_prefix"
+        walk.problem((*path, key), str(error), f'"{route.rewrite or route.strip_prefix}"')
+
+
+def _check_fields(walk: Walk, path: Path, to_set: Mapping[str, str], to_remove: Iterable[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in to_set:
+        if name.lower() in seen:
+            walk.problem((*path, f"set_{what}", name), "expected every field once; names differ only in case")
+        seen.add(name.lower())
+    for index, name in enumerate(to_remove):
+        if name.lower() in seen:
+            walk.problem((*path, f"remove_{what}", index), f"is also in set_{what}, which replaces it already", name)
+
+
+def _check_ties(walk: Walk, settings: Settings) -> None:
+    matches = {name: route.match for name, route in settings.routes.items() if walk.is_whole(("routes", name, "match"))}
+    try:
+        RoutingTable.compile(matches)
+    except RouteConflict as error:
+        for tie in error.conflicts:
+            walk.problem(("routes", tie.second, "match"), f"ties with routes.{tie.first}: both match {tie.request}")

@@ -1,0 +1,95 @@
+"""The settings as JSON Schema, for editors that complete and check TOML while it is written."""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Any, Final
+
+from msgspec import NODEFAULT, inspect
+from msgspec.structs import asdict
+
+from gateway.config.planned import planned_under
+from gateway.config.settings import Settings
+from gateway.core.units import Seconds, Size
+
+_DURATION: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"
+_SIZE: Final = r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$"
+_NAME: Final = "^[A-Za-z0-9_.-]{1,64}$"
+_NOT_YET: Final = "Read but not acted on by this version."
+
+
+def schema() -> dict[str, Any]:
+    """The whole configuration file as a JSON Schema, draft 2020-12."""
+    definitions: dict[str, Any] = {}
+    root = _of(inspect.type_info(Settings), (), definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gateway",
+        **root,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one line per kind of value
+    match kind:
+        case inspect.Metadata():
+            return {**_of(kind.type, path, definitions), **(kind.extra_json_schema or {})}
+        case inspect.UnionType():
+            members = [_of(one, path, definitions) for one in kind.types if not isinstance(one, inspect.NoneType)]
+            return members[0] if len(members) == 1 else {"anyOf": members}
+        case inspect.StructType():
+            definitions[kind.cls.__name__] = _struct(kind, path, definitions)
+            return {"$ref": f"#/$defs/{kind.cls.__name__}"}
+        case inspect.DictType():
+            least = {"minProperties": kind.min_length} if kind.min_length else {}
+            names = {"propertyNames": {"pattern": _NAME}} if len(path) == 1 else {}
+            entries = _of(kind.value_type, (*path, "*"), definitions)
+            return {"type": "object", "additionalProperties": entries, **names, **least}
+        case inspect.VarTupleType():
+            least = {"minItems": kind.min_length} if kind.min_length else {}
+            return {"type": "array", "items": _of(kind.item_type, path, definitions), **least}
+        case inspect.CustomType():
+            return {"type": "string", "pattern": _DURATION if kind.cls is Seconds else _SIZE}
+        case inspect.LiteralType():
+            return {"enum": list(kind.values)}
+        case inspect.IntType() | inspect.FloatType():
+            return _number(kind)
+        case _:
+            return {"type": "string"}
+
+
+def _struct(kind: inspect.StructType, path: tuple[str, ...], definitions: dict[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for field in kind.fields:
+        properties[field.encode_name] = _of(field.type, (*path, field.encode_name), definitions)
+        if field.default is not NODEFAULT and field.default is not None:
+            properties[field.encode_name]["default"] = plain(field.default)
+    for name in sorted(planned_under(path)):
+        properties[name] = {"description": _NOT_YET}
+    required = [field.encode_name for field in kind.fields if field.required]
+    return {
+        "type": "object",
+        "description": cleandoc(kind.cls.__doc__ or "").replace("``", ""),
+        "properties": properties,
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+    }
+
+
+def _number(kind: inspect.IntType | inspect.FloatType) -> dict[str, Any]:
+    bounds = {"minimum": kind.ge, "exclusiveMinimum": kind.gt, "maximum": kind.le}
+    name = "integer" if isinstance(kind, inspect.IntType) else "number"
+    return {"type": name, **{word: bound for word, bound in bounds.items() if bound is not None}}
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - settings are any JSON value
+    """A setting as JSON and TOML write it."""
+    if isinstance(value, Seconds | Size):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if hasattr(value, "__struct_fields__"):
+        return {name: plain(item) for name, item in asdict(value).items() if item is not None}
+    return value

@@ -1,0 +1,225 @@
+"""Compares a document with the settings, key by key, and collects every problem.
+
+What is broken is left out of the result, so that the rest can still be checked.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import inspect
+
+from gateway.config import formats, shown
+from gateway.config.errors import Problem
+from gateway.config.planned import planned_under
+from gateway.core.units import Seconds, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.config.document import Document
+    from gateway.config.shown import Path
+
+BROKEN: Final = object()
+_LONGEST: Final = Seconds(365 * 86400)
+_LARGEST: Final = Size(2**53)  # every reader of numbers agrees up to here
+
+
+class Walk:
+    """One pass over a document; ``problems`` and ``warnings`` grow, ``broken`` has the keys left out."""
+
+    def __init__(self, document: Document) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.broken: set[Path] = set()
+        self._document = document
+
+    def problem(self, path: Path, rule: str, value: str = "", nearest: str = "") -> None:
+        """Record something to repair at a key, or at the nearest parent that is written."""
+        self.broken.add(path)
+        self.problems.append(self._at(path, rule, value, nearest))
+
+    def warning(self, path: Path, rule: str) -> None:
+        """Record something to know."""
+        self.warnings.append(self._at(path, rule))
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether nothing at this key or below it is broken."""
+        return not any(broken[: len(path)] == path for broken in self.broken)
+
+    def settings(self, cls: type) -> dict[str, Any]:
+        """The whole document as far as it fits a settings class."""
+        fitting = self._table(inspect.type_info(cls), self._document.data, (), required=False)  # type: ignore[arg-type]
+        return dict(fitting)
+
+    def _at(self, path: Path, rule: str, value: str = "", nearest: str = "") -> Problem:
+        document = self._document
+        return Problem(str(document.file), document.line(path), shown.key(path), rule, value, nearest)
+
+    def _wrong(self, path: Path, rule: str, value: object, words: Iterable[str] = ()) -> object:
+        by_lower = {word.lower(): word for word in words}
+        close = get_close_matches(value.lower(), list(by_lower), 1) if isinstance(value, str) else []
+        self.problem(path, rule, shown.value(value, path), by_lower[close[0]] if close else "")
+        return BROKEN
+
+    def _visit(self, kind: inspect.Type, value: Any, path: Path, extra: Mapping[str, Any]) -> Any:  # noqa: ANN401, PLR0911 - one line per kind of value
+        match kind:
+            case inspect.Metadata():
+                return self._visit(kind.type, value, path, {**extra, **(kind.extra or {})})
+            case inspect.UnionType():
+                return self._visit(_alternative(kind, value), value, path, extra)
+            case inspect.StructType():
+                return (
+                    self._table(kind, value, path, required=True)
+                    if _is(value, dict)
+                    else self._not_a(kind, value, path)
+                )
+            case inspect.DictType():
+                return self._names(kind, value, path) if _is(value, dict) else self._not_a(kind, value, path)
+            case inspect.VarTupleType():
+                return self._items(kind, value, path) if _is(value, list) else self._not_a(kind, value, path)
+            case inspect.CustomType():
+                return self._with_unit(kind.cls, value, path, may_be_zero="zero" in extra)
+            case inspect.LiteralType():
+                words = [str(word) for word in kind.values]
+                return value if value in kind.values else self._wrong(path, describe(kind), value, words)
+            case inspect.IntType() | inspect.FloatType():
+                return value if _is_in_range(kind, value) else self._wrong(path, describe(kind), value)
+            case _:
+                return self._text(value, path, extra)
+
+    def _not_a(self, kind: inspect.Type, value: object, path: Path) -> object:
+        return self._wrong(path, describe(kind), value)
+
+    def _table(self, kind: inspect.StructType, value: dict[str, Any], path: Path, *, required: bool) -> Any:  # noqa: ANN401
+        fields = {field.encode_name: field for field in kind.fields}
+        planned = planned_under(path)
+        fitting = {}
+        for name, found in value.items():
+            here = (*path, name)
+            if name in fields:
+                fitting[name] = self._visit(fields[name].type, found, here, {})
+            elif name in planned:
+                self.warning(here, "is read but not acted on by this version")
+            else:
+                self._unknown(here, sorted(fields.keys() | planned))
+        missing = [name for name, field in fields.items() if field.required and name not in value]
+        for name in missing:
+            self.problem((*path, name), f"is missing; {describe(fields[name].type)}")
+        fitting = {name: found for name, found in fitting.items() if found is not BROKEN}
+        lacks_one = any(field.required and name not in fitting for name, field in fields.items())
+        return BROKEN if required and lacks_one else fitting
+
+    def _unknown(self, path: Path, words: list[str]) -> None:
+        name = str(path[-1])
+        close = get_close_matches(name.lower(), words, 1)
+        rule = "unknown key" if close else f"unknown key; expected one of {', '.join(words)}"
+        self.problem(path, rule, nearest=close[0] if close else "")
+
+    def _names(self, kind: inspect.DictType, value: dict[str, Any], path: Path) -> dict[str, Any]:
+        fitting = {}
+        for name, found in value.items():
+            here = (*path, name)
+            rule = self._broken_rule(kind.key_type, name)
+            if rule:
+                self.problem(here, rule)
+            else:
+                fitting[name] = self._visit(kind.value_type, found, here, {})
+        if len(value) < (kind.min_length or 0):
+            self.problem(path, describe(kind))
+        return {name: found for name, found in fitting.items() if found is not BROKEN}
+
+    @staticmethod
+    def _broken_rule(kind: inspect.Type, text: str) -> str:
+        if isinstance(kind, inspect.Metadata) and "format" in (kind.extra or {}):
+            return formats.check((kind.extra or {})["format"], text)
+        return ""
+
+    def _items(self, kind: inspect.VarTupleType, value: list[Any], path: Path) -> Any:  # noqa: ANN401
+        if len(value) < (kind.min_length or 0):
+            return self._wrong(path, describe(kind), value)
+        fitting = [self._visit(kind.item_type, found, (*path, index), {}) for index, found in enumerate(value)]
+        if BROKEN in fitting and all(found is BROKEN for found in fitting):
+            return BROKEN
+        return [found for found in fitting if found is not BROKEN]
+
+    def _text(self, value: object, path: Path, extra: Mapping[str, Any]) -> object:
+        if not isinstance(value, str):
+            return self._wrong(path, "expected a text", value)
+        rule = formats.check(extra["format"], value) if "format" in extra else ""
+        return self._wrong(path, rule, value, _meant(extra, value)) if rule else value
+
+    def _with_unit(self, cls: type, value: object, path: Path, *, may_be_zero: bool) -> object:
+        """A duration or size; it stays a text here and is converted with the whole."""
+        unit: type[Seconds | Size] = Seconds if cls is Seconds else Size
+        word, example = ("duration", '"30s"') if cls is Seconds else ("size", '"64KiB"')
+        if not isinstance(value, str):
+            return self._wrong(path, f"expected a {word} with a unit, such as {example}", value)
+        try:
+            number: float = unit.parse(value)
+        except OverflowError:
+            number = inf
+        except ValueError:
+            return self._wrong(path, f"expected a {word} with a unit, such as {example}", value)
+        largest = _LONGEST if cls is Seconds else _LARGEST
+        if number > largest:
+            return self._wrong(path, f"expected a {word} of at most {largest}", value)
+        if number == 0 and not may_be_zero:
+            return self._wrong(path, f"expected a {word} above 0", value)
+        return value
+
+
+def _alternative(kind: inspect.UnionType, value: object) -> inspect.Type:
+    """The member that a value is meant for: tables fit structs, and TOML has no null."""
+    members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
+    structs = [member for member in members if isinstance(member, inspect.StructType)]
+    return structs[0] if structs and _is(value, dict) else members[0]
+
+
+def _is(value: object, cls: type) -> bool:
+    return isinstance(value, cls)
+
+
+def _is_in_range(kind: inspect.IntType | inspect.FloatType, value: object) -> bool:
+    types = int if isinstance(kind, inspect.IntType) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, types) or not isfinite(value):
+        return False
+    return (
+        (kind.ge is None or value >= kind.ge)
+        and (kind.gt is None or value > kind.gt)
+        and (kind.le is None or value <= kind.le)
+    )
+
+
+def _meant(extra: Mapping[str, Any], value: str) -> list[str]:
+    return [value.upper()] if extra["format"] == "method" and not formats.check("method", value.upper()) else []
+
+
+def describe(kind: inspect.Type) -> str:  # noqa: PLR0911 - one line per kind of value
+    """What is expected at a key, in words."""
+    match kind:
+        case inspect.Metadata():
+            return describe(kind.type)
+        case inspect.UnionType():
+            return describe(_alternative(kind, None))
+        case inspect.StructType() | inspect.DictType():
+            return "expected a table with at least one entry" if getattr(kind, "min_length", 0) else "expected a table"
+        case inspect.VarTupleType():
+            return "expected an array with at least one item" if kind.min_length else "expected an array"
+        case inspect.LiteralType():
+            return "expected " + " or ".join(f'"{word}"' for word in kind.values)
+        case inspect.IntType() | inspect.FloatType():
+            return f"expected a {'whole ' if isinstance(kind, inspect.IntType) else ''}number{_range(kind)}"
+        case inspect.CustomType():
+            return "expected a duration" if kind.cls is Seconds else "expected a size"
+        case _:
+            return "expected a text"
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = f"({kind.gt:g}" if kind.gt is not None else f"[{kind.ge:g}" if kind.ge is not None else ""
+    if kind.le is not None:
+        return f" in {low or '(-∞'}, {kind.le:g}]"
+    return f" above {kind.gt:g}" if kind.gt is not None else f" of at least {kind.ge:g}" if low else ""

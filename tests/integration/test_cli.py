@@ -1,0 +1,119 @@
+"""The command line as scripts see it: exit codes, and what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = """
+[upstreams.app]
+endpoints = ["http://127.0.0.1:9001", { url = "http://127.0.0.1:9002", weight = 3 }]
+[routes.api]
+match = { path = "/api/{version}/*", methods = ["GET"] }
+rewrite = "/{version}/*"
+upstream = "app"
+timeout = "3s"
+set_headers = { x-a = "[red]1", authorization = "Bearer hunter2" }
+remove_response_headers = ["server"]
+[routes.rest]
+match = { headers = { x-b = "1" } }
+upstream = "app"
+"""
+
+
+def gateway(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway", *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_good_file_is_one_line(file: Path) -> None:
+    """check ends with 0 and a summary."""
+    done = gateway("check", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{file}: good; 2 routes, 1 upstream, 0 warnings\n"
+
+
+def test_problems_go_to_standard_error(file: Path) -> None:
+    """check ends with 2 and prints every problem, one a line, and nothing on standard output."""
+    file.write_text(FILE + '[gateway]\nlissten = []\nworkers = "many"\n')
+    done = gateway("check", file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f'error: {file}:15: gateway.lissten: unknown key; did you mean "listen"?',
+        f'error: {file}:16: gateway.workers: expected a whole number in [0, 256]; got "many"',
+    ]
+
+
+def test_warnings_do_not_fail(file: Path) -> None:
+    """A file with warnings is good, and the warnings are on standard error."""
+    file.write_text(FILE + "[fleet]\n")
+    done = gateway("check", file)
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {file}:14: fleet: is read but not acted on by this version\n"
+
+
+@pytest.mark.parametrize("command", [("check",), ("run",), ("explain",)])
+def test_an_unreadable_file_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Every command ends with 2 and one line when there is nothing to read."""
+    more = ("GET", "/") if command == ("explain",) else ()
+    done = gateway(*command, tmp_path / "none.toml", *more)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
+
+
+def test_explain_tells_the_whole_way(file: Path) -> None:
+    """explain names the winner, the losers, the path upstream and every policy, and hides secrets."""
+    done = gateway("explain", file, "GET", "http://h.test/api/v2/x%20y?q=1", "-H", "x-b: 1")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    for line in (
+        "route api",
+        "because path /api/{version}/*, method GET: the most specific that matches",
+        "parameter version v2",
+        "endpoint http://127.0.0.1:9001",
+        "endpoint http://127.0.0.1:9002 (weight 3)",
+        "upstream path /v2/x%20y?q=1",
+        "timeout 3s",
+        "limits.body 64MiB",
+        "set header x-a: [red]1",
+        "set header authorization: ***",
+        "remove response header server",
+        "not rest less specific path than api",
+    ):
+        assert line in said
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "reason"),
+    [
+        ("GET", "/none", "no_route (404)"),
+        ("POST", "/api/v2/x", "method_not_allowed (405)"),
+        ("GET", "/api/v2/../../..", "bad_target (400)"),
+        ("GET", "/api/v2/%2e%2e/%2e%2e/x", "ambiguous_path (400)"),
+    ],
+)
+def test_explain_tells_a_refusal(file: Path, method: str, url: str, reason: str) -> None:
+    """explain ends with 1 and the reason word when the request would be refused."""
+    done = gateway("explain", file, method, url)
+    assert done.returncode == 1
+    assert done.stdout.split("\n")[0].split(":")[0].split(maxsplit=1) == ["refused", reason]
+
+
+def test_schema_and_version_are_printed() -> None:
+    """schema is JSON, --version is one line."""
+    assert json.loads(gateway("schema").stdout)["title"] == "gateway"
+    assert gateway("--version").stdout.startswith("gateway ")
