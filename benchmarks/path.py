@@ -15,18 +15,21 @@ import pstats
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from gateway.config.settings import Route, Settings, Upstream
 from gateway.core.clock import SystemClock
-from gateway.http.upstream import UpstreamConnection
 from gateway.proxy.plane import DataPlane
 from gateway.telemetry.access import AccessLog
 from gateway.telemetry.settings import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.http.upstream import UpstreamConnection
 
 _REQUEST = (
     b"GET /orders/%d?page=2 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n"

@@ -25,7 +25,9 @@ REASONS: Final[dict[str, Reason]] = {
     "bad_chunk": Reason(400, "http_request_error", "The chunked request body is malformed."),
     "bad_host": Reason(400, "http_request_error", "The Host field is missing or not a valid authority."),
     "bad_target": Reason(400, "http_request_error", "The request target is not acceptable."),
-    "ambiguous_path": Reason(400, "http_request_error", "The path selects one route as written and another when normalised."),
+    "ambiguous_path": Reason(
+        400, "http_request_error", "The path selects one route as written and another when normalised."
+    ),
     "bad_expectation": Reason(417, "http_request_error", "The only expectation understood is 100-continue."),
     "no_route": Reason(404, "destination_not_found", "No route matches this request."),
     "method_not_allowed": Reason(405, "http_request_denied", "No route for this path takes this method."),
@@ -34,7 +36,9 @@ REASONS: Final[dict[str, Reason]] = {
     "body_too_large": Reason(413, "http_request_denied", "The request body is larger than this gateway takes."),
     "target_too_long": Reason(414, "http_request_denied", "The request target is longer than this gateway takes."),
     "head_too_large": Reason(431, "http_request_denied", "The request head is larger than this gateway takes."),
-    "too_many_headers": Reason(431, "http_request_denied", "The request has more header fields than this gateway takes."),
+    "too_many_headers": Reason(
+        431, "http_request_denied", "The request has more header fields than this gateway takes."
+    ),
     "unknown_method": Reason(501, "http_request_denied", "This gateway does not know the request method."),
     "unsupported_version": Reason(505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here."),
     "loop_detected": Reason(508, "proxy_loop_detected", "This request has already passed through this gateway."),
@@ -51,7 +55,9 @@ REASONS: Final[dict[str, Reason]] = {
     "tls_failed": Reason(502, "tls_protocol_error", "The TLS handshake with the upstream failed."),
     "upstream_closed": Reason(502, "connection_terminated", "The upstream closed the connection before answering."),
     "upstream_malformed": Reason(502, "http_protocol_error", "The upstream's response is not valid HTTP/1.1."),
-    "upstream_head_too_large": Reason(502, "http_response_header_section_size", "The upstream's response head is too large."),
+    "upstream_head_too_large": Reason(
+        502, "http_response_header_section_size", "The upstream's response head is too large."
+    ),
     "upstream_incomplete": Reason(502, "http_response_incomplete", "The upstream's response body broke off."),
     "upstream_head_timeout": Reason(504, "http_response_timeout", "The upstream did not begin its response in time."),
     "upstream_idle_timeout": Reason(504, "connection_read_timeout", "The upstream's response body stopped arriving."),

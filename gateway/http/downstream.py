@@ -96,8 +96,8 @@ class Door:
         "clock",
         "connections",
         "counts",
-        "ids",
         "heads",
+        "ids",
         "is_draining",
         "keepalive",
         "limits",
@@ -313,7 +313,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._is_write_paused = False
-        if self.phase == BUSY or self.phase == TUNNEL:
+        if self.phase in (BUSY, TUNNEL):
             self.deadline = self.out_of_time_at
         if self.exchange is not None:
             self.exchange.on_client_resumed()
@@ -501,7 +501,9 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.phase = LINGER
             self._transport.abort()
 
-    def refuse(self, error: GatewayError, request_id: bytes = b"", *, keep: bool = False, is_head: bool = False) -> None:
+    def refuse(
+        self, error: GatewayError, request_id: bytes = b"", *, keep: bool = False, is_head: bool = False
+    ) -> None:
         """Answer with a problem of our own. Without ``keep`` the connection closes behind it."""
         door = self._door
         if self.exchange is None:
@@ -593,5 +595,3 @@ class ClientConnection(asyncio.Protocol, Timed):
     def __repr__(self) -> str:
         phase = ("head", "body", "busy", "tunnel", "linger", "closed")[self.phase]
         return f"<ClientConnection {self.peer} {phase}>"
-
-

@@ -8,7 +8,7 @@ duplicates; hop-by-hop fields and those that ``Connection`` nominates stay behin
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import BadRequest, UpstreamFailed
 from gateway.http.framing import Body, ChunkedBody, LengthBody, NoBody, UntilCloseBody
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 # Kinds of fields. PLAIN is 0 so that the common case is one truth test.
-PLAIN, DROPPED, HOST, LENGTH, CODING, CONNECTION, UPGRADE, EXPECT, IDENTITY, VIA, REQUEST_ID, MAX_FORWARDS, DATE = range(13)
+PLAIN, DROPPED, HOST, LENGTH, CODING, CONNECTION, UPGRADE, EXPECT, IDENTITY, VIA, REQUEST_ID, MAX_FORWARDS, DATE = (
+    range(13)
+)
 
 _KINDS: Final = {
     b"host": HOST,
@@ -101,9 +103,7 @@ def _is_one_protocol(upgrade: bytes) -> bool:
 
 def without(lines: bytes, names: Collection[bytes]) -> bytes:
     """The field lines whose lower-case name is not in ``names``; every line ends with CRLF."""
-    return b"".join(
-        line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in names
-    )
+    return b"".join(line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in names)
 
 
 def lines_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -153,7 +153,7 @@ class RequestHead:
         self.identity: list[tuple[bytes, bytes]] | None = None
         self.request_id = b""
         self.max_forwards = -1
-        self.plan: object = None
+        self.plan: Any = None  # the path's own, which this floor does not know
         spellings = _SPELLINGS
         special: list[tuple[int, bytes, bytes]] | None = None
         for name, value in self.raw_headers:
@@ -203,7 +203,9 @@ class RequestHead:
                     self._take_aside(kind, name, value)
         options = _tokens(b",".join(connection))
         self.wants_close = b"close" in options or (self.is_http_10 and b"keep-alive" not in options)
-        if self.upgrade and (b"upgrade" not in options or self.length or self.is_http_10 or not _is_one_protocol(self.upgrade)):
+        if self.upgrade and (
+            b"upgrade" not in options or self.length or self.is_http_10 or not _is_one_protocol(self.upgrade)
+        ):
             self.upgrade = b""  # RFC 9110 §7.8: whoever does not like it may ignore it
         nominated = options - _OPTIONS
         if nominated:
@@ -303,7 +305,12 @@ class ResponseHead:
             if kind is None:
                 kind = classify(name)
             if kind:
-                if kind == LENGTH and value.isdigit() and self.length == UNTIL_CLOSE and len(value) < _MAX_LENGTH_DIGITS:
+                if (
+                    kind == LENGTH
+                    and value.isdigit()
+                    and self.length == UNTIL_CLOSE
+                    and len(value) < _MAX_LENGTH_DIGITS
+                ):
                     self.length = int(value)
                 elif kind == DATE:
                     self.has_date = True

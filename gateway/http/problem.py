@@ -10,7 +10,10 @@ import msgspec
 if TYPE_CHECKING:
     from gateway.core.errors import GatewayError
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {413: "Content Too Large", 417: "Expectation Failed"}
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    417: "Expectation Failed",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,9 +39,19 @@ def render(  # noqa: PLR0913 - each is one part of the message
         f"Content-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"Cache-Control: no-store\r\n"
-        f"Proxy-Status: {pseudonym}; error={error.proxy_error}; details=\"{error.reason}\"\r\n"
+        f'Proxy-Status: {pseudonym}; error={error.proxy_error}; details="{error.reason}"\r\n'
         f"{extra}"
     ).encode("ascii")
     return b"".join(
-        (head, b"X-Request-Id: ", request_id, b"\r\nDate: ", date, b"\r\n", connection, b"\r\n", body if has_body else b"")
+        (
+            head,
+            b"X-Request-Id: ",
+            request_id,
+            b"\r\nDate: ",
+            date,
+            b"\r\n",
+            connection,
+            b"\r\n",
+            body if has_body else b"",
+        )
     )

@@ -72,7 +72,17 @@ class ByteCounts(Protocol):
 class Line:
     """What all connections to one upstream share: timeouts, the head parser, the wheel."""
 
-    __slots__ = ("clock", "counts", "head_timeout", "heads", "idle_timeout", "loop", "recent", "tunnel_timeout", "wheel")
+    __slots__ = (
+        "clock",
+        "counts",
+        "head_timeout",
+        "heads",
+        "idle_timeout",
+        "loop",
+        "recent",
+        "tunnel_timeout",
+        "wheel",
+    )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
         self,

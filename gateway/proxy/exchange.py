@@ -9,7 +9,6 @@ reached once: it gives back what the request held, counts it and logs it.
 
 from __future__ import annotations
 
-import asyncio
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,8 @@ from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import NO_ROUTE
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead, ResponseHead
     from gateway.http.upstream import UpstreamConnection
@@ -115,7 +116,7 @@ class Exchange:
         head = self._head
         plane = self._plane
         try:
-            plan = head.plan
+            plan: RequestPlan | None = head.plan
             if plan is None:
                 plan = head.plan = plan_request(plane, head)
             rule = self._rule = plan.rule
@@ -144,7 +145,7 @@ class Exchange:
         self._attempts += 1
         connection = endpoint.take_idle()
         if connection is not None:
-            self._send(connection, now)
+            self._send(connection, endpoint, now)
         else:
             self._connecting = self._plane.start_task(self._connect(endpoint))
 
@@ -156,15 +157,15 @@ class Exchange:
             self._fail_attempt(error, may_repeat=True)
         else:
             self._connecting = None
-            self._send(connection, self._plane.clock.now())
+            self._send(connection, endpoint, self._plane.clock.now())
 
-    def _send(self, connection: UpstreamConnection, now: float) -> None:
+    def _send(self, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
         """Write the request head, and what came of the body meanwhile."""
         self._connection = connection
         head = self._head
-        plan: RequestPlan = head.plan  # type: ignore[assignment]  # made by begin
+        plan: RequestPlan = head.plan
         client = self._client
-        raw = plan.compose(client, self.request_id, self._endpoint)
+        raw = plan.compose(client, self.request_id, endpoint)
         connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)
         if not self._has_body:
             return
@@ -343,9 +344,7 @@ class Exchange:
             return
         # A connection that was kept alive may have been closed by the endpoint before it saw this request.
         was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
-        may_repeat = (
-            was_stale and is_first_byte_missing and self._head.method in _IDEMPOTENT and not self._head.length
-        )
+        may_repeat = was_stale and is_first_byte_missing and self._head.method in _IDEMPOTENT and not self._head.length
         self._fail_attempt(error, may_repeat=may_repeat, is_same_endpoint_good=was_stale)
 
     def on_upstream_paused(self) -> None:

@@ -158,7 +158,7 @@ class DataPlane:
             + [("upstream", "idle", idle), ("upstream", "active", active), ("upstream", "connecting", connecting)]
         )
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - it cuts nothing off
         """Accept no more, close what is idle, wait for what is under way; True when all of it finished in time."""
         door = self.door
         door.is_draining = True
@@ -167,7 +167,7 @@ class DataPlane:
         deadline = self.clock.now() + timeout
         for connection in list(door.connections):
             connection.close_if_idle()
-        while door.connections and self.clock.now() < deadline:
+        while door.connections and self.clock.now() < deadline:  # noqa: ASYNC110 - once in a process's life
             await asyncio.sleep(_DRAIN_LOOK)
         return not door.connections
 

@@ -31,7 +31,12 @@ class RouteRule:
     __slots__ = ("counters", "group", "name", "request", "response", "rewrite", "timeout", "upstream_counters")
 
     def __init__(
-        self, name: str, route: Route, group: UpstreamGroup, counters: RouteCounters, upstream_counters: UpstreamCounters
+        self,
+        name: str,
+        route: Route,
+        group: UpstreamGroup,
+        counters: RouteCounters,
+        upstream_counters: UpstreamCounters,
     ) -> None:
         self.name = name
         self.group = group

@@ -21,7 +21,22 @@ class Endpoint:
     ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made.
     """
 
-    __slots__ = ("_idle", "_idle_timeout", "_is_gone", "_line", "_max_idle", "_open", "_timeout", "_tls", "address", "connecting", "in_flight", "opened", "url", "weight")
+    __slots__ = (
+        "_idle",
+        "_idle_timeout",
+        "_is_gone",
+        "_line",
+        "_max_idle",
+        "_open",
+        "_timeout",
+        "_tls",
+        "address",
+        "connecting",
+        "in_flight",
+        "opened",
+        "url",
+        "weight",
+    )
 
     def __init__(self, url: str, weight: float, *, line: Line, settings: Connections, connect_timeout: float) -> None:
         self.url = url

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from random import Random
 
     from gateway.http.upstream import Line
-    from gateway.upstream.settings import Connections
+    from gateway.upstream.settings import Connections, EndpointSettings
 
 
 class UpstreamGroup:

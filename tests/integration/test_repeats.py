@@ -59,9 +59,7 @@ async def test_a_request_that_was_never_sent_goes_to_another_endpoint(origin: Or
         free.bind(("127.0.0.1", 0))
         refusing = free.getsockname()[1]
         config = {
-            "upstreams": {
-                "origin": {"endpoints": [f"http://127.0.0.1:{refusing}", f"http://127.0.0.1:{origin.port}"]}
-            }
+            "upstreams": {"origin": {"endpoints": [f"http://127.0.0.1:{refusing}", f"http://127.0.0.1:{origin.port}"]}}
         }
         async with running_gateway(origin.port, config) as gateway:
             for number in range(10):

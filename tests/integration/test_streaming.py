@@ -63,7 +63,8 @@ async def test_a_body_that_ends_with_the_connection_reaches_the_client_framed(or
 async def test_a_chunked_body_reaches_an_old_client_without_chunks(origin: Origin) -> None:
     """HTTP/1.0 knows no chunks: the body ends with the connection."""
     origin.on(
-        "/case", answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n")
+        "/case",
+        answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n"),
     )
     async with running_gateway(origin.port) as gateway, connected(gateway.port) as client:
         await client.send(b"GET /case HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
@@ -184,7 +185,9 @@ async def test_a_slow_upstream_slows_the_client(origin: Origin) -> None:
 
 async def test_an_early_answer_reaches_the_client_and_ends_the_upload(origin: Origin) -> None:
     """An upstream that answers before the upload is complete is heard, and neither connection is used again."""
-    origin.on("/case", answers(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno", before_body=True, then="hang"))
+    origin.on(
+        "/case", answers(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno", before_body=True, then="hang")
+    )
     async with running_gateway(origin.port) as gateway:
         async with connected(gateway.port) as client:
             await client.send(b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegin")

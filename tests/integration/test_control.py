@@ -1,0 +1,128 @@
+"""A worker that dies, hangs or is overwhelmed costs its own requests and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.support.running import RunningGateway, running, toml, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[str]:
+    """An upstream that answers at once, or after ``?ms=`` milliseconds."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
+        return web.Response(text=request.path)
+
+    server = web.Server(answer, access_log=None)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_the_door_stays_open_while_a_worker_is_replaced(origin: str) -> None:
+    """Connections made after kill -9 of the only worker are answered by its successor."""
+    async with running(toml(origin)) as gateway:
+        assert (await gateway.get())[0] == 200
+        first = await gateway.worker_pid()
+        gateway.remember()
+        os.kill(first, signal.SIGKILL)
+        answers = await asyncio.gather(*(gateway.get(f"/{n}") for n in range(20)))
+        assert answers == [(200, f"/{n}") for n in range(20)]
+        status = await gateway.status()
+        assert status["workers"][0]["pid"] != first
+        assert status["restarts"] == 1
+        assert [event["status"] for event in gateway.events("worker died")] == [-9]
+
+
+async def test_no_counter_goes_backwards_when_a_worker_is_killed_under_load(origin: str) -> None:
+    """Every counter in /metrics only grows, across kill -9 of a worker under load."""
+    async with running(toml(origin, workers=2)) as gateway:
+        is_loading = True
+
+        async def load() -> None:
+            while is_loading:
+                try:
+                    await gateway.get()
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.01)  # this one was in the worker that died
+
+        loading = [asyncio.create_task(load()) for _ in range(8)]
+        await until(lambda: _finished(gateway, 100))
+        seen = [await gateway.metrics()]
+        gateway.remember()
+        os.kill(await gateway.worker_pid(), signal.SIGKILL)
+        for _ in range(60):
+            seen.append(await gateway.metrics())
+            await asyncio.sleep(0.02)
+        await until(lambda: _is_restarted(gateway))
+        seen.append(await gateway.metrics())
+        is_loading = False
+        await asyncio.gather(*loading)
+        counters = [name for name in seen[0] if "_total" in name or "_bucket" in name or "_count" in name]
+        assert "gateway_worker_restarts_total" in counters
+        for before, after in zip(seen, seen[1:], strict=False):
+            assert [name for name in counters if after[name] < before[name]] == []
+        assert seen[-1]["gateway_worker_restarts_total"] == 1
+
+
+async def _finished(gateway: RunningGateway, n: int) -> bool:
+    return (await gateway.metrics())['gateway_requests_total{code="200",method="GET",route="web"}'] >= n
+
+
+async def _is_restarted(gateway: RunningGateway) -> bool:
+    worker = (await gateway.status())["workers"][0]
+    return worker["restarts"] == 1 and worker["state"] == "ready"
+
+
+async def test_the_admin_address_answers_while_the_data_plane_is_stopped(origin: str) -> None:
+    """With its only worker stopped dead (SIGSTOP) the gateway still tells health, metrics and status."""
+    async with running(toml(origin)) as gateway:
+        worker = await gateway.worker_pid()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            waiting = asyncio.create_task(gateway.get("/later"))
+            assert (await gateway.ask("/healthz"))[0] == 200
+            assert "gateway_requests_total" in (await gateway.ask("/metrics"))[1]
+            assert (await gateway.status())["workers"][0]["pid"] == worker
+            await until(lambda: _says(gateway, "/readyz", 503))
+            assert (await gateway.status())["workers"][0]["state"] == "silent"
+            assert "no worker is ready" in (await gateway.ask("/readyz"))[1]
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert await waiting == (200, "/later")
+        await until(lambda: _says(gateway, "/readyz", 200))
+        assert (await gateway.status())["restarts"] == 0
+
+
+async def _says(gateway: RunningGateway, path: str, status: int) -> bool:
+    return (await gateway.ask(path))[0] == status
+
+
+async def test_a_worker_told_to_end_finishes_what_is_in_flight(origin: str) -> None:
+    """SIGTERM to a worker alone lets its request finish, and another worker takes its place."""
+    async with running(toml(origin)) as gateway:
+        waiting = asyncio.create_task(gateway.get("/slow?ms=500"))
+        await until(lambda: _in_flight(gateway))
+        os.kill(await gateway.worker_pid(), signal.SIGTERM)
+        assert await waiting == (200, "/slow")
+        assert await gateway.get("/next") == (200, "/next")
+        assert [event["finished"] for event in gateway.events("worker drained")] == [True]
+
+
+async def _in_flight(gateway: RunningGateway) -> bool:
+    return (await gateway.status())["totals"]["in_flight"] == 1
