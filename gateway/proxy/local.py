@@ -16,7 +16,8 @@ def answer_locally(head: RequestHead) -> bytes:
     connection = b"Connection: close\r\n" if head.wants_close else b""
     if head.method == "OPTIONS":
         return (
-            b"HTTP/1.1 200 OK\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\nContent-Length: 0\r\n%b\r\n"
+            b"HTTP/1.1 200 OK\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
+            b"Content-Length: 0\r\n%b\r\n"
             % connection
         )
     fields = b"".join(b"%b: %b\r\n" % (name, value) for name, value in head.raw_headers if name.lower() not in _SECRET)
