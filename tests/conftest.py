@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 
 from tests.support.origin import Origin, running_origin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 
 @pytest.fixture
@@ -17,3 +20,13 @@ async def origin() -> AsyncIterator[Origin]:
     """A strict recording origin on loopback."""
     async with running_origin() as running:
         yield running
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the gateway runs on in production; ``TEST_LOOP=asyncio`` takes Python's own."""
+    del config, item
+    if os.environ.get("TEST_LOOP") == "asyncio":
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}

@@ -1,1 +1,21 @@
+"""The control process: everything that must answer while the data planes are too busy to.
 
+Doors. ``listeners`` binds every address once for each worker (SO_REUSEPORT; the kernel spreads connections
+over the sockets) and the control process keeps all of them open. So when a worker dies, its socket and the
+connections that wait in it stay; the next process inherits the socket and serves them. A second gateway
+on the same port is refused, though SO_REUSEPORT alone would let it in.
+
+Workers. ``seat`` is the place of one worker: its sockets, its present process, and the policy of starting
+the next one. ``worker`` is what runs in that process. Between them goes a ``channel`` of ``messages``; when
+either end dies the other sees the channel end, which is the whole protocol of failure: a worker without its
+control process drains briefly and goes, so no orphan keeps the port. A worker that says nothing for 30 seconds
+is killed.
+
+Reading. Each worker sends what it has counted since its start every quarter of a second, unless the
+channel is still full. ``supervision`` adds it up, ``admin`` answers from the sum. Nothing that is asked
+of the admin address waits for a worker.
+
+End. The first SIGINT or SIGTERM makes readiness fail, closes the doors, gives the workers ``drain_timeout``
+for what is in flight, then ends the pools' processes, which may be serving it; exit status 0. The second
+one ends everything at once; exit status 130.
+"""

@@ -63,6 +63,9 @@ class DataPlane:
         self.table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})
         self.rules: dict[str, RouteRule] = {}
         self._groups: dict[str, UpstreamGroup] = {}
+        self._given: dict[str, Sequence[str | EndpointSettings]] = {
+            name: upstream.endpoints for name, upstream in settings.upstreams.items()
+        }
         self._log = log
         self._name = name
         self._rng = rng
@@ -99,7 +102,7 @@ class DataPlane:
                 connect_timeout=upstream.timeouts.connect,
                 rng=self._rng,
             )
-            group.set_endpoints(upstream.endpoints)
+            group.set_endpoints(self._given[name])
             self._groups[name] = group
         for name, route in settings.routes.items():
             group = self._groups[route.upstream]
@@ -136,8 +139,10 @@ class DataPlane:
         return context
 
     def set_endpoints(self, upstream: str, endpoints: Sequence[EndpointSettings]) -> None:
-        """Serve this upstream from these endpoints from now on."""
-        self._groups[upstream].set_endpoints(endpoints)
+        """Serve this upstream from these endpoints from now on, or from the start if that is yet to come."""
+        self._given[upstream] = endpoints
+        if upstream in self._groups:
+            self._groups[upstream].set_endpoints(endpoints)
 
     def snapshot(self) -> Snapshot:
         """What was counted since the start, and what is open now."""

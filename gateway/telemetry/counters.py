@@ -137,4 +137,13 @@ def _read(histogram: Histogram) -> HistogramSnapshot:
     return HistogramSnapshot(list(histogram.counts), histogram.total)
 
 
-__all__ = ["LATENCY_BOUNDS", "METHODS", "NO_ROUTE", "Counters", "HistogramSnapshot", "RouteCounters", "Snapshot", "UpstreamCounters"]
+__all__ = [
+    "LATENCY_BOUNDS",
+    "METHODS",
+    "NO_ROUTE",
+    "Counters",
+    "HistogramSnapshot",
+    "RouteCounters",
+    "Snapshot",
+    "UpstreamCounters",
+]

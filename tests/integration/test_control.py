@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -75,7 +76,7 @@ async def test_no_counter_goes_backwards_when_a_worker_is_killed_under_load(orig
         await asyncio.gather(*loading)
         counters = [name for name in seen[0] if "_total" in name or "_bucket" in name or "_count" in name]
         assert "gateway_worker_restarts_total" in counters
-        for before, after in zip(seen, seen[1:], strict=False):
+        for before, after in pairwise(seen):
             assert [name for name in counters if after[name] < before[name]] == []
         assert seen[-1]["gateway_worker_restarts_total"] == 1
 

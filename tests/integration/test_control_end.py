@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,11 +18,11 @@ from aiohttp import web
 
 from gateway.config.settings import Settings
 from gateway.control.supervision import ControlProcess
-
 from tests.support.running import is_alive, pool_toml, running, toml, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 SAMPLE = ["python", "-m", "gateway.sample", "--port", "{port}", "--service-time", "1ms"]
 
@@ -73,6 +72,7 @@ async def test_what_is_in_flight_finishes_while_readiness_already_fails(slow: st
         code, text = await gateway.ask("/readyz")
         assert (code, "draining" in text) == (503, True)
         await until(lambda: not is_open(gateway.url))
+        assert not waiting.done()
         assert await waiting == (200, "done")
         assert await gateway.ended() == 0
 
@@ -130,10 +130,8 @@ async def test_a_port_in_use_is_one_clear_line(slow: str) -> None:
         async with running(config, until_ready=False) as gateway:
             assert await gateway.ended() == 1
             await until(lambda: gateway.log)
-            assert gateway.log == [
-                f"gateway: cannot listen on 127.0.0.1:{port}: Address already in use"
-                ' (another process has it; "ss -ltnp" shows which)'
-            ]
+            hint = '(another process has it; "ss -ltnp" shows which)'
+            assert gateway.log == [f"gateway: cannot listen on 127.0.0.1:{port}: Address already in use {hint}"]
 
 
 async def test_a_second_gateway_on_the_same_port_is_refused(slow: str) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import json
 import os
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support.running import RunningGateway, descendants, is_alive, pool_toml, running, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SAMPLE = ["python", "-m", "gateway.sample", "--port", "{port}", "--service-time", "1ms"]
 
@@ -36,6 +39,8 @@ async def test_a_process_that_crashes_is_replaced() -> None:
         os.kill(before[0]["pid"], signal.SIGKILL)
         await until(lambda: _ready(gateway, 1))
         survivor = before[1]["pid"]
+        endpoints = (await gateway.status())["upstreams"]["app"]["endpoints"]
+        assert endpoints == [f"http://127.0.0.1:{before[1]['port']}"]
         await asyncio.sleep(0.1)  # the endpoints are on their way to the worker
         for _ in range(10):
             code, text = await gateway.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from contextlib import asynccontextmanager
@@ -75,7 +76,7 @@ class Client:
     async def send_split(self, data: bytes, at: Iterable[int], pause: float = 0.0) -> None:
         """Send in pieces that end at these offsets, in separate segments."""
         edges = [0, *at, len(data)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             await self.send(data[start:end])
             await asyncio.sleep(pause)
 

@@ -29,7 +29,7 @@ LENGTHS = {
     **{
         f"form {form!r}": post(b"Content-Length: " + form + b"\r\n", b"abcde" + SMUGGLED)
         for form in (
-            b"+5", b"-5", b"-0", b"5_0", b"0x10", b"0x5", b"5;", b"1e1", b"5.0", "٥".encode(), "５".encode(),
+            b"+5", b"-5", b"-0", b"5_0", b"0x10", b"0x5", b"5;", b"1e1", b"5.0", "\u0665".encode(), "\uff15".encode(),
             b"18446744073709551621", b"9" * 400, b"", b"5,", b",5", b"5, 5", b"5,6", b"5 5", b"five", b"\x0b5",
             b"5\x0c", b"\xa05", b'"5"', b"5\x00",
         )

@@ -151,7 +151,7 @@ def _listen() -> socket.socket:
     return listener
 
 
-def _collect(events: list[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - what structlog gives
+def _collect(events: list[Mapping[str, Any]]) -> Any:
     def keep(_logger: object, method: str, fields: dict[str, Any]) -> dict[str, Any]:
         events.append({**fields, "log_level": method})
         raise structlog.DropEvent
@@ -160,13 +160,15 @@ def _collect(events: list[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - what str
 
 
 def open_sockets() -> set[str]:
-    """The sockets that this process has open, by inode."""
+    """The internet sockets that this process has open, by inode; a loop's own socket pairs do not count."""
     found = set()
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - entries vanish while one looks
         with contextlib.suppress(OSError):
             link = os.readlink(f"/proc/self/fd/{entry}")  # noqa: PTH115
             if link.startswith("socket:"):
-                found.add(link)
+                with socket.socket(fileno=os.dup(int(entry))) as copy:
+                    if copy.family in {socket.AF_INET, socket.AF_INET6}:
+                        found.add(link)
     return found
 
 

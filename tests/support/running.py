@@ -76,7 +76,8 @@ class RunningGateway:
 
     async def status(self) -> dict[str, Any]:
         """What /v1/status says."""
-        return json.loads((await self.ask("/v1/status"))[1])
+        found: dict[str, Any] = json.loads((await self.ask("/v1/status"))[1])
+        return found
 
     async def metrics(self) -> dict[str, float]:
         """All series now."""
@@ -85,7 +86,8 @@ class RunningGateway:
 
     async def worker_pid(self, number: int = 0) -> int:
         """The process id of one worker."""
-        return (await self.status())["workers"][number]["pid"]
+        pid: int = (await self.status())["workers"][number]["pid"]
+        return pid
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the control process."""
@@ -179,13 +181,13 @@ async def running(config: str, *, until_ready: bool = True) -> AsyncIterator[Run
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 await reading
-                process._transport.close()  # noqa: SLF001 - or it warns when it is collected after the loop
+                process._transport.close()  # type: ignore[attr-defined] # or it warns when it is collected after the loop
 
 
 async def _read(stream: asyncio.StreamReader | None, lines: list[str]) -> None:
     assert stream is not None
     async for line in stream:
-        lines.append(line.decode().rstrip("\n"))
+        lines.append(line.decode().rstrip("\n"))  # noqa: PERF401 - others read the list meanwhile
 
 
 async def _read_addresses(gateway: RunningGateway) -> None:

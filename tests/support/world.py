@@ -90,8 +90,30 @@ class World:
                 assert answer.status in statuses
             else:
                 assert_is_refusal(answer, statuses, reasons)
+            assert answer.value("Connection") == "close"
             await client.ending()
         assert len(self.origin.requests) == before, f"forwarded {self.origin.requests[-1]}"
+        return answer
+
+    async def turned_away(
+        self, raw: bytes, statuses: Collection[int] = REFUSALS, reasons: Collection[str] = ()
+    ) -> Answer:
+        """Send a request whose framing is beyond doubt: it must be refused before anything is forwarded.
+
+        The connection may live on; then the next request on it gets its own answer.
+        """
+        before = len(self.origin.requests)
+        async with self.client() as client:
+            await client.send(raw)
+            answer = await client.answer()
+            assert_is_refusal(answer, statuses, reasons)
+            assert len(self.origin.requests) == before, f"forwarded {self.origin.requests[-1]}"
+            if answer.value("Connection") == "close":
+                await client.ending()
+            else:
+                await client.send(get(b"/next"))
+                assert (await client.answer()).json["target"] == "/next"
+                self.expected += 1
         return answer
 
     async def broken_off(self, raw: bytes, statuses: Collection[int] = REFUSALS) -> Answer:
@@ -101,6 +123,7 @@ class World:
             await client.send(raw)
             answer = await client.answer()
             assert_is_refusal(answer, statuses)
+            assert answer.value("Connection") == "close"
             await client.ending()
         await self.gateway.settle()
         await asyncio.sleep(0.01)
@@ -142,7 +165,12 @@ class World:
             await client.send(b"GET /victim?%b HTTP/1.1\r\nHost: victim.test\r\nX-Case: %b\r\n\r\n" % (name, name))
             answer = await client.answer()
             assert answer.status == 200, f"the victim got {answer.status} {answer.body[:300]!r}"
-            assert answer.json == {"id": name.decode(), "method": "GET", "target": f"/victim?{name.decode()}", "length": 0}
+            assert answer.json == {
+                "id": name.decode(),
+                "method": "GET",
+                "target": f"/victim?{name.decode()}",
+                "length": 0,
+            }
             assert await client.is_silent(0.005), "the victim got more than its answer"
         self.expected += 1
 

@@ -1,0 +1,61 @@
+"""What the control process and a worker say to each other."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from gateway.telemetry.counters import Snapshot
+from gateway.telemetry.reading import ProcessReading
+from gateway.upstream.settings import EndpointSettings
+
+
+class Configure(Struct, frozen=True, tag=True):
+    """The first order: serve these settings (encoded) as worker ``number`` of ``workers``.
+
+    ``name`` is the pseudonym of the whole gateway.
+
+    ``endpoints`` are those that pools have now, by upstream.
+    """
+
+    settings: bytes
+    name: str
+    number: int
+    workers: int
+    endpoints: dict[str, tuple[EndpointSettings, ...]] = field(default_factory=dict)
+
+
+class Endpoints(Struct, frozen=True, tag=True):
+    """From now on the upstream has these endpoints."""
+
+    upstream: str
+    endpoints: tuple[EndpointSettings, ...]
+
+
+class Drain(Struct, frozen=True, tag=True):
+    """Finish what is in flight within ``timeout`` seconds, then exit."""
+
+    timeout: float
+
+
+Order = Configure | Endpoints | Drain
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The worker accepts connections."""
+
+
+class Counted(Struct, frozen=True, tag=True):
+    """Everything counted so far, what the process uses, and the worst loop lag since the last report."""
+
+    snapshot: Snapshot
+    process: ProcessReading
+    lag: float
+
+
+class Drained(Struct, frozen=True, tag=True):
+    """The worker exits; ``finished`` when nothing had to be broken off."""
+
+    finished: bool
+
+
+Report = Ready | Counted | Drained

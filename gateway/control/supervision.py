@@ -1,0 +1,256 @@
+"""The control process: doors, workers, pools and the admin address, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+from typing import TYPE_CHECKING, Final
+
+from gateway import __version__
+from gateway.config.encoding import encode
+from gateway.control.admin import Admin
+from gateway.control.listeners import Listeners
+from gateway.control.messages import Configure, Endpoints
+from gateway.control.seat import SEAT_STATES, Seat
+from gateway.control.status import Status, TotalsStatus, UpstreamStatus
+from gateway.core.clock import SystemClock
+from gateway.pool.pool import ProcessPool
+from gateway.pool.states import STATES
+from gateway.telemetry.reading import Reading
+from gateway.telemetry.totals import Totals
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Settings, Upstream
+    from gateway.core.clock import Clock
+    from gateway.telemetry.logs import Logger
+    from gateway.upstream.settings import EndpointSettings
+
+_CHECK: Final = 1.0
+_ASLEEP: Final = 3.0
+# A worker that cannot become ready three times in a row before any was is not a matter of luck.
+_HOPELESS: Final = 3
+
+
+class ControlProcess:
+    """Everything but the data planes; runs on the caller's loop.
+
+    ``start`` opens the doors and begins to start processes (BindFailed when a door is not to be had),
+    ``until_ready`` waits for the workers, ``stop`` drains and ends everything, ``kill`` only ends it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: Logger,
+        path: str = "",
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._encoded = encode(settings)
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter and a pseudonym; nothing secret
+        self._log = log
+        # Every worker has the same, or a request that loops back would pass once through each.
+        self._name = f"gateway-{self._rng.getrandbits(32):08x}"
+        self._totals = Totals()
+        self._seats: list[Seat] = []
+        self._pools: dict[str, ProcessPool] = {}
+        self._doors: Listeners | None = None
+        self._admin_door: Listeners | None = None
+        self._admin = Admin(self)
+        self._watching: asyncio.Task[None] | None = None
+        self._is_draining = False
+        self._started = (self._clock.now(), self._clock.wall())
+        self._changed = asyncio.Event()
+        self._was_ready = False
+
+    def __repr__(self) -> str:
+        """Say how many of how many workers are ready."""
+        ready = sum(seat.state == "ready" for seat in self._seats)
+        return f"<ControlProcess {self._name} workers={ready}/{len(self._seats)}>"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the proxy listens, with the ports that the kernel chose."""
+        return () if self._doors is None else tuple(self._doors.addresses)
+
+    @property
+    def admin_address(self) -> str:
+        """Where the admin address is."""
+        return "" if self._admin_door is None else self._admin_door.addresses[0]
+
+    async def start(self) -> None:
+        """Open the doors and begin to start workers and pools; BindFailed when a door is not to be had."""
+        _raise_file_limit()
+        workers = self._settings.gateway.workers or os.cpu_count() or 1
+        try:
+            self._doors = Listeners(self._settings.gateway.listen, workers)
+            self._admin_door = Listeners((self._settings.admin.listen,))
+        except BaseException:
+            self._close_doors()
+            raise
+        await self._admin.start(self._admin_door.copy(0))
+        for name, upstream in self._settings.upstreams.items():
+            if upstream.pool is not None:
+                pool = ProcessPool(
+                    name, upstream.pool, clock=self._clock, rng=self._rng, log=self._log, on_change=self._on_endpoints
+                )
+                self._pools[name] = pool
+                pool.start()
+        for number in range(workers):
+            seat = Seat(
+                number,
+                self._doors.copy(number),
+                configure=self._configure,
+                totals=self._totals,
+                clock=self._clock,
+                rng=self._rng,
+                log=self._log,
+                on_change=self._on_change,
+            )
+            self._seats.append(seat)
+            seat.start()
+        self._watching = asyncio.create_task(self._watch(), name="watch")
+
+    async def until_ready(self) -> bool:
+        """Wait until all workers are ready; False when one has failed three times and none was ever ready."""
+        while not all(seat.state == "ready" for seat in self._seats):
+            if not self._was_ready and any(seat.failures >= _HOPELESS for seat in self._seats):
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+        return True
+
+    async def stop(self) -> None:
+        """Fail readiness, close the doors, drain the workers, then end the pools."""
+        self._is_draining = True
+        self._log.info("draining", timeout=float(self._settings.gateway.drain_timeout))
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._doors is not None:
+            self._doors.close()
+        timeout = float(self._settings.gateway.drain_timeout)
+        await asyncio.gather(*(seat.drain(timeout) for seat in self._seats))
+        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await self._admin.stop()
+        self._close_doors()
+        self._log.info("stopped")
+
+    def kill(self) -> None:
+        """End all processes at once; whoever waits for them sees them end."""
+        for seat in self._seats:
+            seat.kill()
+        for pool in self._pools.values():
+            pool.kill()
+        self._close_doors()
+
+    def not_ready(self) -> tuple[str, ...]:
+        """Why no traffic should come here now; empty when it should."""
+        reasons = []
+        if self._is_draining:
+            reasons.append("draining")
+        if not any(seat.state == "ready" for seat in self._seats):
+            reasons.append("no worker is ready")
+        reasons += [f"no process of pool {name} is ready" for name, pool in self._pools.items() if not pool.endpoints]
+        return tuple(reasons)
+
+    def reading(self) -> Reading:
+        """Everything that metrics are made of, as of now."""
+        states = [seat.state for seat in self._seats]
+        endpoints: dict[tuple[str, str], int] = {}
+        for name, upstream in self._settings.upstreams.items():
+            pool = self._pools.get(name)
+            if pool is None:
+                endpoints[name, "ready"] = len(upstream.endpoints)
+            else:
+                present = [process.state for process in pool.processes]
+                endpoints.update({(name, state): present.count(state) for state in STATES})
+        return Reading(
+            routes=tuple(self._settings.routes),
+            upstreams=tuple(self._settings.upstreams),
+            snapshot=self._totals.sum(),
+            restarts=self._restarts,
+            workers={state: states.count(state) for state in SEAT_STATES},
+            endpoints=endpoints,
+            processes={seat.number: seat.status.process for seat in self._seats if seat.status.process.rss},
+            cpu={seat.number: seat.cpu for seat in self._seats},
+        )
+
+    def status(self) -> Status:
+        """Everything that an operator wants to see first, as of now."""
+        total = self._totals.sum()
+        now, wall = self._started
+        return Status(
+            version=__version__,
+            started=wall,
+            uptime=self._clock.now() - now,
+            config=self._path,
+            listen=self.addresses,
+            admin=self.admin_address,
+            not_ready=self.not_ready(),
+            restarts=self._restarts,
+            workers=tuple(seat.status for seat in self._seats),
+            upstreams={
+                name: UpstreamStatus(
+                    tuple(_url(endpoint) for endpoint in self._endpoints(name, upstream)),
+                    total.in_flight.get(name, 0),
+                    self._pools[name].processes if name in self._pools else (),
+                )
+                for name, upstream in self._settings.upstreams.items()
+            },
+            totals=TotalsStatus(
+                requests=sum(n for *_, n in total.requests),
+                errors=sum(n for *_, n in total.errors),
+                in_flight=sum(total.in_flight.values()),
+                client_connections=sum(n for side, _, n in total.connections if side == "client"),
+                bytes=total.bytes,
+            ),
+        )
+
+    @property
+    def _restarts(self) -> int:
+        return sum(seat.restarts for seat in self._seats)
+
+    def _endpoints(self, name: str, upstream: Upstream) -> tuple[str | EndpointSettings, ...]:
+        return self._pools[name].endpoints if name in self._pools else upstream.endpoints
+
+    def _configure(self, number: int) -> Configure:
+        pools = {name: pool.endpoints for name, pool in self._pools.items()}
+        return Configure(self._encoded, self._name, number, len(self._seats), pools)
+
+    def _on_endpoints(self, upstream: str, endpoints: tuple[EndpointSettings, ...]) -> None:
+        for seat in self._seats:
+            seat.send(Endpoints(upstream, endpoints))
+
+    def _on_change(self) -> None:
+        self._was_ready = self._was_ready or any(seat.state == "ready" for seat in self._seats)
+        self._changed.set()
+
+    async def _watch(self) -> None:
+        last = self._clock.now()
+        while True:
+            await asyncio.sleep(_CHECK)
+            now = self._clock.now()
+            for seat in self._seats:
+                seat.check(was_asleep=now - last > _ASLEEP)
+            last = now
+
+    def _close_doors(self) -> None:
+        for door in (self._doors, self._admin_door):
+            if door is not None:
+                door.close()
+
+
+def _url(endpoint: str | EndpointSettings) -> str:
+    return endpoint if isinstance(endpoint, str) else endpoint.url
+
+
+def _raise_file_limit() -> None:
+    """Take all the open files that we may have: each connection is one, and the usual 1024 are few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,170 @@
+"""A data-plane process: ``python -m gateway.control.worker CHANNEL_FD LISTENER_FD…``.
+
+It imports only what serving needs, so that a new worker serves 0.3 s after the old one died. It goes when
+it is told to, at SIGTERM, or when its channel ends because the control process died; each time what is in
+flight may finish first. SIGINT is for the control process to judge.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    # structlog imports rich, when it is installed, for its development console: 60 ms at every start.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+import asyncio
+import ctypes
+import gc
+import random
+import signal
+import socket
+from typing import Final
+
+import uvloop
+from msgspec import msgpack
+
+from gateway.config.encoding import decode
+from gateway.control.channel import Channel, ChannelBroken
+from gateway.control.messages import Configure, Counted, Drain, Drained, Endpoints, Order, Ready
+from gateway.control.vitals import Vitals
+from gateway.core.clock import SystemClock
+from gateway.proxy.plane import DataPlane
+from gateway.telemetry.access import AccessLog
+from gateway.telemetry.lines import Lines
+from gateway.telemetry.logs import Logger, capture_stdlib, describe, make_log
+
+_SET_PDEATHSIG: Final = 1
+_TICK: Final = 0.125
+_TICKS_PER_REPORT: Final = 2
+# Nobody supervises an orphan, so it does not get the whole drain timeout.
+_ORPHAN_DRAIN: Final = 5.0
+_FLUSH: Final = 1.0
+
+
+class Worker:
+    """Serves with one data plane until told to stop."""
+
+    def __init__(self, channel: Channel[Order], configure: Configure, lines: Lines) -> None:
+        self._channel = channel
+        self._settings = decode(configure.settings)
+        self._clock = SystemClock()
+        name = f"worker-{configure.number}"
+        self.log: Logger = make_log(self._settings.log, process=name, clock=self._clock, lines=lines)
+        self._access = AccessLog(self._settings.log, self._clock, lines=lines, process=name)
+        self._plane = DataPlane(
+            self._settings,
+            clock=self._clock,
+            rng=random.Random(),  # noqa: S311 - spreads load and names requests; nothing secret
+            name=configure.name,
+            access_log=self._access,
+            log=self.log,
+            workers=configure.workers,
+        )
+        self._endpoints = configure.endpoints
+        self._vitals = Vitals()
+        self._worst_lag = 0.0
+        self._ticks = 0
+        self._last_tick = 0.0
+        self._ticking: asyncio.TimerHandle | None = None
+        self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def run(self, sockets: list[socket.socket]) -> None:
+        """Serve; return when what was in flight has finished or its time is over."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loop_error)
+        loop.add_signal_handler(signal.SIGTERM, self._drain_within, float(self._settings.gateway.drain_timeout))
+        capture_stdlib(self.log, self._clock)
+        for upstream, endpoints in self._endpoints.items():
+            self._plane.set_endpoints(upstream, endpoints)
+        await self._plane.start(sockets)
+        self._channel.send(Ready())
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.freeze()
+        self._last_tick = self._clock.now()
+        self._tick()
+        obeying = asyncio.create_task(self._obey())
+        finished = await self._plane.drain(await self._drain)
+        await self._plane.close()
+        obeying.cancel()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._report()
+        self._channel.send(Drained(finished))
+        await self._channel.flush(_FLUSH)
+        self._access.close()
+
+    async def _obey(self) -> None:
+        timeout = min(_ORPHAN_DRAIN, float(self._settings.gateway.drain_timeout))
+        try:
+            while (order := await self._channel.receive()) is not None:
+                if isinstance(order, Endpoints):
+                    self._plane.set_endpoints(order.upstream, order.endpoints)
+                elif isinstance(order, Drain):
+                    self._drain_within(order.timeout)
+            self.log.warning("control process gone", drain=timeout)
+        except ChannelBroken as error:
+            self.log.error("channel broken", error=str(error))  # noqa: TRY400 - where it broke says nothing
+        self._drain_within(timeout)
+
+    def _drain_within(self, timeout: float) -> None:
+        if not self._drain.done():
+            self._drain.set_result(timeout)
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        if self._ticks:
+            lag = max(0.0, now - self._last_tick - _TICK)
+            self._worst_lag = max(self._worst_lag, lag)
+        self._last_tick = now
+        self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        if self._ticks % _TICKS_PER_REPORT == 0:
+            self._access.sweep()
+            # Snapshots are cumulative, so one that does not get through is not missed.
+            if self._channel.is_clear:
+                self._report()
+        self._ticks += 1
+
+    def _report(self) -> None:
+        self._channel.send(Counted(self._plane.snapshot(), self._vitals.read(), self._worst_lag))
+        self._worst_lag = 0.0
+
+    def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        fields = describe(error) if isinstance(error, BaseException) else {}
+        message = str(context.get("message", "")).partition("\n")[0]
+        self.log.error("internal_error", where=message, **fields)
+
+
+async def _serve(channel_fd: int, listener_fds: list[int]) -> int:
+    channel = await Channel.open(socket.socket(fileno=channel_fd), msgpack.Decoder(Order))
+    sockets = [socket.socket(fileno=fd) for fd in listener_fds]
+    lines = Lines()
+    try:
+        configure = await channel.receive()
+        if not isinstance(configure, Configure):
+            return 1
+        worker = Worker(channel, configure, lines)
+        try:
+            await worker.run(sockets)
+        except Exception:
+            worker.log.exception("worker failed")
+            return 1
+        return 0
+    finally:
+        lines.close()
+        channel.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until drained; the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The end of the channel says the same; this also reaches a worker whose loop is stuck before it listens.
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGTERM)
+    channel, *listeners = map(int, arguments)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(channel, listeners))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

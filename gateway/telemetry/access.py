@@ -1,0 +1,170 @@
+"""One line for each request that deserves one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct, json
+
+from gateway.telemetry.escape import one_line
+from gateway.telemetry.flood import Flood
+from gateway.telemetry.lines import Lines
+from gateway.telemetry.redact import redact_target
+from gateway.telemetry.stamp import Stamp
+
+if TYPE_CHECKING:
+    from gateway.core.clock import Clock
+    from gateway.telemetry.settings import Log
+
+_TARGET: Final = 1024
+_WORD: Final = 512
+_SERVER_ERROR: Final = 500
+
+
+class AccessRecord(NamedTuple):
+    """What happened to one request. What is not known is empty or 0; times are in seconds.
+
+    ``bytes_in`` and ``bytes_out`` are the client's bodies; ``attempts`` is at least 1 once an endpoint was tried.
+    """
+
+    route: str
+    upstream: str
+    endpoint: str
+    method: str
+    target: str
+    status: int
+    reason: str
+    seconds: float
+    upstream_seconds: float
+    bytes_in: int
+    bytes_out: int
+    client: str
+    request_id: str
+    trace_id: str
+    attempts: int
+    user_agent: str
+    protocol: str
+
+
+class _Line(Struct, omit_defaults=True, gc=False):
+    time: str
+    level: str
+    process: str
+    event: str
+    route: str = ""
+    upstream: str = ""
+    endpoint: str = ""
+    method: str = ""
+    target: str = ""
+    status: int = -1
+    reason: str = ""
+    seconds: float = 0.0
+    upstream_seconds: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    client: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    attempts: int = 0
+    user_agent: str = ""
+    protocol: str = ""
+    suppressed: int = 0
+
+
+class AccessLog:
+    """Writes access lines to ``lines``, at most 20 a second for each reason word.
+
+    When a second held more, a line with the number ``suppressed`` follows: with the next line of that
+    reason, at :meth:`sweep` or at :meth:`close`.
+    """
+
+    def __init__(self, settings: Log, clock: Clock, *, lines: Lines | None = None, process: str = "") -> None:
+        self._clock = clock
+        self._lines = Lines() if lines is None else lines
+        self._process = process
+        self._stamp = Stamp()
+        self._flood = Flood()
+        self._render = json.Encoder().encode if settings.format == "json" else _for_people
+        self._is_all = settings.access == "all"
+        self._is_off = settings.access == "off"
+
+    def wants(self, status: int, reason: str) -> bool:
+        """Whether a request with this end gets a line; ask before building its record."""
+        return self._is_all or (not self._is_off and (status >= _SERVER_ERROR or reason != ""))
+
+    def write(self, record: AccessRecord) -> None:
+        """Write the line of one request, unless its reason has had its lines for this second."""
+        reason = record.reason
+        if reason:
+            now = self._clock.now()
+            if self._flood.is_over(reason, now):
+                self._finish(reason)
+            if not self._flood.is_allowed(reason, now):
+                return
+        self._lines.put(self._render(self._line(record)))
+
+    def sweep(self) -> None:
+        """Tell of the lines that were suppressed in the seconds that are over."""
+        for reason in self._flood.over(self._clock.now()):
+            self._finish(reason)
+
+    def close(self) -> None:
+        """Tell of everything that was suppressed and write out what waits."""
+        for reason in self._flood.over(float("inf")):
+            self._finish(reason)
+        self._lines.close()
+
+    def _line(self, record: AccessRecord) -> _Line:
+        (
+            route, upstream, endpoint, method, target, status, reason, seconds, upstream_seconds,
+            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol,
+        ) = record  # fmt: skip
+        target = redact_target(target[: _TARGET + 1])
+        # One look at everything that a stranger wrote; nearly always it is harmless.
+        foreign = f"{method}{client}{request_id}{trace_id}{user_agent}{protocol}{target}"
+        if len(foreign) > _WORD or "\\" in foreign or not foreign.isprintable():
+            target = one_line(target, _TARGET)
+            method, client, request_id, trace_id, user_agent, protocol = (
+                one_line(word, _WORD) for word in (method, client, request_id, trace_id, user_agent, protocol)
+            )
+        return _Line(
+            self._stamp(self._clock.wall()),
+            "info" if status < _SERVER_ERROR else "warning",
+            self._process,
+            "request",
+            route,
+            upstream,
+            endpoint,
+            method,
+            target,
+            status,
+            reason,
+            round(seconds, 6),
+            round(upstream_seconds, 6),
+            bytes_in,
+            bytes_out,
+            client,
+            request_id,
+            trace_id,
+            attempts,
+            user_agent,
+            protocol,
+        )
+
+    def _finish(self, reason: str) -> None:
+        suppressed = self._flood.finish(reason)
+        if suppressed:
+            line = _Line(self._stamp(self._clock.wall()), "warning", self._process, "requests suppressed")
+            line.reason = reason
+            line.suppressed = suppressed
+            self._lines.put(self._render(line))
+
+
+def _for_people(line: _Line) -> bytes:
+    if line.suppressed:
+        return f"{line.time} {line.process} {line.suppressed} more {line.reason}".encode()
+    told = (
+        f"{line.time} {line.process} {line.status} {line.method} {line.target} "
+        f"{line.seconds * 1000:.1f}ms {line.route}→{line.endpoint or '-'} {line.client}"
+    )
+    return f"{told} {line.reason} {line.request_id}".encode()

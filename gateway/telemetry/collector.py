@@ -1,0 +1,195 @@
+"""Turns a reading into Prometheus metrics; the only file that knows prometheus_client.
+
+Metrics are built when somebody scrapes and kept by nobody. Series that will surely be wanted exist as
+zeros from the start, because a counter that appears with its first event has no rate: for each route
+its requests (``GET``, ``200``) and the reasons that an upstream or we ourselves can cause; for requests
+that match no route the reasons that a client can cause.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from gateway import __version__
+from gateway.core.errors import REASONS
+from gateway.core.histogram import LATENCY_BOUNDS
+from gateway.telemetry.counters import NO_ROUTE, HistogramSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from gateway.telemetry.reading import Reading
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
+
+_DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
+_CLIENT_GONE: Final = 499
+_CLIENT_CAUSED: Final = tuple(
+    reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
+)
+_ROUTE_CAUSED: Final = tuple(reason for reason in REASONS if reason not in _CLIENT_CAUSED)
+_EMPTY: Final = HistogramSnapshot([0] * (len(LATENCY_BOUNDS) + 1), 0.0)
+
+
+class Exposition:
+    """Answers scrapes from ``read``, and from this process's own figures in ``/proc``."""
+
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(GatewayCollector(read))
+        ProcessCollector(registry=self._registry)
+
+    def answer(self, accept: str) -> tuple[str, bytes]:
+        """Content type and body for a scrape with this ``Accept`` field: OpenMetrics 1.0 when asked, else text."""
+        asked = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        if "application/openmetrics-text" in asked:
+            return OPENMETRICS, openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
+        return TEXT, generate_latest(self._registry)
+
+
+class GatewayCollector(Collector):
+    """All metrics of the gateway, from one reading."""
+
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what is collected is known only when it is read."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read once and yield every family."""
+        reading = self._read()
+        yield from _traffic(reading)
+        yield from _latencies(reading)
+        yield from _connections(reading)
+        yield from _workers(reading)
+
+
+def _traffic(reading: Reading) -> Iterator[Metric]:
+    snapshot = reading.snapshot
+    names = (*reading.routes, NO_ROUTE)
+
+    requests = CounterMetricFamily("gateway_requests", "Requests finished.", labels=("route", "method", "code"))
+    counted = {(route, method, code): n for route, method, code, n in snapshot.requests}
+    for key in [(name, "GET", 404 if name == NO_ROUTE else 200) for name in names]:
+        counted.setdefault(key, 0)
+    for (route, method, code), n in counted.items():
+        requests.add_metric((route, method, str(code)), n)
+    yield requests
+
+    errors = CounterMetricFamily(
+        "gateway_errors", "Requests that the gateway answered itself or broke off.", labels=("route", "reason")
+    )
+    wrong = {(route, reason): n for route, reason, n in snapshot.errors}
+    for name in names:
+        for reason in _CLIENT_CAUSED if name == NO_ROUTE else _ROUTE_CAUSED:
+            wrong.setdefault((name, reason), 0)
+    for labels, n in wrong.items():
+        errors.add_metric(labels, n)
+    yield errors
+
+    in_flight = GaugeMetricFamily("gateway_in_flight", "Requests admitted and not finished.", labels=("upstream",))
+    for upstream, n in {**dict.fromkeys(reading.upstreams, 0), **snapshot.in_flight}.items():
+        in_flight.add_metric((upstream,), n)
+    yield in_flight
+
+    moved = CounterMetricFamily("gateway_bytes", "Bytes moved, heads included.", labels=("direction",))
+    for direction, n in {**dict.fromkeys(_DIRECTIONS, 0), **snapshot.bytes}.items():
+        moved.add_metric((direction,), n)
+    yield moved
+
+
+def _latencies(reading: Reading) -> Iterator[Metric]:
+    snapshot = reading.snapshot
+    requests = HistogramMetricFamily(
+        "gateway_request_duration_seconds", "From a request's first byte to its response's last.", labels=("route",)
+    )
+    for route, found in _with_zeros((*reading.routes, NO_ROUTE), snapshot.request_seconds):
+        requests.add_metric((route,), *_buckets(found))
+    yield requests
+
+    upstreams = HistogramMetricFamily(
+        "gateway_upstream_duration_seconds", "From dispatch to the upstream's last byte.", labels=("upstream",)
+    )
+    for upstream, found in _with_zeros(reading.upstreams, snapshot.upstream_seconds):
+        upstreams.add_metric((upstream,), *_buckets(found))
+    yield upstreams
+
+    lag = HistogramMetricFamily("gateway_loop_lag_seconds", "How late the workers' event loops woke up.")
+    lag.add_metric((), *_buckets(snapshot.loop_lag_seconds or _EMPTY))
+    yield lag
+
+
+def _connections(reading: Reading) -> Iterator[Metric]:
+    snapshot = reading.snapshot
+    connections = GaugeMetricFamily("gateway_connections", "Connections open now.", labels=("side", "state"))
+    for side, state, n in snapshot.connections:
+        connections.add_metric((side, state), n)
+    yield connections
+
+    accepted = CounterMetricFamily("gateway_connections_accepted", "Connections accepted from clients.")
+    accepted.add_metric((), snapshot.accepted)
+    yield accepted
+
+    opened = CounterMetricFamily("gateway_upstream_connections", "Connections opened to endpoints.")
+    opened.add_metric((), snapshot.upstream_opened)
+    yield opened
+
+    endpoints = GaugeMetricFamily("gateway_endpoints", "Endpoints by state.", labels=("upstream", "state"))
+    for labels, n in reading.endpoints.items():
+        endpoints.add_metric(labels, n)
+    yield endpoints
+
+
+def _workers(reading: Reading) -> Iterator[Metric]:
+    restarts = CounterMetricFamily("gateway_worker_restarts", "Data-plane workers started again after they died.")
+    restarts.add_metric((), reading.restarts)
+    yield restarts
+
+    workers = GaugeMetricFamily("gateway_workers", "Data-plane workers by state.", labels=("state",))
+    for state, n in reading.workers.items():
+        workers.add_metric((state,), n)
+    yield workers
+
+    memory = GaugeMetricFamily("gateway_worker_resident_memory_bytes", "Resident memory.", labels=("worker",))
+    files = GaugeMetricFamily("gateway_worker_open_fds", "Open file descriptors.", labels=("worker",))
+    for number, process in reading.processes.items():
+        memory.add_metric((str(number),), process.rss)
+        files.add_metric((str(number),), process.fds)
+    yield memory
+    yield files
+
+    cpu = CounterMetricFamily(
+        "gateway_worker_cpu_seconds", "Processor time, that of earlier processes included.", labels=("worker",)
+    )
+    for number, seconds in reading.cpu.items():
+        cpu.add_metric((str(number),), seconds)
+    yield cpu
+
+    build = GaugeMetricFamily("gateway_build_info", "Which gateway this is; always 1.", labels=("version", "python"))
+    build.add_metric((__version__, platform.python_version()), 1)
+    yield build
+
+
+def _with_zeros(names: Iterable[str], found: dict[str, HistogramSnapshot]) -> Iterable[tuple[str, HistogramSnapshot]]:
+    return {**dict.fromkeys(names, _EMPTY), **found}.items()
+
+
+def _buckets(histogram: HistogramSnapshot) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets by upper bound, as text, and the sum of all values."""
+    seen = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, n in zip((*map(str, LATENCY_BOUNDS), "+Inf"), histogram.counts, strict=True):
+        seen += n
+        buckets.append((bound, seen))
+    return buckets, histogram.total

@@ -1,0 +1,33 @@
+"""What the control process knows at one moment, as plain data: the source of metrics and status."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from gateway.telemetry.counters import Snapshot
+
+
+class ProcessReading(Struct, frozen=True):
+    """One process of ours as the kernel sees it: resident memory, processor time, open files."""
+
+    rss: int = 0
+    cpu: float = 0.0
+    fds: int = 0
+
+
+class Reading(Struct, frozen=True):
+    """Everything that metrics are made of.
+
+    ``routes`` and ``upstreams`` are the configured names: each has its series from the first scrape.
+    ``workers`` counts workers by state, ``endpoints`` endpoints by upstream and state; ``processes`` are
+    the living workers by number, ``cpu`` the processor time of all processes a worker number ever had.
+    """
+
+    routes: tuple[str, ...]
+    upstreams: tuple[str, ...]
+    snapshot: Snapshot
+    restarts: int = 0
+    workers: dict[str, int] = field(default_factory=dict)
+    endpoints: dict[tuple[str, str], int] = field(default_factory=dict)
+    processes: dict[int, ProcessReading] = field(default_factory=dict)
+    cpu: dict[int, float] = field(default_factory=dict)

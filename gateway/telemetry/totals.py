@@ -1,0 +1,90 @@
+"""Adds up what the workers counted, those that are dead included (pure)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVarTuple, cast
+
+from gateway.telemetry.counters import HistogramSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Key = TypeVarTuple("Key")
+
+
+class Totals:
+    """The sum over all workers that ever were.
+
+    A worker's counters start at zero with its process, so a new process is a new worker: ``retire`` the
+    old one first. Then no sum of counters ever falls; gauges are those of the living.
+    """
+
+    def __init__(self) -> None:
+        self._past = Snapshot()
+        self._living: dict[int, Snapshot] = {}
+
+    def update(self, worker: int, snapshot: Snapshot) -> None:
+        """Replace what this worker last said."""
+        self._living[worker] = snapshot
+
+    def retire(self, worker: int) -> None:
+        """Keep the counters of a worker that died, forget its gauges."""
+        last = self._living.pop(worker, None)
+        if last is not None:
+            self._past = added(self._past, last)
+            self._past.connections = []
+            self._past.in_flight = {}
+
+    def sum(self) -> Snapshot:
+        """Everything counted so far, and the gauges of the living."""
+        total = self._past
+        for snapshot in self._living.values():
+            total = added(total, snapshot)
+        return total
+
+
+def added(left: Snapshot, right: Snapshot) -> Snapshot:
+    """The sum of two snapshots, series by series; the arguments stay as they are."""
+    return Snapshot(
+        requests=[(*key, n) for key, n in _merged(left.requests, right.requests).items()],
+        errors=[(*key, n) for key, n in _merged(left.errors, right.errors).items()],
+        bytes=_summed(left.bytes, right.bytes),
+        request_seconds=_histograms(left.request_seconds, right.request_seconds),
+        upstream_seconds=_histograms(left.upstream_seconds, right.upstream_seconds),
+        loop_lag_seconds=_histogram(left.loop_lag_seconds, right.loop_lag_seconds),
+        accepted=left.accepted + right.accepted,
+        upstream_opened=left.upstream_opened + right.upstream_opened,
+        connections=[(*key, n) for key, n in _merged(left.connections, right.connections).items()],
+        in_flight=_summed(left.in_flight, right.in_flight),
+    )
+
+
+def _merged(left: Sequence[tuple[*Key, int]], right: Sequence[tuple[*Key, int]]) -> dict[tuple[*Key], int]:
+    total: dict[tuple[*Key], int] = {}
+    for row in (*left, *right):
+        *parts, n = row
+        key = cast("tuple[*Key]", tuple(parts))
+        total[key] = total.get(key, 0) + n
+    return total
+
+
+def _summed(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {key: left.get(key, 0) + right.get(key, 0) for key in {**left, **right}}
+
+
+def _histogram(left: HistogramSnapshot | None, right: HistogramSnapshot | None) -> HistogramSnapshot | None:
+    if left is None or right is None:
+        return left or right
+    counts = [a + b for a, b in zip(left.counts, right.counts, strict=True)]
+    return HistogramSnapshot(counts, left.total + right.total)
+
+
+def _histograms(
+    left: Mapping[str, HistogramSnapshot], right: Mapping[str, HistogramSnapshot]
+) -> dict[str, HistogramSnapshot]:
+    total = {**left}
+    for key, histogram in right.items():
+        found = _histogram(total.get(key), histogram)
+        if found is not None:
+            total[key] = found
+    return total

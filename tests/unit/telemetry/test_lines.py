@@ -1,0 +1,113 @@
+"""Lines go out whole and in order, and a reader that does not read costs lines only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.telemetry.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+def read_all(fd: int) -> bytes:
+    data = b""
+    while True:
+        try:
+            more = os.read(fd, 1 << 20)
+        except BlockingIOError:
+            return data
+        if not more:
+            return data
+        data += more
+
+
+def test_without_a_loop_a_line_is_written_at_once(pipe: tuple[int, int]) -> None:
+    """A command without an event loop needs no flush."""
+    lines = Lines(pipe[1])
+    lines.put(b"one")
+    assert read_all(pipe[0]) == b"one\n"
+    lines.close()
+
+
+async def test_on_a_loop_lines_are_written_in_batches(pipe: tuple[int, int]) -> None:
+    """Nothing is written in the turn that logs; a moment later everything is there, in order."""
+    lines = Lines(pipe[1])
+    for n in range(1000):
+        lines.put(b"%d" % n)
+    assert read_all(pipe[0]) == b""
+    await asyncio.sleep(0.05)
+    assert read_all(pipe[0]).split() == [b"%d" % n for n in range(1000)]
+    lines.close()
+
+
+async def test_a_reader_that_does_not_read_never_blocks(pipe: tuple[int, int]) -> None:
+    """With a full pipe the loop goes on, memory stays bounded, what was kept is whole and the loss is told."""
+    lines = Lines(pipe[1], capacity=100_000)
+    sent = [b"%06d" % n + b"x" * 100 for n in range(10_000)]
+    for n, line in enumerate(sent):
+        lines.put(line)
+        if n % 500 == 0:
+            await asyncio.sleep(0.012)
+    assert lines.dropped > 0
+    got = b""
+    for _ in range(50):
+        got += read_all(pipe[0])
+        await asyncio.sleep(0.012)
+    kept = [line for line in got.splitlines() if not line.startswith(b"{")]
+    told = [json.loads(line)["n"] for line in got.splitlines() if line.startswith(b"{")]
+    assert lines.dropped + len(kept) == len(sent)
+    assert kept == [line for line in sent if line in set(kept)]
+    assert sum(told) == lines.dropped
+    assert len(told) < 10
+    lines.close()
+
+
+def test_the_descriptor_itself_stays_blocking(pipe: tuple[int, int]) -> None:
+    """Other processes on the same pipe notice nothing."""
+    lines = Lines(pipe[1])
+    lines.put(b"x")
+    assert os.get_blocking(pipe[1])
+    lines.close()
+
+
+def test_a_socket_and_a_file_work_too(tmp_path: Path) -> None:
+    """Standard error may be a socket, as under systemd, or a file."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        lines = Lines(theirs.fileno())
+        lines.put(b"to a socket")
+        assert ours.recv(100) == b"to a socket\n"
+        lines.close()
+    with (tmp_path / "log").open("wb") as file:
+        lines = Lines(file.fileno())
+        lines.put(b"to a file")
+        lines.close()
+    assert (tmp_path / "log").read_bytes() == b"to a file\n"
+
+
+def test_a_reader_that_left_is_no_error() -> None:
+    """After the reader is gone lines go nowhere, quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    lines = Lines(writing)
+    lines.put(b"x")
+    lines.put(b"y")
+    lines.close()
+    os.close(writing)

@@ -1,0 +1,129 @@
+"""Sums over workers that come and go never fall."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.core.errors import REASONS
+from gateway.telemetry.collector import Exposition
+from gateway.telemetry.counters import NO_ROUTE, Counters, Snapshot
+from gateway.telemetry.reading import ProcessReading, Reading
+from gateway.telemetry.totals import Totals, added
+
+
+def counted(counters: Counters, open_now: int = 1) -> Snapshot:
+    return counters.snapshot([("client", "idle", open_now)])
+
+
+def flat(snapshot: Snapshot) -> dict[object, float]:
+    """All counters of a snapshot by some key."""
+    series: dict[object, float] = {"accepted": snapshot.accepted, "opened": snapshot.upstream_opened, **snapshot.bytes}
+    series.update({tuple(key): n for *key, n in snapshot.requests})
+    series.update({("error", *key): n for *key, n in snapshot.errors})
+    for name, histogram in {**snapshot.request_seconds, **snapshot.upstream_seconds}.items():
+        series.update({(name, at): n for at, n in enumerate(histogram.counts)})
+        series[name, "total"] = histogram.total
+    return series
+
+
+@given(st.lists(st.tuples(st.sampled_from(["work", "report", "die"]), st.integers(0, 2)), max_size=60))
+def test_no_counter_ever_falls(story: list[tuple[str, int]]) -> None:
+    """Whatever workers do, each sum is at least what it was, and at most what was really counted."""
+    totals = Totals()
+    workers = {number: Counters() for number in range(3)}
+    seen: dict[object, float] = {}
+    worked = 0
+    for step, number in story:
+        if step == "work":
+            workers[number].route("web").count("GET", 200, 0.02)
+            workers[number].route("web").count_error("client_gone")
+            workers[number].upstream("app").seconds.observe(0.5)
+            workers[number].accepted += 1
+            workers[number].client_in += 10
+            worked += 1
+        elif step == "report":
+            totals.update(number, counted(workers[number]))
+        else:
+            totals.retire(number)
+            workers[number] = Counters()
+        now = flat(totals.sum())
+        assert all(now[key] >= value for key, value in seen.items())
+        seen = now
+    assert seen.get("accepted", 0) <= worked
+    assert seen.get("client_in", 0) == 10 * seen.get("accepted", 0)
+
+
+def test_gauges_are_those_of_the_living() -> None:
+    """A dead worker's connections and requests in flight vanish with it."""
+    totals = Totals()
+    for number in range(2):
+        counters = Counters()
+        counters.upstream("app").in_flight = 3
+        counters.accepted = 5
+        totals.update(number, counted(counters, open_now=7))
+    assert totals.sum().connections == [("client", "idle", 14)]
+    totals.retire(0)
+    total = totals.sum()
+    assert (total.in_flight, total.connections, total.accepted) == ({"app": 3}, [("client", "idle", 7)], 10)
+    totals.retire(1)
+    assert (totals.sum().in_flight, totals.sum().connections, totals.sum().accepted) == ({}, [], 10)
+
+
+def test_adding_changes_neither() -> None:
+    """A sum is a new snapshot; its parts stay as they were."""
+    left, right = Counters(), Counters()
+    left.route("a").count("GET", 200, 0.1)
+    right.route("a").count("GET", 200, 0.1)
+    one, two = counted(left), counted(right)
+    before = flat(one), flat(two)
+    assert flat(added(one, two))["a", "GET", 200] == 2
+    assert (flat(one), flat(two)) == before
+
+
+def expose(snapshot: Snapshot, accept: str = "") -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    reading = Reading(("web",), ("app",), snapshot, restarts=2, processes={0: ProcessReading(1, 2.0, 3)}, cpu={0: 2.0})
+    _, body = Exposition(lambda: reading).answer(accept)
+    families = text_string_to_metric_families(body.decode())
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for family in families:
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def test_buckets_are_cumulative() -> None:
+    """Buckets of a histogram grow to its count, and its sum is the sum of what was seen."""
+    counters = Counters()
+    for seconds in (0.0004, 0.02, 0.02, 100.0):
+        counters.route("web").count("GET", 200, seconds)
+    found = expose(counted(counters))
+    buckets = [
+        n for labels, n in found["gateway_request_duration_seconds_bucket"].items() if ("route", "web") in labels
+    ]
+    assert buckets[0] == 1
+    assert buckets == sorted(buckets)
+    assert buckets[-2:] == [3, 4]
+    assert found["gateway_request_duration_seconds_count"][("route", "web"),] == 4
+    assert found["gateway_request_duration_seconds_sum"][("route", "web"),] == 100.0404
+
+
+def test_every_reason_word_has_its_zero_somewhere() -> None:
+    """Each word of the table is a label from the first scrape, on routes or on what matches none."""
+    found = expose(Snapshot())
+    assert {dict(labels)["reason"] for labels in found["gateway_errors_total"]} == set(REASONS)
+    assert set(found["gateway_requests_total"].values()) == {0}
+    assert {dict(labels)["route"] for labels in found["gateway_requests_total"]} == {"web", NO_ROUTE}
+
+
+def test_series_only_come_never_go() -> None:
+    """What the first scrape showed is there in every later one."""
+    counters = Counters()
+    before = expose(Snapshot())
+    counters.route("web").count("BREW", 418, 0.1)
+    counters.route("web").count_error("client_gone")
+    after = expose(counted(counters))
+    for name, series in before.items():
+        assert set(series) <= set(after[name]), name
+    assert (("code", "418"), ("method", "other"), ("route", "web")) in after["gateway_requests_total"]
