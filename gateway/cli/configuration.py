@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from gateway.config.errors import Problem
 
 
-def load_or_exit(file: Path) -> Loaded:
-    """Load and print warnings; with problems print them all and end with 2."""
+def load_or_exit(file: Path, *, tell_warnings: bool = True) -> Loaded:
+    """Load and print warnings, unless somebody else does; with problems print them all and end with 2."""
     try:
         loaded = load(file)
     except ConfigError as error:
         _print("error", "bold red", error.problems)
         raise typer.Exit(2) from None
-    _print("warning", "yellow", loaded.warnings)
+    if tell_warnings:
+        _print("warning", "yellow", loaded.warnings)
     return loaded
 
 

@@ -12,7 +12,7 @@ from gateway.cli.configuration import load_or_exit
 
 def run(file: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
     """Serve until told to end; end with 2 when the configuration cannot be used."""
-    loaded = load_or_exit(file)
+    loaded = load_or_exit(file, tell_warnings=False)  # the log does, in its own format
     # Only this command needs the processes; the others start faster without them.
     from gateway.control.process import run as serve  # noqa: PLC0415
 

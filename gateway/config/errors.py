@@ -42,13 +42,13 @@ class ConfigError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class UnreadableFile(ConfigError):  # noqa: N818 - says what it is
+class UnreadableFile(ConfigError):
     """The file is missing, not a file, not permitted or not UTF-8."""
 
 
-class InvalidToml(ConfigError):  # noqa: N818 - says what it is
+class InvalidToml(ConfigError):
     """The file is not TOML; line and column say where the reader stopped."""
 
 
-class InvalidConfig(ConfigError):  # noqa: N818 - says what it is
+class InvalidConfig(ConfigError):
     """The file is TOML, but not a configuration of this gateway."""

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 
 from gateway.core.units import Seconds
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
-from gateway.pool.settings import Pool  # noqa: TC001 - msgspec reads it at run time
+from gateway.pool.settings import Pool
 from gateway.routing.settings import Match
 from gateway.telemetry.settings import Log
 from gateway.upstream.settings import Connections, EndpointSettings, UpstreamTimeouts

@@ -167,6 +167,8 @@ class ResponseHeads:
         # Deleting all text from a clean head leaves its line ends in order: one pass finds every control
         # byte, bare CR and bare LF.
         line_ends = head.translate(None, _TEXT)
+        if not head.startswith(b"HTTP/1."):
+            raise UpstreamFailed("upstream_malformed", "not an HTTP/1 status line")
         if not _LINE_ENDS.startswith(line_ends) or b"\n " in head or b"\n\t" in head:
             raise UpstreamFailed("upstream_malformed", "control bytes, bare line ends or folded lines in the head")
         try:

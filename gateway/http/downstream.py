@@ -17,6 +17,8 @@ is made of.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
@@ -41,6 +43,7 @@ HEAD, BODY, BUSY, TUNNEL, LINGER, CLOSED = range(6)
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1024 * 1024
 _WRITE_BUFFER: Final = 64 * 1024
+_RESET: Final = struct.pack("ii", 1, 0)
 _NO_BODY: Final = NoBody()
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -489,16 +492,22 @@ class ClientConnection(asyncio.Protocol, Timed):
                 self.resume_reading()
             if self._waiting:
                 door.loop.call_soon(self._take_waiting)
-        elif self.phase == BODY or self._waiting or self.phase == TUNNEL:
+        elif self.phase == BODY or self._waiting:
             self._linger()
         else:
             self._close()
 
     def abort(self) -> None:
-        """Reset the connection: the response cannot be completed, and must not look complete."""
+        """Reset the connection: the response cannot be completed, and must not look complete.
+
+        A plain close would end a body that ends with the connection as if it were whole.
+        """
         self.exchange = None
         if self.phase != CLOSED:
             self.phase = LINGER
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
     def refuse(

@@ -17,8 +17,7 @@ def answer_locally(head: RequestHead) -> bytes:
     if head.method == "OPTIONS":
         return (
             b"HTTP/1.1 200 OK\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
-            b"Content-Length: 0\r\n%b\r\n"
-            % connection
+            b"Content-Length: 0\r\n%b\r\n" % connection
         )
     fields = b"".join(b"%b: %b\r\n" % (name, value) for name, value in head.raw_headers if name.lower() not in _SECRET)
     body = b"TRACE %b HTTP/1.1\r\n%b\r\n" % (head.target.encode("ascii"), fields)

@@ -18,7 +18,7 @@ class Conflict(NamedTuple):
     request: str
 
 
-class RouteConflict(ValueError):  # noqa: N818 - the name says what it is; it carries all of them
+class RouteConflict(ValueError):
     """Some routes tie; ``conflicts`` has one entry for each pair."""
 
     def __init__(self, conflicts: Sequence[Conflict]) -> None:

@@ -28,9 +28,8 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
     certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 "
+        f"-addext subjectAltName=IP:127.0.0.1 -days 2 -keyout {key} -out {certificate}".split(),
         check=True,
         capture_output=True,
     )
@@ -116,7 +115,6 @@ async def test_an_upstream_on_a_unix_socket_serves(origin: Origin, tmp_path: Pat
 
     server = await asyncio.start_unix_server(answer, path)
     config = {"upstreams": {"origin": {"endpoints": [f"unix:{path}"]}}}
-    async with server:
-        async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
-            await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert (await client.answer()).body == b"unix"
+    async with server, running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await client.answer()).body == b"unix"

@@ -24,7 +24,7 @@ from gateway.core.clock import SystemClock
 from tests.support.wire import our_sockets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, MutableMapping
 
     from gateway.proxy.plane import DataPlane
     from gateway.telemetry.counters import Snapshot
@@ -152,7 +152,7 @@ def _listen() -> socket.socket:
 
 
 def _collect(events: list[Mapping[str, Any]]) -> Any:
-    def keep(_logger: object, method: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def keep(_logger: object, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         events.append({**fields, "log_level": method})
         raise structlog.DropEvent
 

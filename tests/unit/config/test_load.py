@@ -1,6 +1,6 @@
 """Files that can be used, and every reason why others cannot."""
 
-# ruff: noqa: E501 - what is expected stands as it is printed, one problem a line
+
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def test_any_ascii_path_is_routed_or_refused(path: str) -> None:
 def test_a_crafted_path_buys_no_time(path: str) -> None:
     """A path with very many readings is refused before they are all made."""
     steps = 0
-    original = module._steps  # noqa: SLF001 - the work is counted where it is done
+    original = module._steps
 
     def counting(text: str, decodings: int) -> list[tuple[str, int]]:
         nonlocal steps

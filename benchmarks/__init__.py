@@ -1,0 +1,16 @@
+"""Benchmarks: this gateway and its peers side by side, in one run, on one machine.
+
+A figure alone says little, because machines differ and neighbours make noise. So everything here is
+measured in interleaved rounds (every proxy once, then every proxy again …), reported as the median of
+the rounds, and judged as a ratio between two proxies of the same run.
+
+* ``peers`` – how each proxy is configured and started, all with the same work to do
+* ``processes`` – starting, pinning, weighing and stopping what is measured
+* ``origin`` – the servers behind the proxies: nginx for answers, a sink for uploads
+* ``load`` – requests and bytes per second, with wrk
+* ``latency`` – added latency at a fixed rate, free of coordinated omission
+* ``idle`` – memory per idle keep-alive connection
+* ``workers`` – what a second worker process buys
+* ``table`` – ratios, targets and how they are printed
+* ``proxy`` – the command: ``python -m benchmarks.proxy``
+"""

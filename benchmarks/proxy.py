@@ -1,0 +1,246 @@
+"""The proxy benchmark: this gateway beside its peers, in one run.
+
+    python -m benchmarks.proxy [--quick] [--only requests,latency,…] [--peers nginx,envoy,…] [--json FILE]
+
+Every proxy runs on one core, load and origin on another. Each round measures every proxy once, in turn,
+so that a noisy neighbour hurts all of them alike; the median of the rounds is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Console
+
+from benchmarks import idle, latency, workers
+from benchmarks.load import press, write_upload
+from benchmarks.origin import BODIES, start_origin, start_sink
+from benchmarks.peers import OURS, PEERS
+from benchmarks.processes import CORES, StartError, processor_time
+from benchmarks.table import Row, Target, print_rows, to_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.processes import Running
+
+# the origin without any proxy: what load and origin can do at most, sharing their core
+DIRECT = "direct"
+MEASURES = ("requests", "latency", "download", "upload", "idle", "workers")
+_MEGA = 1_000_000
+_MILLI = 1000
+_console = Console(stderr=True, width=160, highlight=False)
+
+
+class Plan(NamedTuple):
+    """How long and how often."""
+
+    rounds: int
+    seconds: int
+    connections: int
+    scratch: Path
+
+
+def main() -> None:
+    """Measure what was asked for, print the table, write the JSON."""
+    arguments = _arguments()
+    wanted = _chosen(arguments.only, MEASURES)
+    proxies = _installed(_chosen(arguments.peers, tuple(PEERS)))
+    if len(CORES) < 2:
+        _say("ONE CORE ONLY: proxy, load and origin fight for it; the ratios mean little")
+    # Bodies come from memory: a disk would be the slowest proxy of all.
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=memory) as scratch:
+        # nginx started by root serves files as nobody
+        Path(scratch).chmod(0o755)
+        plan = Plan(
+            rounds=2 if arguments.quick else arguments.rounds,
+            seconds=1 if arguments.quick else 3,
+            connections=1000 if arguments.quick else 10_000,
+            scratch=Path(scratch),
+        )
+        rows, proxies = _measure(plan, wanted, proxies)
+    print_rows(rows, [*proxies, DIRECT])
+    if arguments.json:
+        machine = {"platform": platform.platform(), "cores": len(CORES), "python": platform.python_version()}
+        data = {"machine": machine, "rounds": plan.rounds, "seconds": plan.seconds, "rows": to_data(rows)}
+        Path(arguments.json).write_text(json.dumps(data, indent=2) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two short rounds and 1,000 idle connections")
+    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--peers", default="", help=f"some of {','.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of (5)")
+    parser.add_argument("--json", default="", metavar="FILE", help="write every round to this file")
+    return parser.parse_args()
+
+
+def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in known:
+            sys.exit(f"{name!r} is unknown; known: {', '.join(known)}")
+    return tuple(name for name in known if name in names) if names else known
+
+
+def _installed(names: tuple[str, ...]) -> list[str]:
+    found = []
+    for name in names:
+        if PEERS[name].find() is None:
+            _say(f"{name}: skipped, not installed; get it with: {PEERS[name].install}")
+        else:
+            found.append(name)
+    return found
+
+
+def _measure(plan: Plan, wanted: tuple[str, ...], proxies: list[str]) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        origin = stack.enter_context(start_origin(plan.scratch))
+        if {"requests", "latency", "download"} & set(wanted):
+            with ExitStack() as inner:
+                group = _start_all(inner, plan, proxies, origin.port)
+                proxies = list(group)
+                if "requests" in wanted:
+                    rows.extend(_requests(plan, {**group, DIRECT: origin}))
+                if "latency" in wanted:
+                    rows.extend(_latency(plan, group, origin))
+                if "download" in wanted:
+                    rows.extend(_download(plan, {**group, DIRECT: origin}))
+        if "upload" in wanted:
+            with ExitStack() as inner:
+                sink = inner.enter_context(start_sink(plan.scratch))
+                group = _start_all(inner, plan, proxies, sink.port)
+                rows.extend(_upload(plan, {**group, DIRECT: sink}))
+        if "idle" in wanted:
+            rows.append(_idle(plan, proxies, origin.port))
+        if "workers" in wanted and OURS in proxies:
+            rows.append(_workers(plan, origin))
+    return rows, proxies
+
+
+def _start_all(stack: ExitStack, plan: Plan, names: list[str], origin: int) -> dict[str, Running]:
+    group = {}
+    for name in names:
+        try:
+            group[name] = stack.enter_context(PEERS[name].start(plan.scratch, origin))
+        except StartError as error:
+            _say(f"{name.upper()} IS LEFT OUT: {error}")
+    return group
+
+
+def _rounds(plan: Plan, group: dict[str, Running], what: str) -> Iterator[tuple[str, Running]]:
+    for number in range(plan.rounds):
+        _say(f"{what}: round {number + 1} of {plan.rounds}")
+        # Every other round goes backwards, so that nobody always follows the same neighbour.
+        names = list(group) if number % 2 == 0 else list(reversed(group))
+        for name in names:
+            yield name, group[name]
+
+
+def _requests(plan: Plan, group: dict[str, Running]) -> list[Row]:
+    targets = (Target("aiohttp", 4), Target("envoy", 1.2), Target("nginx", 0.45))
+    rate = Row("requests/s, 33 B, 64 connections", {name: [] for name in group}, targets)
+    # What a proxy's core would do if the other one never held it up.
+    cost = Row("requests per processor second of the proxy", {name: [] for name in group})
+    for proxy in group.values():  # warm: pools filled, code compiled
+        press(proxy.port, "/small", connections=64, seconds=1)
+    for name, proxy in _rounds(plan, group, "requests"):
+        used = processor_time(proxy.pid)
+        load = press(proxy.port, "/small", connections=64, seconds=plan.seconds)
+        used = processor_time(proxy.pid) - used
+        _complain(name, load.failures)
+        rate.figures[name].append(load.requests_per_second)
+        cost.figures[name].append(load.requests_per_second * plan.seconds / used)
+    return [rate, cost]
+
+
+def _latency(plan: Plan, group: dict[str, Running], origin: Running) -> list[Row]:
+    middle = Row("added p50 at 1,000/s, ms", {n: [] for n in group}, (Target("nginx", 1.5, is_ceiling=True),), 3)
+    tail = Row("added p99 at 1,000/s, ms", {n: [] for n in group}, (Target("nginx", 2, is_ceiling=True),), 3)
+    direct = latency.Latency(0, 0, 0)
+    for index, (name, proxy) in enumerate(_rounds(plan, group, "latency")):
+        if index % len(group) == 0:
+            direct = latency.measure(origin.port, "/small", seconds=plan.seconds)
+        found = latency.measure(proxy.port, "/small", seconds=plan.seconds)
+        _complain(name, found.lost)
+        middle.figures[name].append((found.p50 - direct.p50) * _MILLI)
+        tail.figures[name].append((found.p99 - direct.p99) * _MILLI)
+    return [middle, tail]
+
+
+def _download(plan: Plan, group: dict[str, Running]) -> list[Row]:
+    rows = []
+    for body, label in (("64k", "64 KiB"), ("10m", "10 MiB")):
+        row = Row(f"MB/s download, {label}, 8 connections", {n: [] for n in group}, (Target("nginx", 0.6),))
+        for name, proxy in _rounds(plan, group, f"download {label}"):
+            load = press(proxy.port, f"/{body}", connections=8, seconds=plan.seconds)
+            _complain(name, load.failures)
+            row.figures[name].append(load.bytes_per_second / _MEGA)
+        rows.append(row)
+    return rows
+
+
+def _upload(plan: Plan, group: dict[str, Running]) -> list[Row]:
+    rows = []
+    for body, label in (("64k", "64 KiB"), ("10m", "10 MiB")):
+        size = BODIES[body]
+        script = write_upload(plan.scratch, size)
+        row = Row(f"MB/s upload, {label}, 8 connections", {n: [] for n in group}, (Target("nginx", 0.6),))
+        for name, proxy in _rounds(plan, group, f"upload {label}"):
+            load = press(proxy.port, "/upload", connections=8, seconds=plan.seconds, script=script)
+            _complain(name, load.failures)
+            row.figures[name].append(load.requests_per_second * size / _MEGA)
+        rows.append(row)
+    return rows
+
+
+def _idle(plan: Plan, names: list[str], origin: int) -> Row:
+    row = Row("KiB per idle connection", {}, (Target(None, 12, is_ceiling=True),), 1)
+    held_by = []
+    for name in names:
+        peer = PEERS[name]
+        wanted = idle.most_connections(min(plan.connections, peer.max_connections))
+        # A fresh process for each: memory once grown is seldom given back, so it can only be measured once.
+        try:
+            with peer.start(plan.scratch, origin) as proxy:
+                press(proxy.port, "/small", connections=64, seconds=1)
+                grown, held = idle.bytes_per_connection(proxy, wanted)
+        except StartError as error:
+            _say(f"{name.upper()} IS LEFT OUT: {error}")
+            continue
+        _say(f"idle: {name} held {held:,} connections")
+        held_by.append(f"{name} {held:,}")
+        row.figures[name] = [grown / 1024]
+    return row._replace(note=f"connections held: {', '.join(held_by)}")
+
+
+def _workers(plan: Plan, origin: Running) -> Row:
+    _say("workers: one against two")
+    found = workers.measure(PEERS[OURS], origin, plan.scratch, rounds=plan.rounds, seconds=plan.seconds)
+    note = (
+        f"this machine with {len(CORES)} cores allows {found.allowed:.2f}; by processor time a second worker on a free "
+        f"core brings {found.unhindered:.2f}"
+    )
+    return Row("requests/s of two workers ÷ one", {OURS: [found.measured]}, (Target(None, 1.6),), 2, note)
+
+
+def _complain(name: str, failures: int) -> None:
+    if failures:
+        _say(f"{name}: {failures} requests FAILED")
+
+
+_say: Callable[[str], None] = _console.print
+
+
+if __name__ == "__main__":
+    main()
