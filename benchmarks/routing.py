@@ -1,4 +1,3 @@
-
 """Prints the time of one match among 10 and among 10,000 routes, and their ratio (median of 5).
 
     python benchmarks/routing.py

@@ -46,6 +46,28 @@ REASONS: Final[dict[str, Reason]] = {
     "client_connection_limit": Reason(429, "connection_limit_reached", "This client has too many connections open."),
     "connection_limit": Reason(503, "connection_limit_reached", "The gateway has too many connections open."),
     "draining": Reason(503, "destination_unavailable", "The gateway is shutting down."),
+    "rate_limited": Reason(429, "http_request_denied", "This client has used up its quota for now."),
+    "queue_full": Reason(503, "destination_unavailable", "The upstream is busy and its queue is full."),
+    "queue_bytes_full": Reason(
+        503, "destination_unavailable", "The upstream is busy and its queue holds too many bytes."
+    ),
+    "queue_share_full": Reason(
+        503, "destination_unavailable", "The upstream is busy and this class has filled its part of the queue."
+    ),
+    "evicted": Reason(
+        503, "destination_unavailable", "The upstream is busy and this place in the queue went to somebody else."
+    ),
+    "queue_delay": Reason(
+        503,
+        "destination_unavailable",
+        "The upstream is overloaded and this request waited too long in a standing queue.",
+    ),
+    "queue_timeout": Reason(
+        503, "destination_unavailable", "The upstream is busy and this request waited as long as the queue allows."
+    ),
+    "deadline_unreachable": Reason(
+        503, "destination_unavailable", "The upstream is too busy to answer before the request's deadline."
+    ),
     "no_endpoint": Reason(503, "destination_unavailable", "No endpoint of the upstream is available."),
     # the upstream must be looked at
     "connect_refused": Reason(502, "connection_refused", "The upstream refused the connection."),
@@ -72,14 +94,22 @@ REASONS: Final[dict[str, Reason]] = {
 class GatewayError(Exception):
     """A request cannot go on: ``reason`` says why, ``detail`` what was seen (never raw input).
 
-    ``fields`` are response header fields that belong to the refusal, such as ``Allow``.
+    ``fields`` are response header fields that belong to the refusal, such as ``Allow``; ``facts`` are the
+    numbers behind the decision, for the response body.
     """
 
-    def __init__(self, reason: str, detail: str = "", fields: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        fields: dict[str, str] | None = None,
+        facts: dict[str, str | float] | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
         self.fields = fields or {}
+        self.facts = facts or {}
         self.status, self.proxy_error, self.title = REASONS[reason]
 
 

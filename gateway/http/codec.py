@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HEAD_END: Final = b"\r\n\r\n"
 _TEXT: Final = bytes({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
 _LINE_ENDS: Final = b"\r\n" * 1024
+_SPACED_NAME: Final = re.compile(rb"\r\n[^:\r\n]*[ \t]:")
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) (HTTP/\d+(?:\.\d+)?)\Z")
 
 if HttpRequestParser.__module__ != "aiohttp._http_parser":  # pragma: no cover - depends on the installation
@@ -171,6 +172,8 @@ class ResponseHeads:
             raise UpstreamFailed("upstream_malformed", "not an HTTP/1 status line")
         if not _LINE_ENDS.startswith(line_ends) or b"\n " in head or b"\n\t" in head:
             raise UpstreamFailed("upstream_malformed", "control bytes, bare line ends or folded lines in the head")
+        if (b" :" in head or b"\t:" in head) and _SPACED_NAME.search(head):
+            raise UpstreamFailed("upstream_malformed", "white space before a colon")
         try:
             messages, is_upgraded, rest = self._parser.feed_data(head)
         except (HttpProcessingError, ValueError):

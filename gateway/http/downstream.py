@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.core.deadlines import DeadlineWheel, Timed
 from gateway.core.errors import BadRequest, GatewayError, Shed
 from gateway.http.codec import HEAD_END, RequestHeads
+from gateway.http.departures import Departures
 from gateway.http.forwarded import Trust, fresh_identity, peer_address
 from gateway.http.framing import Body, FramingError, NoBody
 from gateway.http.heads import RequestHead
@@ -99,6 +100,7 @@ class Door:
         "clock",
         "connections",
         "counts",
+        "departures",
         "heads",
         "ids",
         "is_draining",
@@ -151,6 +153,7 @@ class Door:
         self.heads = RequestHeads(loop, limit=limits.head, max_headers=limits.headers, max_target=limits.target)
         self.recent: Recent[RequestHead] = Recent()
         self.connections: set[ClientConnection] = set()
+        self.departures = Departures()
         self.is_draining = False
         self._per_client: dict[str, int] = {}
         self._date = b""
@@ -299,6 +302,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.phase = CLOSED
         self.deadline = inf
         self._door.leave(self)
+        if self._is_reading_paused:
+            self._door.departures.forget(self)
         exchange = self.exchange
         if exchange is not None:
             self.exchange = None
@@ -453,6 +458,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         """Take the body again."""
         if self._is_reading_paused and self.phase != CLOSED:
             self._is_reading_paused = False
+            self._door.departures.forget(self)
             self._transport.resume_reading()
             if self.phase == BODY:
                 self._arm(self._door.timeouts.body_idle)
@@ -568,6 +574,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         if not self._is_reading_paused and self.phase != CLOSED:
             self._is_reading_paused = True
             self._transport.pause_reading()
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None:
+                self._door.departures.watch(self, sock.fileno())
 
     def _close(self) -> None:
         self.phase = LINGER
@@ -595,6 +604,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._arm(_LINGER_SECONDS)
         if self._is_reading_paused:
             self._is_reading_paused = False
+            self._door.departures.forget(self)
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()

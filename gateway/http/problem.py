@@ -30,6 +30,7 @@ def render(  # noqa: PLR0913 - each is one part of the message
             "status": error.status,
             "reason": error.reason,
             "detail": error.detail,
+            **error.facts,
             "request_id": request_id.decode("ascii"),
         }
     )

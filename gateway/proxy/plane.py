@@ -232,5 +232,6 @@ class DataPlane:
         now = self.clock.now()
         self.counters.loop_lag.observe(max(now - self._ticked_at - TICK, 0.0))
         self._wheel.advance(now)
+        self.door.departures.look()
         self._ticked_at = now
         self._ticker = self._loop.call_later(TICK, self._tick)

@@ -1,7 +1,5 @@
 """Files that can be used, and every reason why others cannot."""
 
-
-
 from __future__ import annotations
 
 import subprocess

@@ -110,6 +110,8 @@ def test_bad_requests_get_their_reason(requests: RequestHeads, raw: bytes, reaso
         b"garbage\r\n\r\n",
         b"RTSP/1.0 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length\t: 2\r\n\r\n",
     ],
 )
 def test_bad_responses_are_refused(responses: ResponseHeads, raw: bytes) -> None:
