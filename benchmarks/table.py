@@ -41,12 +41,16 @@ class Row(NamedTuple):
         return median(rounds) if rounds else None
 
     def ratio(self, target: Target) -> float | None:
-        """Our figure as the target counts it; None when one side was not measured."""
+        """Our figure as the target counts it; None when one side was not measured.
+
+        None also when the peer's figure is not above zero, as an added latency may come out on a noisy
+        machine: a multiple of that says nothing.
+        """
         ours = self.value(OURS)
         if ours is None or target.peer is None:
             return ours
         theirs = self.value(target.peer)
-        return ours / theirs if theirs else None
+        return ours / theirs if theirs is not None and theirs > 0 else None
 
     def is_met(self, target: Target) -> bool | None:
         """Whether the target is reached; None when nobody can say."""
@@ -56,9 +60,9 @@ class Row(NamedTuple):
         return ratio <= target.bound if target.is_ceiling else ratio >= target.bound
 
 
-def print_rows(rows: Sequence[Row], proxies: Sequence[str]) -> None:
+def print_rows(rows: Sequence[Row], proxies: Sequence[str], title: str = "medians of interleaved rounds") -> None:
     """Print one table: what, ours, each peer, ratio, target, met."""
-    table = Table(title="medians of interleaved rounds")
+    table = Table(title=title)
     table.add_column("what")
     for name in proxies:
         table.add_column(name, justify="right")

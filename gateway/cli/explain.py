@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 from rich.console import Console
 
+from gateway.admission.rate_settings import burst_of
 from gateway.cli.configuration import load_or_exit
 from gateway.config import shown
 from gateway.core.errors import BadRequest
@@ -135,6 +136,13 @@ def _policies(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         yield f"upstream timeouts.{name}", str(getattr(upstream.timeouts, name))
     for name in limits.__struct_fields__:
         yield f"limits.{name}", str(getattr(limits, name))
+    yield "class", route.traffic_class
+    for name in upstream.limit.__struct_fields__:
+        yield f"limit.{name}", str(getattr(upstream.limit, name))
+    for name in upstream.queue.__struct_fields__:
+        yield f"queue.{name}", str(getattr(upstream.queue, name))
+    for limit in route.rate_limits:
+        yield "rate limit", f"{limit.name}: {limit.rate} for each {limit.key}, burst {burst_of(limit):g}, {limit.mode}"
     for name in upstream.connections.__struct_fields__:
         yield f"connections.{name}", str(getattr(upstream.connections, name))
     yield from _changes("header", route.set_headers, route.remove_headers)

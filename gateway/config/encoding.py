@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 
 from gateway.config.settings import Settings
-from gateway.core.units import Seconds, Size
+from gateway.core.units import Rate, Seconds, Size
 
 
-def _to_plain(value: Any) -> float | int:  # noqa: ANN401 - msgspec's hook
+def _to_plain(value: Any) -> float | int | str:  # noqa: ANN401 - msgspec's hook
+    if isinstance(value, Rate):
+        return str(value)  # its count and period matter beside their quotient
     if isinstance(value, Seconds):
         return float(value)
     if isinstance(value, Size):
@@ -19,8 +21,8 @@ def _to_plain(value: Any) -> float | int:  # noqa: ANN401 - msgspec's hook
 
 
 def from_plain(cls: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's hook
-    """Make a Seconds or Size of a text with a unit, or of the number that :func:`encode` wrote."""
-    if cls not in {Seconds, Size}:
+    """Make a Seconds, Size or Rate of a text with a unit, or of the number that :func:`encode` wrote."""
+    if cls not in {Seconds, Size, Rate}:
         raise NotImplementedError(cls)
     return cls.parse(value) if isinstance(value, str) else cls(value)
 

@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
+from gateway.admission.rate_key import KeyReader
 from gateway.config.addresses import parse_endpoint, parse_listen
 from gateway.routing.patterns import HostPattern, PathPattern
 
@@ -101,6 +102,7 @@ def _file(text: str) -> None:
 
 
 _FORMATS: Final[dict[str, Callable[[str], object]]] = {
+    "rate_key": KeyReader.parse,
     "argument": _without_nul,
     "endpoint": parse_endpoint,
     "field_to_change": _field_to_change,

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from gateway.admission.classes import DEFAULT_CLASS
+from gateway.admission.rate_key import KeyReader
+from gateway.admission.rate_settings import broken_rule
 from gateway.config.addresses import parse_listen
 from gateway.routing.conflicts import RouteConflict
 from gateway.routing.rewrite import PathRewrite
@@ -50,6 +53,9 @@ def check(walk: Walk, document: Document, settings: Settings) -> None:
             _check_upstream(walk, name, settings)
     for name, route in settings.routes.items():
         _check_route(walk, name, route, upstreams)
+        _check_class(walk, name, route, settings)
+        if walk.is_whole(("routes", name, "rate_limits")):
+            _check_rate_limits(walk, name, route)
     _check_ties(walk, settings)
     if walk.is_whole(("routes",)):
         used = {route.upstream for route in settings.routes.values()}
@@ -97,6 +103,9 @@ def _check_tls(walk: Walk, tls: Tls) -> None:
 def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
     upstream = settings.upstreams[name]
     path: Path = ("upstreams", name)
+    limit = upstream.limit
+    if walk.is_whole((*path, "limit")) and not limit.min <= limit.initial <= limit.max:
+        walk.problem((*path, "limit"), f"expected min <= initial <= max; got {limit.min}, {limit.initial}, {limit.max}")
     if not walk.is_whole((*path, "endpoints")) or not walk.is_whole((*path, "pool")):
         return
     if upstream.endpoints and upstream.pool is not None:
@@ -129,6 +138,29 @@ def _check_route(walk: Walk, name: str, route: Route, upstreams: list[str]) -> N
             walk.problem((*path, "match", "headers"), str(error))
     _check_fields(walk, path, route.set_headers, route.remove_headers, "headers")
     _check_fields(walk, path, route.set_response_headers, route.remove_response_headers, "response_headers")
+
+
+def _check_rate_limits(walk: Walk, name: str, route: Route) -> None:
+    seen: set[str] = set()
+    for index, limit in enumerate(route.rate_limits):
+        path: Path = ("routes", name, "rate_limits", index)
+        key, rule = broken_rule(limit)
+        if rule:
+            walk.problem((*path, key), rule)
+        if limit.name in seen:
+            walk.problem((*path, "name"), "expected every name once", f'"{limit.name}"')
+        seen.add(limit.name)
+        parameter = KeyReader.parse(limit.key).parameter
+        if parameter and f"{{{parameter}}}" not in route.match.path:
+            walk.problem((*path, "key"), "expected a parameter of the route's path", f'"{limit.key}"')
+
+
+def _check_class(walk: Walk, name: str, route: Route, settings: Settings) -> None:
+    known = sorted({DEFAULT_CLASS, *settings.classes})
+    if route.traffic_class not in known and ("classes",) not in walk.broken:
+        close = get_close_matches(route.traffic_class, known, 1)
+        rule = "expected the name of a class" + ("" if close else f": {', '.join(known)}")
+        walk.problem(("routes", name, "class"), rule, f'"{route.traffic_class}"', close[0] if close else "")
 
 
 def _check_path(walk: Walk, path: Path, route: Route) -> None:

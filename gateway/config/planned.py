@@ -11,11 +11,8 @@ from typing import Final
 # "*" stands for any one name
 PLANNED: Final[frozenset[tuple[str, ...]]] = frozenset(
     {
-        ("classes",),
         ("fleet",),
         ("admin", "token_file"),
-        ("upstreams", "*", "limit"),
-        ("upstreams", "*", "queue"),
         ("upstreams", "*", "breaker"),
         ("upstreams", "*", "retry"),
         ("upstreams", "*", "hedge"),
@@ -24,8 +21,6 @@ PLANNED: Final[frozenset[tuple[str, ...]]] = frozenset(
         ("upstreams", "*", "balance"),
         ("upstreams", "*", "pool", "max"),
         ("upstreams", "*", "pool", "standby"),
-        ("routes", "*", "class"),
-        ("routes", "*", "rate_limits"),
     }
 )
 

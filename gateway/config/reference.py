@@ -26,8 +26,13 @@ _HEAD: Final = """\
 
 # What a reference must have beside the defaults so that it can be used.
 _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "classes.batch": {"band": 2, "max_queue_share": 0.3},
     "upstreams.app": {"endpoints": ["http://127.0.0.1:9001"], "pool": None},
-    "upstreams.reports": {"endpoints": None, "timeouts": None, "connections": None, "pool": {}},
+    "upstreams.reports": {
+        "endpoints": None,
+        **dict.fromkeys(("timeouts", "limit", "queue", "connections")),
+        "pool": {},
+    },
     "upstreams.reports.pool": {"command": ["python", "-m", "myapp", "--port", "{port}"]},
     "routes.all": {"upstream": "app"},
     "routes.reports": {"upstream": "reports", "match": {}, **dict.fromkeys(("timeout", "strip_prefix", "rewrite"))},
@@ -43,7 +48,11 @@ def reference() -> str:
     blocks = [_HEAD]
     for name in ("gateway", "admin", "log"):
         blocks += _table(name, fields[name].type)
-    for name, examples in (("upstreams", ("app", "reports")), ("routes", ("all", "reports"))):
+    for name, examples in (
+        ("classes", ("default", "batch")),
+        ("upstreams", ("app", "reports")),
+        ("routes", ("all", "reports")),
+    ):
         kind = _bare(fields[name].type)
         assert isinstance(kind, inspect.DictType)  # noqa: S101 - both are tables of tables
         for example in examples:

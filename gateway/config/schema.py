@@ -10,10 +10,11 @@ from msgspec.structs import asdict
 
 from gateway.config.planned import planned_under
 from gateway.config.settings import Settings
-from gateway.core.units import Seconds, Size
+from gateway.core.units import Rate, Seconds, Size
 
 _DURATION: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"
 _SIZE: Final = r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$"
+_RATE: Final = r"^[0-9]+(\.[0-9]+)?/[smhd]$"
 _NAME: Final = "^[A-Za-z0-9_.-]{1,64}$"
 _NOT_YET: Final = "Read but not acted on by this version."
 
@@ -49,7 +50,9 @@ def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) 
             least = {"minItems": kind.min_length} if kind.min_length else {}
             return {"type": "array", "items": _of(kind.item_type, path, definitions), **least}
         case inspect.CustomType():
-            return {"type": "string", "pattern": _DURATION if kind.cls is Seconds else _SIZE}
+            return {"type": "string", "pattern": {Seconds: _DURATION, Size: _SIZE}.get(kind.cls, _RATE)}
+        case inspect.BoolType():
+            return {"type": "boolean"}
         case inspect.LiteralType():
             return {"enum": list(kind.values)}
         case inspect.IntType() | inspect.FloatType():
@@ -84,7 +87,7 @@ def _number(kind: inspect.IntType | inspect.FloatType) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - settings are any JSON value
     """A setting as JSON and TOML write it."""
-    if isinstance(value, Seconds | Size):
+    if isinstance(value, Seconds | Size | Rate):
         return str(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]

@@ -6,6 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from gateway.admission.classes import ClassSettings
+from gateway.admission.limit_settings import Limit
+from gateway.admission.rate_settings import RateLimit
+from gateway.admission.settings import QueueSettings
 from gateway.core.units import Seconds
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
 from gateway.pool.settings import Pool
@@ -57,6 +61,8 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     timeouts: Annotated[UpstreamTimeouts, Meta(description="how long an endpoint may take")] = UpstreamTimeouts()
+    limit: Annotated[Limit, Meta(description="how many requests may be in flight")] = Limit()
+    queue: Annotated[QueueSettings, Meta(description="requests that wait when the limit is reached")] = QueueSettings()
     connections: Annotated[Connections, Meta(description="kept-alive connections to one endpoint")] = Connections()
     pool: Annotated[Pool | None, Meta(description="processes that the gateway runs itself, instead of endpoints")] = (
         None
@@ -72,10 +78,33 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
     upstream: Annotated[str, Meta(description="the upstream's name", extra={"format": "name"}, examples=["app"])]
     match: Annotated[Match, Meta(description="which requests")] = Match()
+    traffic_class: Annotated[
+        str, Meta(description="the class of its requests, one of [classes]", extra={"format": "name"})
+    ] = field(name="class", default="default")
     timeout: Annotated[
         Seconds | None,
         Meta(description="the whole budget of a request, body included; none = only the phases", examples=["30s"]),
     ] = None
+    class_header: Annotated[
+        str | None,
+        Meta(
+            description="a header by which trusted proxies name the class",
+            extra={"format": "header_name"},
+            examples=["x-class"],
+        ),
+    ] = None
+    accept_priority: Annotated[
+        bool, Meta(description="let clients ask for more or less urgency by Priority: u= (RFC 9218)")
+    ] = False
+    rate_limits: Annotated[
+        tuple[RateLimit, ...],
+        Meta(
+            description="quotas; all of them must let a request pass",
+            examples=[
+                [{"name": "per-client", "key": "client_ip", "rate": "50/s", "burst": 100, "cost": 1, "mode": "enforce"}]
+            ],
+        ),
+    ] = ()
     strip_prefix: Annotated[
         str | None, Meta(description="removed from the path that the upstream sees", examples=["/api"])
     ] = None
@@ -103,6 +132,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     upstreams: Annotated[dict[Name, Upstream], Meta(min_length=1, description="named groups of servers")]
     routes: Annotated[dict[Name, Route], Meta(min_length=1, description="rules: which requests go where")]
+    classes: Annotated[
+        dict[Name, ClassSettings], Meta(description="priority classes; there is always one named default")
+    ] = field(default_factory=dict)
     gateway: Annotated[Gateway, Meta(description="the proxy's own address and what it takes from clients")] = Gateway()
     admin: Annotated[Admin, Meta(description="the control process's own address")] = Admin()
     log: Annotated[Log, Meta(description="lines on standard error")] = Log()

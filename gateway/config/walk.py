@@ -14,7 +14,7 @@ from msgspec import inspect
 from gateway.config import formats, shown
 from gateway.config.errors import Problem
 from gateway.config.planned import planned_under
-from gateway.core.units import Seconds, Size
+from gateway.core.units import Rate, Seconds, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.config.shown import Path
 
 BROKEN: Final = object()
+_RATE_RULE: Final = 'expected a rate above 0 and up to 1000000/s, such as "50/s", "1000/m" or "10/h"'
 _LONGEST: Final = Seconds(365 * 86400)
 _LARGEST: Final = Size(2**53)  # every reader of numbers agrees up to here
 
@@ -85,6 +86,8 @@ class Walk:
             case inspect.LiteralType():
                 words = [str(word) for word in kind.values]
                 return value if value in kind.values else self._wrong(path, describe(kind), value, words)
+            case inspect.BoolType():
+                return value if _is(value, bool) else self._wrong(path, describe(kind), value)
             case inspect.IntType() | inspect.FloatType():
                 return value if _is_in_range(kind, value) else self._wrong(path, describe(kind), value)
             case _:
@@ -151,8 +154,14 @@ class Walk:
         rule = formats.check(extra["format"], value) if "format" in extra else ""
         return self._wrong(path, rule, value, _meant(extra, value)) if rule else value
 
-    def _with_unit(self, cls: type, value: object, path: Path, *, may_be_zero: bool) -> object:
-        """A duration or size; it stays a text here and is converted with the whole."""
+    def _with_unit(self, cls: type, value: object, path: Path, *, may_be_zero: bool) -> object:  # noqa: PLR0911 - one line per mistake
+        """A duration, size or rate; it stays a text here and is converted with the whole."""
+        if cls is Rate:
+            try:
+                Rate.parse(value if isinstance(value, str) else "")
+            except ValueError:
+                return self._wrong(path, _RATE_RULE, value)
+            return value
         unit: type[Seconds | Size] = Seconds if cls is Seconds else Size
         word, example = ("duration", '"30s"') if cls is Seconds else ("size", '"64KiB"')
         if not isinstance(value, str):
@@ -212,8 +221,10 @@ def describe(kind: inspect.Type) -> str:  # noqa: PLR0911 - one line per kind of
             return "expected " + " or ".join(f'"{word}"' for word in kind.values)
         case inspect.IntType() | inspect.FloatType():
             return f"expected a {'whole ' if isinstance(kind, inspect.IntType) else ''}number{_range(kind)}"
+        case inspect.BoolType():
+            return "expected true or false"
         case inspect.CustomType():
-            return "expected a duration" if kind.cls is Seconds else "expected a size"
+            return {Seconds: "expected a duration", Size: "expected a size"}.get(kind.cls, _RATE_RULE)
         case _:
             return "expected a text"
 

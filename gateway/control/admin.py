@@ -23,6 +23,7 @@ _INDEX: Final = """gateway
   /readyz      200 when traffic should come here, else 503 with the reasons
   /metrics     Prometheus text, or OpenMetrics when asked for
   /v1/status   everything at a glance, as JSON
+  /v1/decisions  the newest refusals with everything known at the time, as JSON
 """
 
 
@@ -39,6 +40,7 @@ class Admin:
             "/readyz": self._readiness,
             "/metrics": self._metrics,
             "/v1/status": self._status,
+            "/v1/decisions": self._decisions,
         }
         self._server: Server | None = None
         self._listening: list[asyncio.Server] = []
@@ -87,6 +89,9 @@ class Admin:
 
     def _status(self, _request: web.BaseRequest) -> web.Response:
         return self._json(self._control.status())
+
+    def _decisions(self, _request: web.BaseRequest) -> web.Response:
+        return self._json({"decisions": self._control.decisions()})
 
     def _json(self, content: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
         return _response(self._encode(content), "application/json", status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from gateway.telemetry.counters import Snapshot
+from gateway.telemetry.counters import Decision, Snapshot
 from gateway.telemetry.reading import ProcessReading
 from gateway.upstream.settings import EndpointSettings
 
@@ -37,7 +37,15 @@ class Drain(Struct, frozen=True, tag=True):
     timeout: float
 
 
-Order = Configure | Endpoints | Drain
+class Shares(Struct, frozen=True, tag=True):
+    """The worker's parts: of every upstream's fixed limit (a number) and queue, of every route's rates, in (0, 1]."""
+
+    limits: dict[str, int]
+    queues: dict[str, float]
+    rates: dict[str, float]
+
+
+Order = Configure | Endpoints | Drain | Shares
 
 
 class Ready(Struct, frozen=True, tag=True):
@@ -45,11 +53,12 @@ class Ready(Struct, frozen=True, tag=True):
 
 
 class Counted(Struct, frozen=True, tag=True):
-    """Everything counted so far, what the process uses, and the worst loop lag since the last report."""
+    """Everything counted so far, what the process uses; the worst loop lag and the decisions since the last report."""
 
     snapshot: Snapshot
     process: ProcessReading
     lag: float
+    decisions: tuple[Decision, ...] = ()
 
 
 class Drained(Struct, frozen=True, tag=True):

@@ -214,6 +214,7 @@ class Seat:
     def _take(self, report: Counted | Drained | Ready) -> None:
         if isinstance(report, Counted):
             self._totals.update(self.number, report.snapshot)
+            self._totals.decisions.extend(report.decisions)
             self._process = report.process
             self._lag = report.lag
         elif isinstance(report, Drained):

@@ -12,8 +12,9 @@ from gateway import __version__
 from gateway.config.encoding import encode
 from gateway.control.admin import Admin
 from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure, Endpoints
+from gateway.control.messages import Configure, Endpoints, Shares
 from gateway.control.seat import SEAT_STATES, Seat
+from gateway.control.shares import Demand, fractions, split
 from gateway.control.status import Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.pool.pool import ProcessPool
@@ -24,11 +25,13 @@ from gateway.telemetry.totals import Totals
 if TYPE_CHECKING:
     from gateway.config.settings import Settings, Upstream
     from gateway.core.clock import Clock
+    from gateway.telemetry.counters import Decision
     from gateway.telemetry.logs import Logger
     from gateway.upstream.settings import EndpointSettings
 
 _CHECK: Final = 1.0
 _ASLEEP: Final = 3.0
+_SHARE: Final = 0.5
 # A worker that cannot become ready three times in a row before any was is not a matter of luck.
 _HOPELESS: Final = 3
 
@@ -64,6 +67,7 @@ class ControlProcess:
         self._admin_door: Listeners | None = None
         self._admin = Admin(self)
         self._watching: asyncio.Task[None] | None = None
+        self._sharing: asyncio.Task[None] | None = None
         self._is_draining = False
         self._started = (self._clock.now(), self._clock.wall())
         self._changed = asyncio.Event()
@@ -116,6 +120,8 @@ class ControlProcess:
             self._seats.append(seat)
             seat.start()
         self._watching = asyncio.create_task(self._watch(), name="watch")
+        if len(self._seats) > 1:
+            self._sharing = asyncio.create_task(self._share(), name="share")
 
     async def until_ready(self) -> bool:
         """Wait until all workers are ready; False when one has failed three times and none was ever ready."""
@@ -130,8 +136,9 @@ class ControlProcess:
         """Fail readiness, close the doors, drain the workers, then end the pools."""
         self._is_draining = True
         self._log.info("draining", timeout=float(self._settings.gateway.drain_timeout))
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._sharing):
+            if task is not None:
+                task.cancel()
         if self._doors is not None:
             self._doors.close()
         timeout = float(self._settings.gateway.drain_timeout)
@@ -180,6 +187,10 @@ class ControlProcess:
             processes={seat.number: seat.status.process for seat in self._seats if seat.status.process.rss},
             cpu={seat.number: seat.cpu for seat in self._seats},
         )
+
+    def decisions(self) -> list[Decision]:
+        """The newest refusals of all workers, newest first."""
+        return sorted(self._totals.decisions, key=lambda decision: decision.at, reverse=True)
 
     def status(self) -> Status:
         """Everything that an operator wants to see first, as of now."""
@@ -239,6 +250,36 @@ class ControlProcess:
             for seat in self._seats:
                 seat.check(was_asleep=now - last > _ASLEEP)
             last = now
+
+    async def _share(self) -> None:
+        """Deal out what is configured for the whole gateway, twice a second, to whoever is asked for it."""
+        demand = Demand()
+        while True:
+            await asyncio.sleep(_SHARE)
+            asked = demand.look(self._totals.living)
+            seats = [seat for seat in self._seats if seat.number in asked]
+            if len(seats) < len(self._seats):
+                continue  # a new worker starts with an even part, and so stay the others until it is heard of
+            rates = {
+                name: fractions([asked[seat.number].get(name, 0.0) for seat in seats])
+                for name, route in self._settings.routes.items()
+                if route.rate_limits
+            }
+            queues: dict[str, list[float]] = {}
+            limits: dict[str, list[int]] = {}
+            for name, upstream in self._settings.upstreams.items():
+                routes = [route for route, found in self._settings.routes.items() if found.upstream == name]
+                queues[name] = fractions([sum(asked[seat.number].get(one, 0.0) for one in routes) for seat in seats])
+                if upstream.limit.kind == "fixed":
+                    limits[name] = split(upstream.limit.initial, queues[name])
+            for place, seat in enumerate(seats):
+                seat.send(
+                    Shares(
+                        {name: dealt[place] for name, dealt in limits.items()},
+                        {name: dealt[place] for name, dealt in queues.items()},
+                        {name: dealt[place] for name, dealt in rates.items()},
+                    )
+                )
 
     def _close_doors(self) -> None:
         for door in (self._doors, self._admin_door):

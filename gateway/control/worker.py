@@ -26,7 +26,7 @@ from msgspec import msgpack
 
 from gateway.config.encoding import decode
 from gateway.control.channel import Channel, ChannelBroken
-from gateway.control.messages import Configure, Counted, Drain, Drained, Endpoints, Order, Ready
+from gateway.control.messages import Configure, Counted, Drain, Drained, Endpoints, Order, Ready, Shares
 from gateway.control.vitals import Vitals
 from gateway.core.clock import SystemClock
 from gateway.proxy.plane import DataPlane
@@ -100,6 +100,8 @@ class Worker:
             while (order := await self._channel.receive()) is not None:
                 if isinstance(order, Endpoints):
                     self._plane.set_endpoints(order.upstream, order.endpoints)
+                elif isinstance(order, Shares):
+                    self._plane.set_shares(order.limits, order.queues, order.rates)
                 elif isinstance(order, Drain):
                     self._drain_within(order.timeout)
             self.log.warning("control process gone", drain=timeout)
@@ -126,7 +128,9 @@ class Worker:
         self._ticks += 1
 
     def _report(self) -> None:
-        self._channel.send(Counted(self._plane.snapshot(), self._vitals.read(), self._worst_lag))
+        self._channel.send(
+            Counted(self._plane.snapshot(), self._vitals.read(), self._worst_lag, self._plane.take_decisions())
+        )
         self._worst_lag = 0.0
 
     def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

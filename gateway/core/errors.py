@@ -47,6 +47,9 @@ REASONS: Final[dict[str, Reason]] = {
     "connection_limit": Reason(503, "connection_limit_reached", "The gateway has too many connections open."),
     "draining": Reason(503, "destination_unavailable", "The gateway is shutting down."),
     "rate_limited": Reason(429, "http_request_denied", "This client has used up its quota for now."),
+    "self_protection": Reason(
+        503, "destination_unavailable", "The gateway protects itself and lets only the first class wait."
+    ),
     "queue_full": Reason(503, "destination_unavailable", "The upstream is busy and its queue is full."),
     "queue_bytes_full": Reason(
         503, "destination_unavailable", "The upstream is busy and its queue holds too many bytes."

@@ -1,13 +1,16 @@
-"""Durations and sizes with units, as people write them in configuration files.
+"""Durations, sizes and rates with units, as people write them in configuration files.
 
-Inside the program both are SI: seconds as ``float``, bytes as ``int``. The two classes are plain
-numbers that remember how to read and print themselves.
+Inside the program all are SI: seconds as ``float``, bytes as ``int``, per second as ``float``. The
+classes are plain numbers that remember how to read and print themselves.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _DURATIONS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES: Final = {
@@ -19,6 +22,10 @@ _SIZES: Final = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
+_PERIODS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*/\s*([smhd])\Z")
+# Beyond a million a second the time of one request comes near the precision of a monotonic clock.
+_HIGHEST: Final = 1e6
 _NUMBER: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)\Z")
 
 
@@ -68,5 +75,38 @@ class Size(int):
             if self and self % _SIZES[unit] == 0:
                 return f"{int(self) // _SIZES[unit]}{unit}"
         return f"{int(self)}B"
+
+    __repr__ = __str__
+
+
+class Rate(float):
+    """A number per second, above 0; ``count`` and ``period`` are what was written ("1000/m": 1000 in 60 s)."""
+
+    __slots__ = ("count", "period")
+
+    count: float
+    period: float
+
+    def __new__(cls, count: float, period: float = 1.0) -> Self:
+        """``count`` in each ``period`` of seconds."""
+        rate = super().__new__(cls, count / period)
+        rate.count = count
+        rate.period = period
+        return rate
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Read ``"50/s"``, ``"1000/m"``, ``"10/h"`` or ``"2.5/s"``; ValueError otherwise."""
+        found = _RATE.match(text.strip())
+        count = float(found[1]) if found else 0.0
+        if found is None or not 0 < count / _PERIODS[found[2]] <= _HIGHEST:
+            message = f'expected a rate above 0 and up to 1000000/s, such as "50/s", "1000/m" or "10/h"; got "{text}"'
+            raise ValueError(message)
+        return cls(count, _PERIODS[found[2]])
+
+    def __str__(self) -> str:
+        """What was written, in its shortest form."""
+        unit = next(unit for unit, period in _PERIODS.items() if period == self.period)
+        return f"{self.count:.3f}".rstrip("0").rstrip(".") + f"/{unit}"
 
     __repr__ = __str__

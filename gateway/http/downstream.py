@@ -105,6 +105,7 @@ class Door:
         "ids",
         "is_draining",
         "keepalive",
+        "keeps_alive",
         "limits",
         "loop",
         "max_connections",
@@ -155,6 +156,7 @@ class Door:
         self.connections: set[ClientConnection] = set()
         self.departures = Departures()
         self.is_draining = False
+        self.keeps_alive = True
         self._per_client: dict[str, int] = {}
         self._date = b""
         self._date_second = -1
@@ -189,6 +191,13 @@ class Door:
                 self._per_client[key] = count
             else:
                 self._per_client.pop(key, None)
+
+    def close_idle(self, most: int) -> None:
+        """Close up to this many connections between requests, those that were idle longest first."""
+        idle = [connection for connection in self.connections if connection.state == "idle"]
+        idle.sort(key=lambda connection: connection.deadline)
+        for connection in idle[:most]:
+            connection.close_if_idle()
 
     def date(self) -> bytes:
         """The present Date field value, made once a second."""
@@ -489,7 +498,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         door = self._door
         if self.phase == CLOSED:
             return
-        if keep and self.phase == BUSY and not door.is_draining:
+        if keep and self.phase == BUSY and door.keeps_alive and not door.is_draining:
             self.phase = HEAD
             deadline = self.deadline = now + door.keepalive
             if deadline < self.looked_at:
@@ -524,7 +533,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.exchange is None:
             request_id = door.ids.next()
             door.report(self, error, request_id)
-        keep = keep and self.phase == BUSY and not door.is_draining
+        keep = keep and self.phase == BUSY and door.keeps_alive and not door.is_draining
         self.write(
             render(
                 error,
@@ -547,6 +556,16 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._identity_host = host
             self._identity = fresh_identity(self.peer, self._door.scheme, host)
         return self._identity
+
+    def address(self, identity: list[tuple[bytes, bytes]] | None) -> str:
+        """The client's address: the peer's, or the one that a trusted proxy tells of."""
+        if identity is not None and self.is_trusted:
+            return self._door.trust.client(self.peer, identity)
+        return self.peer
+
+    def key(self, identity: list[tuple[bytes, bytes]] | None) -> str:
+        """What counts as one client: its address, or its prefix."""
+        return self._door.trust.key(self.address(identity))
 
     def close_if_idle(self) -> None:
         """Close between requests; used when draining."""

@@ -1,9 +1,9 @@
 """One request, from its head to its last byte.
 
-    begin -> match route -> deadline -> dispatch -> pick endpoint -> connection -> send
-          -> relay -> finish exactly once
+    begin -> match route -> deadline -> gate: admitted | queued | shed
+          -> dispatch -> pick endpoint -> connection -> send -> relay -> finish exactly once
 
-Admission comes between deadline and dispatch; attempts after it. Whatever happens, :meth:`_finish` is
+Attempts come after admission, so a second one cannot escape the limit. Whatever happens, :meth:`_finish` is
 reached once: it gives back what the request held, counts it and logs it.
 """
 
@@ -12,17 +12,22 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from gateway.admission.rate_fields import quota_field
+from gateway.admission.sample import Sample
 from gateway.core.errors import DeadlineExceeded, GatewayError, Shed, UpstreamFailed
 from gateway.http.downstream import CONTINUE
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.http.heads import without
+from gateway.proxy.outcomes import outcome_of
 from gateway.proxy.plan import RequestPlan, plan_request
-from gateway.telemetry.access import AccessRecord
+from gateway.proxy.waiting import Waiting
+from gateway.telemetry.access import AccessRecord, trace_id
 from gateway.telemetry.counters import NO_ROUTE
 
 if TYPE_CHECKING:
     import asyncio
 
+    from gateway.admission.rate_gate import RateGate
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead, ResponseHead
     from gateway.http.upstream import UpstreamConnection
@@ -57,6 +62,8 @@ class Exchange:
     """
 
     __slots__ = (
+        "_admitted_at",
+        "_answered_at",
         "_attempts",
         "_bytes_in",
         "_bytes_out",
@@ -69,17 +76,19 @@ class Exchange:
         "_endpoint",
         "_has_body",
         "_head",
+        "_in_flight_then",
         "_is_chunked",
         "_is_finished",
         "_is_kept",
         "_is_request_done",
         "_plane",
+        "_rate_keys",
         "_rule",
         "_started_at",
         "_status",
+        "_ticket",
         "_tried",
         "_tunnel_ends",
-        "_upstream_seconds",
         "request_id",
     )
 
@@ -103,8 +112,12 @@ class Exchange:
         self._is_finished = False
         self._status = 0
         self._attempts = 0
+        self._admitted_at = -1.0
+        self._answered_at = 0.0
+        self._in_flight_then = 0
+        self._ticket: Waiting | None = None
+        self._rate_keys: list[str] | None = None
         self._dispatched_at = -1.0
-        self._upstream_seconds = 0.0
         self._bytes_in = 0
         self._bytes_out = 0
         self._tunnel_ends = 0
@@ -125,12 +138,98 @@ class Exchange:
             if plan.answer:
                 self._answer(plan.answer)
                 return
-            if rule.timeout != inf:
-                self._client.limit_time(self._started_at + rule.timeout)
-            # admission goes here: limit, queue, rate limits
-            self._dispatch(rule, self._started_at)
+            budget = min(rule.timeout, plan.budget.seconds)
+            if plan.budget.instant != inf:
+                budget = min(budget, plan.budget.instant - plane.clock.wall())
+            if budget != inf:
+                self._limit_time(budget)
+            if rule.rates is not None:
+                self._charge(rule, plan, self._started_at)
+            self._enter(rule, self._started_at)
         except GatewayError as error:
             self._refuse(error)
+
+    def _limit_time(self, budget: float) -> None:
+        """Set the deadline of the whole request; raises when it has come before anything was done."""
+        if budget <= 0:
+            raise DeadlineExceeded("the deadline had passed on arrival")
+        self._client.limit_time(self._started_at + budget)
+
+    def _charge(self, rule: RouteRule, plan: RequestPlan, now: float) -> None:
+        """Take the request from its client's quotas; raises when one of them is used up."""
+        rates: RateGate = rule.rates  # type: ignore[assignment]  # asked by begin
+        client = self._client
+        keys = rates.keys(client.key(self._head.identity), self._head.headers, plan.parameters)
+        refusal = rates.check(keys, 1.0, now)
+        if refusal is not None:
+            raise self._plane.sheds.by_quota(rule, refusal, keys, now)
+        self._rate_keys = keys
+
+    def _enter(self, rule: RouteRule, now: float) -> None:
+        """Pass the gate at once, or wait before it."""
+        gate = rule.gate
+        traffic_class = rule.traffic_class
+        if rule.chooser is not None:
+            traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
+        if gate.try_admit(now):
+            rule.upstream_counters.wait(traffic_class.name).observe(0.0)
+            self._admitted_at = now
+            self._in_flight_then = gate.in_flight
+            self._dispatch(rule, now)
+            return
+        length = self._head.length
+        ticket = Waiting(
+            self,
+            traffic_class,
+            arrived_at=now,
+            kind=rule.name,
+            key=self._fairness_key(rule),
+            deadline=self._client.out_of_time_at,
+            cost=gate.latency,
+            size=_EARLY_BYTES if length < 0 else min(length, _EARLY_BYTES),
+        )
+        refusal = gate.enqueue(ticket, now)
+        if refusal is not None:
+            self._refund(rule, now)
+            raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
+        self._ticket = ticket
+
+    def _fairness_key(self, rule: RouteRule) -> str:
+        reader = rule.fairness
+        if reader is None:
+            return ""
+        head = self._head
+        plan: RequestPlan = head.plan
+        return reader.read(self._client.key(head.identity), head.headers, plan.parameters)
+
+    def _refund(self, rule: RouteRule, now: float) -> None:
+        """A request that we shed costs its client nothing."""
+        if self._rate_keys is not None and rule.rates is not None:
+            rule.rates.refund(self._rate_keys, 1.0, now)
+            self._rate_keys = None
+
+    def on_admitted(self, now: float) -> None:
+        """The gate lets the request in after a wait."""
+        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before it waits
+        ticket: Waiting = self._ticket  # type: ignore[assignment]  # it is calling
+        self._ticket = None
+        self._admitted_at = now
+        self._in_flight_then = rule.gate.in_flight
+        rule.upstream_counters.wait(ticket.traffic_class.name).observe(now - self._started_at)
+        try:
+            self._dispatch(rule, now)
+        except GatewayError as error:
+            self._refuse(error)
+
+    def on_shed(self, reason: str, now: float) -> None:
+        """The gate gives the place in the queue to somebody else."""
+        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before it waits
+        ticket: Waiting = self._ticket  # type: ignore[assignment]  # it is calling
+        self._ticket = None
+        self._refund(rule, now)
+        self._refuse(
+            self._plane.sheds.by_gate(rule, ticket.traffic_class, rule.gate.refusal(reason, now - self._started_at))
+        )
 
     def _dispatch(self, rule: RouteRule, now: float) -> None:
         """Begin an attempt at the best endpoint that was not tried yet."""
@@ -165,7 +264,7 @@ class Exchange:
         head = self._head
         plan: RequestPlan = head.plan
         client = self._client
-        raw = plan.compose(client, self.request_id, endpoint)
+        raw = plan.compose(client, self.request_id, endpoint, now)
         connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)
         if not self._has_body:
             return
@@ -265,6 +364,7 @@ class Exchange:
     def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass the final head on, with the payload that came along."""
         self._status = head.status
+        self._answered_at = now
         composed = head.composed
         if (
             composed is not None
@@ -272,6 +372,7 @@ class Exchange:
             and composed[0] is self._rule
             and self._is_request_done
             and self._head.is_ordinary
+            and self._plane.door.keeps_alive
             and not self._plane.door.is_draining
         ):
             self._bytes_out = len(payload)
@@ -285,7 +386,6 @@ class Exchange:
     def _compose_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
         rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
         plane = self._plane
-        request = self._head
         client = self._client
         fields = head.fields
         if rule.response.removed:
@@ -293,25 +393,14 @@ class Exchange:
         parts = [_status_line(head.status, head.reason), fields, plane.via]
         if not head.has_date:
             parts += (b"Date: ", plane.door.date(), b"\r\n")
-        length = head.length
-        is_kept = self._is_request_done and not request.wants_close and not plane.door.is_draining
-        if request.upgrade and client.has_waiting:
-            is_kept = False  # bytes meant for the tunnel that was refused are no request
-        if length is not None and length < 0:
-            if request.is_http_10:
-                is_kept = False
-            else:
-                self._is_chunked = True
-                parts.append(b"Transfer-Encoding: chunked\r\n")
-        self._is_kept = is_kept
-        if not is_kept:
-            parts.append(b"Connection: close\r\n")
-        elif request.is_http_10:
-            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(self._frame(head))
         if rule.response.added:
             parts.append(rule.response.added)
+        if rule.policy and self._rate_keys is not None and rule.rates is not None:
+            left = quota_field(rule.rates.quotas(self._rate_keys, self._answered_at))
+            parts.append(f"RateLimit-Policy: {rule.policy}\r\nRateLimit: {left}\r\n".encode("ascii"))
         parts.append(b"\r\n")
-        if request.is_ordinary and is_kept and head.has_date and not self._is_chunked:
+        if self._head.is_ordinary and self._is_kept and head.has_date and not self._is_chunked and rule.rates is None:
             head.composed = (rule, b"".join(parts))
         if payload:
             self._bytes_out += len(payload)
@@ -319,6 +408,27 @@ class Exchange:
         if is_complete and self._is_chunked:
             parts.append(LAST_CHUNK)
         client.write(b"".join(parts))
+
+    def _frame(self, head: ResponseHead) -> bytes:
+        """Decide how the body is delimited and whether the connection goes on; the field lines that say so."""
+        request = self._head
+        door = self._plane.door
+        is_kept = self._is_request_done and not request.wants_close and door.keeps_alive and not door.is_draining
+        if request.upgrade and self._client.has_waiting:
+            is_kept = False  # bytes meant for the tunnel that was refused are no request
+        lines = b""
+        if head.length is not None and head.length < 0:
+            if request.is_http_10:
+                is_kept = False
+            else:
+                self._is_chunked = True
+                lines = b"Transfer-Encoding: chunked\r\n"
+        self._is_kept = is_kept
+        if not is_kept:
+            lines += b"Connection: close\r\n"
+        elif request.is_http_10:
+            lines += b"Connection: keep-alive\r\n"
+        return lines
 
     def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass payload on as it comes."""
@@ -464,6 +574,11 @@ class Exchange:
         if connection is not None:
             self._connection = None
             connection.abort()
+        if self._admitted_at >= 0:
+            self._leave_gate(rule, status, reason, now)  # type: ignore[arg-type]  # admitted by its route
+        elif self._ticket is not None:
+            rule.gate.leave(self._ticket, now)  # type: ignore[union-attr]  # waiting by its route
+            self._ticket = None
         if self._dispatched_at >= 0:
             counters = rule.upstream_counters  # type: ignore[union-attr]  # dispatched by its route
             counters.in_flight -= 1
@@ -475,12 +590,16 @@ class Exchange:
         if plane.access_log.wants(status, reason):
             plane.access_log.write(self._record(status, reason, now))
 
+    def _leave_gate(self, rule: RouteRule, status: int, reason: str, now: float) -> None:
+        """Give the permit back, and tell the limit what this request has shown."""
+        outcome = outcome_of(status, reason)
+        rule.gate.finish(
+            Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome), now
+        )
+
     def _record(self, status: int, reason: str, now: float) -> AccessRecord:
         head = self._head
         rule = self._rule
-        client = self._client
-        identity = head.identity
-        is_forwarded = client.is_trusted and identity is not None
         return AccessRecord(
             route=NO_ROUTE if rule is None else rule.name,
             upstream="" if rule is None else rule.group.name,
@@ -493,9 +612,9 @@ class Exchange:
             upstream_seconds=now - self._dispatched_at if self._dispatched_at >= 0 else 0.0,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
-            client=self._plane.door.trust.client(client.peer, identity) if is_forwarded else client.peer,  # type: ignore[arg-type]
+            client=self._client.address(head.identity),
             request_id=self.request_id.decode("ascii"),
-            trace_id=_trace_id(head.headers.get("traceparent", "")),
+            trace_id=trace_id(head.headers.get("traceparent", "")),
             attempts=self._attempts,
             user_agent=head.headers.get("user-agent", ""),
             protocol="HTTP/1.0" if head.is_http_10 else "HTTP/1.1",
@@ -503,9 +622,3 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id.decode('ascii')} {self._head.method} status={self._status}>"
-
-
-def _trace_id(traceparent: str) -> str:
-    """The trace-id of a W3C traceparent; empty when it is not one."""
-    parts = traceparent.split("-")
-    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""  # noqa: PLR2004 - W3C Trace Context §3.2.2

@@ -7,14 +7,18 @@ the request id — is put in when the request is sent.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import BadRequest
+from gateway.http.budget import RELATIVE, UNLIMITED, read_budget, render_budget
 from gateway.http.forwarded import extended_identity
 from gateway.http.heads import without
 from gateway.proxy.local import answer_locally
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.core.errors import GatewayError
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead
@@ -27,19 +31,38 @@ class RequestPlan:
     """The route for a head and the bytes to send; or a ``refusal``, or an ``answer`` of our own."""
 
     # It does not hold the head that holds it: a cycle would leave every head to the garbage collector.
-    __slots__ = ("_after", "_before", "_host", "_identity", "_scheme", "_via", "answer", "refusal", "rule")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_host",
+        "_identity",
+        "_scheme",
+        "_via",
+        "answer",
+        "budget",
+        "parameters",
+        "refusal",
+        "rule",
+    )
 
-    def __init__(self, plane: DataPlane, head: RequestHead, rule: RouteRule, target: str) -> None:
+    def __init__(
+        self, plane: DataPlane, head: RequestHead, rule: RouteRule, target: str, parameters: Mapping[str, str]
+    ) -> None:
         self.rule = rule
+        self.parameters = parameters
         self.refusal: GatewayError | None = None
         self.answer = b""
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme
         self._via = plane.via
+        self.budget = read_budget(head.headers)
         fields = head.fields
-        if rule.request.removed:
-            fields = without(fields, rule.request.removed)
+        removed = rule.request.removed
+        if self.budget is not UNLIMITED:
+            removed |= RELATIVE
+        if removed:
+            fields = without(fields, removed)
         self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
         after = b"\r\n" + rule.request.added
         if head.length < 0:
@@ -48,7 +71,7 @@ class RequestPlan:
             after += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self._after = after + b"\r\n"
 
-    def compose(self, client: ClientConnection, request_id: bytes, endpoint: Endpoint) -> bytes:
+    def compose(self, client: ClientConnection, request_id: bytes, endpoint: Endpoint, now: float) -> bytes:
         """The whole head for the upstream: the client's fields, then ours (RFC 9110 §7.6)."""
         if self._identity is not None and client.is_trusted:
             identity = extended_identity(client.peer, self._scheme, self._host, self._identity)
@@ -59,6 +82,9 @@ class RequestPlan:
             identity = without(identity, removed)
         if not self._host and b"host" not in removed:
             identity = f"Host: {endpoint.address.authority}\r\n".encode("ascii") + identity
+        deadline = client.out_of_time_at
+        if deadline != inf:
+            identity += render_budget(deadline - now, is_grpc=self.budget.is_grpc)
         return b"".join((self._before, identity, self._via, b"X-Request-Id: ", request_id, self._after))
 
 
@@ -70,7 +96,7 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     target = head.target
     if rule.rewrite is not None and path != "*":
         target = rule.rewrite.apply(path, hit) + question + query
-    plan = RequestPlan(plane, head, rule, target)
+    plan = RequestPlan(plane, head, rule, target, hit.parameters)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
     elif head.length > plane.body_limit:

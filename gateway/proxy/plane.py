@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from gateway.admission.classes import compile_classes
+from gateway.admission.gate import Gate
+from gateway.admission.limits.choice import make_limit
+from gateway.admission.limits.fixed import Fixed
+from gateway.admission.pressure import Protection, protect
+from gateway.admission.priority import ClassChooser
+from gateway.admission.queue import Queue
+from gateway.admission.rate_gate import RateGate
+from gateway.admission.rate_key import KeyReader
 from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.http.downstream import ClientConnection, Door
 from gateway.http.upstream import Line
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.rule import RouteRule
+from gateway.proxy.sheds import Sheds
+from gateway.proxy.strain import StrainGauge
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
-from gateway.telemetry.counters import NO_ROUTE, Counters, Snapshot
+from gateway.telemetry.counters import NO_ROUTE, Counters, GateSnapshot, Snapshot
 from gateway.upstream.group import UpstreamGroup
 
 if TYPE_CHECKING:
     import random
     import socket
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
-    from gateway.config.settings import Settings
+    from gateway.admission.classes import TrafficClass
+    from gateway.config.settings import Route, Settings, Upstream
     from gateway.core.clock import Clock
     from gateway.core.errors import GatewayError
     from gateway.http.heads import RequestHead
     from gateway.telemetry.access import AccessLog
+    from gateway.telemetry.counters import Decision
     from gateway.upstream.settings import EndpointSettings
 
 TICK = 0.02
 _DRAIN_LOOK = 0.02
+_GUARD = 0.25
+# Idle connections closed at one look, the oldest first.
+_TIDIED = 200
 
 
 class DataPlane:
@@ -63,6 +80,8 @@ class DataPlane:
         self.table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})
         self.rules: dict[str, RouteRule] = {}
         self._groups: dict[str, UpstreamGroup] = {}
+        self.gates: dict[str, Gate] = {}
+        self._queue_parts: dict[str, float] = {}
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
@@ -74,6 +93,10 @@ class DataPlane:
         self._servers: list[asyncio.AbstractServer] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
+        self.sheds = Sheds(clock, rng)
+        self._strain: StrainGauge = None  # type: ignore[assignment]  # made by start
+        self._guard_at = 0.0
+        self.protection = Protection()
         self.door: Door = None  # type: ignore[assignment]  # made by start, on the loop it serves on
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
@@ -81,9 +104,11 @@ class DataPlane:
         loop = asyncio.get_running_loop()
         settings = self.settings
         now = self.clock.now()
+        self._strain = StrainGauge(self._workers)
         self._wheel = DeadlineWheel(now)
         self._ticked_at = now
         self._loop = loop
+        classes = compile_classes(settings.classes)
         for name, upstream in settings.upstreams.items():
             line = Line(
                 loop=loop,
@@ -104,10 +129,20 @@ class DataPlane:
             )
             group.set_endpoints(self._given[name])
             self._groups[name] = group
+            self.gates[name] = self._make_gate(upstream)
         for name, route in settings.routes.items():
             group = self._groups[route.upstream]
             self.rules[name] = RouteRule(
-                name, route, group, self.counters.route(name), self.counters.upstream(route.upstream)
+                name,
+                route,
+                group=group,
+                gate=self.gates[route.upstream],
+                traffic_class=classes[route.traffic_class],
+                rates=self._make_rates(route),
+                chooser=_chooser(route, classes),
+                fairness=_reader(settings.upstreams[route.upstream].queue.fairness_key),
+                counters=self.counters.route(name),
+                upstream_counters=self.counters.upstream(route.upstream),
             )
         self.door = Door(
             loop=loop,
@@ -129,6 +164,24 @@ class DataPlane:
             self._servers.append(await loop.create_server(self.door.protocol, sock=listener, ssl=tls, backlog=4096))
         self._ticker = loop.call_later(TICK, self._tick)
 
+    def _make_rates(self, route: Route) -> RateGate | None:
+        rates = RateGate(route.rate_limits, self._rng)
+        if not rates.rules:
+            return None
+        rates.set_share(1 / self._workers)
+        return rates
+
+    def _make_gate(self, upstream: Upstream) -> Gate:
+        queue = upstream.queue
+        return Gate(
+            make_limit(upstream.limit, 1 / self._workers),
+            Queue(
+                max_length=-(-queue.max_length // self._workers),
+                max_size=queue.max_bytes // self._workers,
+                max_wait=queue.max_wait,
+            ),
+        )
+
     def _tls(self) -> ssl.SSLContext | None:
         tls = self.settings.gateway.tls
         if tls is None:
@@ -144,24 +197,50 @@ class DataPlane:
         if upstream in self._groups:
             self._groups[upstream].set_endpoints(endpoints)
 
+    def set_shares(self, limits: Mapping[str, int], queues: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Take the parts for this worker of what is configured for the whole gateway, by upstream and by route."""
+        for name, number in limits.items():
+            limit = self.gates[name].limit
+            if isinstance(limit, Fixed):
+                limit.value = number
+                self.gates[name].admit_waiting(self.clock.now())
+        for name, part in queues.items():
+            length = self.settings.upstreams[name].queue.max_length
+            self._queue_parts[name] = part
+            self.gates[name].queue.resize(max_length=math.ceil(length * part * self.protection.queue_part))
+        for name, part in rates.items():
+            found = self.rules[name].rates
+            if found is not None:
+                found.set_share(part)
+
     def snapshot(self) -> Snapshot:
         """What was counted since the start, and what is open now."""
         states = {"idle": 0, "active": 0, "tunnel": 0}
         for connection in self.door.connections:
             states[connection.state] += 1
-        idle = active = connecting = opened = 0
-        for group in self._groups.values():
-            opened += group.opened
-            for endpoint in group.endpoints:
-                endpoint_idle, endpoint_active = endpoint.connections
-                idle += endpoint_idle
-                active += endpoint_active
-                connecting += endpoint.connecting
-        self.counters.upstream_opened = opened
-        return self.counters.snapshot(
+        idle, active, connecting = self._upstream_connections()
+        self.counters.upstream_opened = sum(group.opened for group in self._groups.values())
+        snapshot = self.counters.snapshot(
             [("client", state, count) for state, count in states.items()]
             + [("upstream", "idle", idle), ("upstream", "active", active), ("upstream", "connecting", connecting)]
         )
+        snapshot.rate_limited = [
+            (name, one.name, "shadow" if one.is_shadow else "enforce", one.refused)
+            for name, rule in self.rules.items()
+            if rule.rates is not None
+            for one in rule.rates.rules
+        ]
+        for name, gate in self.gates.items():
+            found = snapshot.gates.setdefault(name, GateSnapshot())
+            found.queued = gate.queue.waiting()
+            found.queued_bytes = gate.queue.size
+            found.limit = gate.limit.value
+            found.limit_changes = dict(gate.changes)
+        return snapshot
+
+    def take_decisions(self) -> tuple[Decision, ...]:
+        """The refusals since the last call, oldest first; the newest ones when there were too many."""
+        return self.sheds.take()
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - it cuts nothing off
         """Accept no more, close what is idle, wait for what is under way; True when all of it finished in time."""
@@ -184,6 +263,7 @@ class DataPlane:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
+            self._strain.close()
         for connection in list(self.door.connections) if self.door is not None else ():
             connection.close_now()
         for group in self._groups.values():
@@ -228,10 +308,64 @@ class DataPlane:
                 )
             )  # fmt: skip
 
+    def _guard(self) -> None:
+        """Look at this process's own strain, and act on it before it breaks."""
+        before = self.protection
+        strain = self._strain.read(len(self.door.connections) + sum(self._upstream_connections()))
+        now = self.protection = protect(strain, before)
+        if now.closes_idle:
+            self.door.close_idle(_TIDIED)
+        if now == before:
+            return
+        self._log.warning(
+            "self-protection",
+            grade=now.grade,
+            lag=round(strain.lag, 3),
+            memory=round(strain.memory, 3),
+            files=round(strain.files, 3),
+        )
+        self.door.keeps_alive = now.keeps_alive
+        for name, gate in self.gates.items():
+            gate.last_band = now.last_band
+            length = self.settings.upstreams[name].queue.max_length * self._queue_parts.get(name, 1 / self._workers)
+            gate.queue.resize(max_length=math.ceil(length * now.queue_part))
+
+    def _upstream_connections(self) -> tuple[int, int, int]:
+        """Idle, busy and being made, over all upstreams."""
+        idle = active = connecting = 0
+        for group in self._groups.values():
+            for endpoint in group.endpoints:
+                endpoint_idle, endpoint_active = endpoint.connections
+                idle += endpoint_idle
+                active += endpoint_active
+                connecting += endpoint.connecting
+        return idle, active, connecting
+
     def _tick(self) -> None:
         now = self.clock.now()
-        self.counters.loop_lag.observe(max(now - self._ticked_at - TICK, 0.0))
+        lag = max(now - self._ticked_at - TICK, 0.0)
+        self.counters.loop_lag.observe(lag)
+        self._strain.note_lag(lag)
+        if now >= self._guard_at:
+            self._guard_at = now + _GUARD
+            self._guard()
         self._wheel.advance(now)
         self.door.departures.look()
+        for gate in self.gates.values():
+            gate.tick(now)
+        for rule in self.rules.values():
+            if rule.rates is not None:
+                rule.rates.tick(now)
         self._ticked_at = now
         self._ticker = self._loop.call_later(TICK, self._tick)
+
+
+def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | None:
+    if route.class_header is None and not route.accept_priority:
+        return None
+    usual = classes[route.traffic_class]
+    return ClassChooser(usual, classes, header=route.class_header, accepts_priority=route.accept_priority)
+
+
+def _reader(key: str | None) -> KeyReader | None:
+    return None if key is None else KeyReader.parse(key)

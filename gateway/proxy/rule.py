@@ -5,11 +5,17 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from gateway.admission.rate_fields import policy_field
 from gateway.routing.rewrite import PathRewrite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.admission.classes import TrafficClass
+    from gateway.admission.gate import Gate
+    from gateway.admission.priority import ClassChooser
+    from gateway.admission.rate_gate import RateGate
+    from gateway.admission.rate_key import KeyReader
     from gateway.config.settings import Route
     from gateway.telemetry.counters import RouteCounters, UpstreamCounters
     from gateway.upstream.group import UpstreamGroup
@@ -28,18 +34,45 @@ class FieldEdit:
 class RouteRule:
     """One route, ready for use; ``timeout`` is ``inf`` when the whole request has no bound of its own."""
 
-    __slots__ = ("counters", "group", "name", "request", "response", "rewrite", "timeout", "upstream_counters")
+    __slots__ = (
+        "chooser",
+        "counters",
+        "fairness",
+        "gate",
+        "group",
+        "name",
+        "policy",
+        "rates",
+        "request",
+        "response",
+        "rewrite",
+        "timeout",
+        "traffic_class",
+        "upstream_counters",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place where they meet
         self,
         name: str,
         route: Route,
+        *,
         group: UpstreamGroup,
+        gate: Gate,
+        traffic_class: TrafficClass,
+        rates: RateGate | None,
+        fairness: KeyReader | None,
+        chooser: ClassChooser | None,
         counters: RouteCounters,
         upstream_counters: UpstreamCounters,
     ) -> None:
         self.name = name
         self.group = group
+        self.gate = gate
+        self.traffic_class = traffic_class
+        self.rates = rates
+        self.fairness = fairness
+        self.chooser = chooser
+        self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters
         self.upstream_counters = upstream_counters
         self.timeout = inf if route.timeout is None else float(route.timeout)

@@ -168,3 +168,9 @@ def _for_people(line: _Line) -> bytes:
         f"{line.seconds * 1000:.1f}ms {line.route}→{line.endpoint or '-'} {line.client}"
     )
     return f"{told} {line.reason} {line.request_id}".encode()
+
+
+def trace_id(traceparent: str) -> str:
+    """The trace-id of a W3C traceparent field (Trace Context §3.2.2); empty when it is not one."""
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""  # noqa: PLR2004 - four parts, 32 digits

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.core.errors import REASONS
 from gateway.core.histogram import LATENCY_BOUNDS
-from gateway.telemetry.counters import NO_ROUTE, HistogramSnapshot
+from gateway.telemetry.counters import NO_ROUTE, GateSnapshot, HistogramSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +33,8 @@ OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 
 _DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 _CLIENT_GONE: Final = 499
+DEFAULT_CLASS: Final = "default"
+_SHED: Final = ("queue_full", "queue_delay", "queue_timeout", "deadline_unreachable", "evicted")
 _CLIENT_CAUSED: Final = tuple(
     reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
 )
@@ -71,6 +73,7 @@ class GatewayCollector(Collector):
         reading = self._read()
         yield from _traffic(reading)
         yield from _latencies(reading)
+        yield from _admission(reading)
         yield from _connections(reading)
         yield from _workers(reading)
 
@@ -128,6 +131,41 @@ def _latencies(reading: Reading) -> Iterator[Metric]:
     lag = HistogramMetricFamily("gateway_loop_lag_seconds", "How late the workers' event loops woke up.")
     lag.add_metric((), *_buckets(snapshot.loop_lag_seconds or _EMPTY))
     yield lag
+
+
+def _admission(reading: Reading) -> Iterator[Metric]:
+    gates = {**{name: GateSnapshot() for name in reading.upstreams}, **reading.snapshot.gates}
+    by_class = ("upstream", "class")
+    waits = HistogramMetricFamily(
+        "gateway_admission_wait_seconds", "From a request's head to its admission.", labels=by_class
+    )
+    queued = GaugeMetricFamily("gateway_queued", "Requests waiting for admission.", labels=by_class)
+    held = GaugeMetricFamily("gateway_queued_bytes", "Bytes of bodies held while waiting.", labels=("upstream",))
+    limit = GaugeMetricFamily("gateway_concurrency_limit", "How many may be in flight.", labels=("upstream",))
+    changes = CounterMetricFamily("gateway_limit_changes", "Moves of the limit.", labels=("upstream", "reason"))
+    shed = CounterMetricFamily(
+        "gateway_shed", "Requests turned away by a gate.", labels=("upstream", "class", "reason", "mode")
+    )
+    for upstream, gate in gates.items():
+        for name, found in _with_zeros((DEFAULT_CLASS,), gate.waits):
+            waits.add_metric((upstream, name), *_buckets(found))
+        for name, n in {DEFAULT_CLASS: 0, **gate.queued}.items():
+            queued.add_metric((upstream, name), n)
+        held.add_metric((upstream,), gate.queued_bytes)
+        limit.add_metric((upstream,), gate.limit)
+        for reason, n in gate.limit_changes.items():
+            changes.add_metric((upstream, reason), n)
+        counted = {(name, reason, mode): n for name, reason, mode, n in gate.shed}
+        for reason in _SHED:
+            counted.setdefault((DEFAULT_CLASS, reason, "enforce"), 0)
+        for labels, n in counted.items():
+            shed.add_metric((upstream, *labels), n)
+    yield from (waits, queued, held, limit, changes, shed)
+
+    limited = CounterMetricFamily("gateway_rate_limited", "Requests above a quota.", labels=("route", "rule", "mode"))
+    for route, rule, mode, n in reading.snapshot.rate_limited:
+        limited.add_metric((route, rule, mode), n)
+    yield limited
 
 
 def _connections(reading: Reading) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from gateway.core.histogram import LATENCY_BOUNDS, Histogram
+from gateway.core.histogram import Histogram
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 NO_ROUTE: Final = "(none)"
@@ -21,6 +21,39 @@ class HistogramSnapshot(Struct):
 
     counts: list[int]
     total: float
+
+
+class Decision(Struct, omit_defaults=True):
+    """One refusal with everything that was known at the time. ``at`` is wall time; times are in seconds."""
+
+    at: float
+    route: str
+    upstream: str
+    traffic_class: str
+    reason: str
+    mode: str
+    rule: str
+    observed: float
+    allowed: float
+    retry_after: float
+    in_flight: int = 0
+    limit: int = 0
+    queued: int = 0
+    drain_rate: float = 0.0
+    latency: float = 0.0
+
+
+class GateSnapshot(Struct):
+    """One upstream's gate: who waited, who was turned away, why the limit moved; and its state now."""
+
+    # counters
+    waits: dict[str, HistogramSnapshot] = field(default_factory=dict)  # by class
+    shed: list[tuple[str, str, str, int]] = field(default_factory=list)  # class, reason, mode, n
+    limit_changes: dict[str, int] = field(default_factory=dict)  # by reason
+    # gauges
+    queued: dict[str, int] = field(default_factory=dict)  # by class
+    queued_bytes: int = 0
+    limit: int = 0
 
 
 class Snapshot(Struct):
@@ -35,6 +68,8 @@ class Snapshot(Struct):
     loop_lag_seconds: HistogramSnapshot | None = None
     accepted: int = 0
     upstream_opened: int = 0
+    rate_limited: list[tuple[str, str, str, int]] = field(default_factory=list)  # route, rule, mode, n
+    gates: dict[str, GateSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     # gauges
     connections: list[tuple[str, str, int]] = field(default_factory=list)  # side, state, n
     in_flight: dict[str, int] = field(default_factory=dict)  # by upstream
@@ -67,11 +102,32 @@ class RouteCounters:
 class UpstreamCounters:
     """One upstream's requests in flight and its latency without our queue."""
 
-    __slots__ = ("in_flight", "seconds")
+    __slots__ = ("_waits", "in_flight", "seconds", "shed")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.seconds = Histogram()
+        self.shed: dict[tuple[str, str, str], int] = {}
+        self._waits: dict[str, Histogram] = {}
+
+    def wait(self, traffic_class: str) -> Histogram:
+        """How long requests of this class waited for admission."""
+        found = self._waits.get(traffic_class)
+        if found is None:
+            found = self._waits[traffic_class] = Histogram()
+        return found
+
+    def count_shed(self, traffic_class: str, reason: str, mode: str) -> None:
+        """Count one request that the gate turned away, or would have in shadow mode."""
+        key = (traffic_class, reason, mode)
+        self.shed[key] = self.shed.get(key, 0) + 1
+
+    def read(self) -> GateSnapshot:
+        """What was counted at the gate; its state now is for the plane to add."""
+        return GateSnapshot(
+            waits={name: _read(found) for name, found in self._waits.items()},
+            shed=[(*key, n) for key, n in self.shed.items()],
+        )
 
 
 class Counters:
@@ -128,6 +184,7 @@ class Counters:
             loop_lag_seconds=_read(self.loop_lag),
             accepted=self.accepted,
             upstream_opened=self.upstream_opened,
+            gates={name: upstream.read() for name, upstream in self.upstreams.items()},
             connections=connections,
             in_flight={name: upstream.in_flight for name, upstream in self.upstreams.items()},
         )
@@ -135,15 +192,3 @@ class Counters:
 
 def _read(histogram: Histogram) -> HistogramSnapshot:
     return HistogramSnapshot(list(histogram.counts), histogram.total)
-
-
-__all__ = [
-    "LATENCY_BOUNDS",
-    "METHODS",
-    "NO_ROUTE",
-    "Counters",
-    "HistogramSnapshot",
-    "RouteCounters",
-    "Snapshot",
-    "UpstreamCounters",
-]

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVarTuple, cast
+from collections import deque
+from typing import TYPE_CHECKING, Final, TypeVarTuple, cast
 
-from gateway.telemetry.counters import HistogramSnapshot, Snapshot
+from gateway.telemetry.counters import GateSnapshot, HistogramSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.telemetry.counters import Decision
+
 Key = TypeVarTuple("Key")
+DECISIONS: Final = 1000
 
 
 class Totals:
     """The sum over all workers that ever were.
 
     A worker's counters start at zero with its process, so a new process is a new worker: ``retire`` the
-    old one first. Then no sum of counters ever falls; gauges are those of the living.
+    old one first. Then no sum of counters ever falls; gauges are those of the living. ``decisions`` are the
+    newest of all workers, oldest first.
     """
 
     def __init__(self) -> None:
         self._past = Snapshot()
         self._living: dict[int, Snapshot] = {}
+        self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
 
     def update(self, worker: int, snapshot: Snapshot) -> None:
         """Replace what this worker last said."""
@@ -34,6 +40,13 @@ class Totals:
             self._past = added(self._past, last)
             self._past.connections = []
             self._past.in_flight = {}
+            for gate in self._past.gates.values():
+                gate.queued, gate.queued_bytes, gate.limit = {}, 0, 0
+
+    @property
+    def living(self) -> Mapping[int, Snapshot]:
+        """What each living worker last said, by its number."""
+        return self._living
 
     def sum(self) -> Snapshot:
         """Everything counted so far, and the gauges of the living."""
@@ -54,8 +67,24 @@ def added(left: Snapshot, right: Snapshot) -> Snapshot:
         loop_lag_seconds=_histogram(left.loop_lag_seconds, right.loop_lag_seconds),
         accepted=left.accepted + right.accepted,
         upstream_opened=left.upstream_opened + right.upstream_opened,
+        rate_limited=[(*key, n) for key, n in _merged(left.rate_limited, right.rate_limited).items()],
+        gates={
+            name: _gate(left.gates.get(name, GateSnapshot()), right.gates.get(name, GateSnapshot()))
+            for name in {**left.gates, **right.gates}
+        },
         connections=[(*key, n) for key, n in _merged(left.connections, right.connections).items()],
         in_flight=_summed(left.in_flight, right.in_flight),
+    )
+
+
+def _gate(left: GateSnapshot, right: GateSnapshot) -> GateSnapshot:
+    return GateSnapshot(
+        waits=_histograms(left.waits, right.waits),
+        shed=[(*key, n) for key, n in _merged(left.shed, right.shed).items()],
+        limit_changes=_summed(left.limit_changes, right.limit_changes),
+        queued=_summed(left.queued, right.queued),
+        queued_bytes=left.queued_bytes + right.queued_bytes,
+        limit=left.limit + right.limit,
     )
 
 

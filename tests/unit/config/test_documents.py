@@ -28,6 +28,7 @@ def test_the_reference_says_the_defaults(tmp_path: Path) -> None:
         '[upstreams.app]\nendpoints = ["http://127.0.0.1:9001"]\n[routes.all]\nupstream = "app"\n'
         '[upstreams.reports.pool]\ncommand = ["python", "-m", "myapp", "--port", "{port}"]\n'
         '[routes.reports]\nupstream = "reports"\nmatch.path = "/reports/*"\n'
+        "[classes.default]\n[classes.batch]\nband = 2\nmax_queue_share = 0.3\n"
     )
     assert load(CONFIG / "reference.toml").settings == load(bare).settings
 
@@ -44,7 +45,7 @@ def test_the_reference_names_every_key() -> None:
     for name, definition in schema()["$defs"].items():
         for key, said in definition["properties"].items():
             if said.get("description") != "Read but not acted on by this version." and name != "EndpointSettings":
-                assert f"\n{key} = " in text or f"\n# {key} = " in text or f".{key}]" in text or f"[{key}" in text, key
+                assert f"\n{key} = " in text or f"\n# {key} = " in text or f".{key}]" in text or f"[{key}" in text or f"{{ {key} = " in text or f", {key} = " in text, key
 
 
 @pytest.mark.parametrize("name", ["reference", "quickstart", "first"])

@@ -58,10 +58,7 @@ standby = 1
 match = { hosts = ["*.example.net"], path = "/buy/*", methods = ["POST"] }
 upstream = "shop"
 class = "first"
-[[routes.buy.rate_limits]]
-key = "route"
-[[routes.buy.rate_limits]]
-key = "client_ip"
+rate_limits = [{ name = "all", key = "route", rate = "50/s" }, { name = "each", rate = "1000/m", burst = 5 }]
 
 [routes.rest]
 upstream = "mine"
@@ -106,20 +103,15 @@ def test_a_grown_file_is_read_and_what_is_not_acted_on_is_said(tmp_path: Path) -
     keys = {warning.key: warning.line for warning in result.warnings}
     assert keys == {
         "admin.token_file": 7,
-        "classes": 9,
         "upstreams.shop.balance": 14,
         "upstreams.shop.hedge": 15,
-        "upstreams.shop.limit": 17,
-        "upstreams.shop.queue": 19,
         "upstreams.shop.breaker": 21,
         "upstreams.shop.retry": 23,
         "upstreams.shop.health": 25,
         "upstreams.shop.scaling": 27,
         "upstreams.mine.pool.max": 32,
         "upstreams.mine.pool.standby": 33,
-        "routes.buy.class": 38,
-        "routes.buy.rate_limits": 39,
-        "fleet": 47,
+        "fleet": 44,
     }
     assert all(warning.rule == "is read but not acted on by this version" for warning in result.warnings)
     assert result.settings.gateway.tls is not None

@@ -1,0 +1,178 @@
+"""May it enter, and when? A limit on what is in flight, and a queue for what is not admitted at once.
+
+One gate stands before one upstream. Everything happens in the call that asks for it: a request is admitted,
+queued or shed; one that ends frees its place for the next. The gate waits for nothing and reads no clock,
+so the same object runs in the gateway and in a simulation.
+
+*Prediction.* With a drain rate of X requests a second and n requests ahead, a newcomer waits about n / X.
+What cannot be answered before its deadline is refused on arrival, and judged
+again when its turn comes.
+
+*How long a standing queue may make anybody wait* follows from the upstream alone: as long as one request takes,
+or as long as ``ENOUGH`` requests take to drain, whichever is longer. Below that the upstream would run dry now
+and then (with Poisson arrivals, with probability e^-ENOUGH a departure); above it, waiting is only delay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.admission.sample import Outcome, Sample
+
+if TYPE_CHECKING:
+    from gateway.admission.limits.limit import Limit
+    from gateway.admission.queue import Queue
+    from gateway.admission.ticket import Ticket
+
+ENOUGH: Final = 8.0
+LAST_BAND: Final = 7
+# An event loop under load is some milliseconds late by itself; a wait shorter than that says nothing.
+_SHORTEST_TARGET: Final = 0.025
+# Weight of one window of drained requests in the drain rate, and the length of that window in seconds.
+_RATE_WEIGHT: Final = 0.3
+_RATE_WINDOW: Final = 0.25
+_LATENCY_WEIGHT: Final = 0.02
+# A request with less time left than this part of a usual answer would be answered too late nearly always.
+_HOPE: Final = 0.25
+
+
+class Refusal(NamedTuple):
+    """Why a request was not admitted, with the numbers behind it; ``retry_after`` in seconds."""
+
+    reason: str
+    observed: float
+    allowed: float
+    retry_after: float
+
+
+class Gate:
+    """Admits, queues and sheds for one upstream. ``in_flight`` were admitted and have not finished.
+
+    Classes of bands above ``last_band`` may not wait; the gateway lowers it to protect itself.
+    """
+
+    __slots__ = (
+        "_drained",
+        "_drained_since",
+        "_is_admitting",
+        "changes",
+        "in_flight",
+        "last_band",
+        "latency",
+        "limit",
+        "queue",
+        "rate",
+    )
+
+    def __init__(self, limit: Limit, queue: Queue) -> None:
+        self.limit = limit
+        self.queue = queue
+        self.in_flight = 0
+        self.last_band = LAST_BAND
+        self.changes: dict[str, int] = {}
+        self.rate = 0.0
+        self.latency = 0.0
+        self._drained = 0
+        self._drained_since = 0.0
+        self._is_admitting = False
+
+    def try_admit(self, now: float) -> bool:
+        """Admit at once, if nobody waits and the limit allows; costs no ticket."""
+        if self.in_flight < self.limit.value and not self.queue.count:
+            self.in_flight += 1
+            return True
+        self.limit.held_back(now)
+        return False
+
+    def enqueue(self, ticket: Ticket, now: float) -> Refusal | None:
+        """Let a request wait that :meth:`try_admit` did not take; None when it does, else why it may not."""
+        queue = self.queue
+        if ticket.traffic_class.band > self.last_band:
+            return Refusal("self_protection", ticket.traffic_class.band, self.last_band, self.retry_after())
+        queue.expire(now)
+        ahead = queue.ahead_of(ticket, now)
+        if ahead:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
+            wait = self.predict(ahead)
+            if now + wait + self.latency / 2 > ticket.deadline:
+                return Refusal("deadline_unreachable", wait, max(ticket.deadline - now, 0.0), self.retry_after())
+        if not queue.count:
+            # Only the time in which somebody waits counts: what drains in it is all that the upstream can do.
+            self._drained = 0
+            self._drained_since = now
+        reason = queue.push(ticket, now)
+        if reason:
+            return Refusal(reason, *queue.filling(ticket, reason), self.retry_after())
+        return None
+
+    def finish(self, sample: Sample, now: float) -> None:
+        """A request that was admitted has ended, however; its place goes to whoever is next."""
+        self.in_flight -= 1
+        outcome = sample.outcome
+        if outcome is not Outcome.NEUTRAL:
+            if outcome is Outcome.SUCCESS:
+                self._learn_latency(sample.answered_at - sample.admitted_at)
+            change = self.limit.update(sample)
+            if change is not None:
+                self.changes[change.reason] = self.changes.get(change.reason, 0) + 1
+        if self.queue.count:
+            self._drained += 1
+            self._measure_rate(now)
+            self.admit_waiting(now)
+
+    def admit_waiting(self, now: float) -> None:
+        """Admit as many as the limit allows; called when something ended, and when the limit has grown."""
+        if self._is_admitting:
+            return  # somebody admitted just now has already ended; the loop below goes on, without a deeper stack
+        queue = self.queue
+        self._is_admitting = True
+        try:
+            while queue.count and self.in_flight < self.limit.value:
+                ticket = queue.pop(now)
+                if ticket is None:
+                    return
+                if now + self.latency * _HOPE > ticket.deadline:
+                    ticket.on_shed("deadline_unreachable", now)
+                    continue
+                self.in_flight += 1
+                ticket.on_admitted(now)
+        finally:
+            self._is_admitting = False
+
+    def refusal(self, reason: str, waited: float) -> Refusal:
+        """The numbers behind a place in the queue that was taken away after a wait."""
+        queue = self.queue
+        return Refusal(reason, waited, queue.target, self.retry_after())
+
+    def leave(self, ticket: Ticket, now: float) -> None:
+        """A waiting client has gone."""
+        self.queue.leave(ticket, now)
+
+    def tick(self, now: float) -> None:
+        """Shed whoever has waited too long; to be called a few times in the queue's target."""
+        if self.queue.count:
+            self.queue.expire(now)
+            self.admit_waiting(now)
+
+    def predict(self, ahead: int) -> float:
+        """How long somebody with this many ahead would wait, in seconds; 0 while nothing is known."""
+        return (ahead + 1) / self.rate if self.rate else 0.0
+
+    def retry_after(self) -> float:
+        """When room is likely: the time in which what waits now drains, in seconds, at least one latency."""
+        return max(self.predict(self.queue.count), self.latency)
+
+    def _learn_latency(self, latency: float) -> None:
+        self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)
+
+    def _measure_rate(self, now: float) -> None:
+        elapsed = now - self._drained_since
+        if elapsed < _RATE_WINDOW:
+            return
+        rate = self._drained / elapsed
+        self.rate = rate if not self.rate else self.rate + _RATE_WEIGHT * (rate - self.rate)
+        self.queue.target = max(_SHORTEST_TARGET, self.latency, ENOUGH / self.rate)
+        self._drained = 0
+        self._drained_since = now
+
+    def __repr__(self) -> str:
+        return f"<Gate in_flight={self.in_flight}/{self.limit.value} queued={self.queue.count}>"

@@ -1,0 +1,18 @@
+"""What the operator may say about how many requests may be in flight."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+
+class Limit(Struct, frozen=True, forbid_unknown_fields=True):
+    """The limit on requests in flight to an upstream; ``adaptive`` finds it and needs none of the others."""
+
+    kind: Annotated[
+        Literal["adaptive", "fixed", "aimd", "vegas", "gradient"], Meta(description="how the limit is found")
+    ] = "adaptive"
+    initial: Annotated[int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed")] = 20
+    min: Annotated[int, Meta(ge=1, le=100_000, description="the limit never falls below this")] = 1
+    max: Annotated[int, Meta(ge=1, le=100_000, description="the limit never grows above this")] = 500

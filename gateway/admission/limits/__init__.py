@@ -1,0 +1,1 @@
+"""How many may be in flight: one policy a file."""

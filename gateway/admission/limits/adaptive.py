@@ -1,0 +1,313 @@
+"""The limit that is told nothing and finds itself.
+
+Theory of operation
+    *What is wanted*: the least limit at which the upstream does all that it can. In letters: L the limit, X
+    completions per second, R the latency in the upstream. While L binds, L = X × R (Little 1961). Below the knee
+    one more in flight is one more served: X grows, R does not. Above it, one more is one more that
+    waits: R grows by 1/X and X stays, or falls when the upstream thrashes. Kleinrock's power X/R has its
+    maximum at the knee of a line, and goodput needs a little more: a worker must find somebody waiting.
+
+    *What is seen*: per kind k (route) m_k, the mean of the faster half of the latencies in a window of samples. A
+    line before the workers delays the fast and the slow alike, but the fast show it with a sixth of the noise
+    of the mean. With b_k what m_k is when nobody waits, w = X × (m - b) requests wait inside the
+    upstream. This is Diff × BaseRTT of Vegas (Brakmo & Peterson 1995) on a better statistic.
+
+    *Steering*: w below the target 0.3 + 0.03 L: grow, a tenth at first, doubling while it lasts. Above the
+    target by two standard errors: subtract the surplus at once. Otherwise hold, and let windows grow.
+
+    *Trials* keep b honest, because no b can be trusted: learned in congestion it hides the line, and from a
+    faster time it invents one. So every move is an experiment. With D the difference of two limits, each tried
+    for one window, the evidence that the upper one only lengthens the line is the sum of two log likelihood
+    ratios, each "D more wait" against "none more waits":
+
+    - by the faster half: q = X × Δm / D, which is 1 in a line and 0 below the knee;
+    - by throughput: Δln R / Δln L = 1 - Δln X / Δln L, which is 1 above the knee whatever the upstream is like
+      (a shared processor slows all alike, and its fast requests show less than D), above 1 when it thrashes, and 0
+      below; but it has all the noise of the mean.
+
+    Evidence is added up over trials until it decides. *line*: the lower limit stays, b may fall. *free*: the upper
+    limit stays, b follows. Undecided: back, and again later. What q was where a line was found is learned as the
+    ``slope``: w is divided by it, so that a shared processor is steered as tightly as a line.
+
+    *Which trials*: until one was free (or low load has shown b) they go down from the start value, halving at most,
+    and the limit does not grow. Later they go where the evidence points: down while it says line, up while it says
+    free. A trial down may cost throughput, so it is paid for: after it, none for so long that 1 % is lost at most.
+    There is no dip to a minimum, and no dip at all that a trial up could save.
+
+What each mechanism buys (benchmarks/sim.py; remove it, and the row named gets worse)
+    WHAT EACH BUYS
+
+What it does not do
+    It cannot tell a slower service from a fuller one in less than a few windows; until then it keeps the limit or
+    takes a cut back. It does not see below the noise: with exponential service a change of 5 % in capacity takes
+    thousands of samples. It does not know deadlines: goodput counts only because the queue in the upstream is short.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING, Final
+
+from gateway.admission.limits.window import Window
+from gateway.admission.sample import Change, Outcome
+
+if TYPE_CHECKING:
+    from gateway.admission.sample import Sample
+
+# A window: so many samples, or four turnovers of the limit if that is more; or a second, with ten at least.
+_SAMPLES: Final = 60
+_TURNOVERS: Final = 4
+_LONGEST: Final = 1.0
+_FEWEST: Final = 10
+_STRETCH: Final = 8
+"""While the limit holds, windows double up to this, and the noise of what they say falls to a third."""
+
+_TARGET: Final = (0.3, 0.03)
+_ERRORS: Final = 2.0
+_GROWTH: Final = 0.1
+_FASTEST: Final = 8
+
+_STEP: Final = 0.125
+_FIRST_STEP: Final = 0.5
+_DECIDED: Final = 1.3
+# One window alone can hardly decide; and that the faster half does not see a line is weak evidence against one.
+_MOST_EVIDENCE: Final = 1.5
+_PAUSE: Final = 5.0
+_SHORT_PAUSE: Final = 0.5
+_PRICE: Final = 0.01
+
+_FOLLOW: Final = 0.3
+_FALL: Final = 0.2
+_DRIFT: Final = 0.1
+_SILENCE: Final = 1.0
+
+
+class Adaptive:
+    """Holds the least limit at which throughput is whole, and knows it by trying.
+
+    ``value`` is in [``min``, ``max``]. It moves only while somebody is held back, except that a trial is ended
+    when nobody is any more.
+    """
+
+    __slots__ = (
+        "_answered_at",
+        "_base",
+        "_changed_at",
+        "_evidence",
+        "_growth",
+        "_held_at",
+        "_is_base_proven",
+        "_is_probe",
+        "_max",
+        "_min",
+        "_next_trial",
+        "_settling",
+        "_stretch",
+        "_suspects_line",
+        "_trial",
+        "_unanswered",
+        "_wanted",
+        "_window",
+        "value",
+    )
+
+    def __init__(self, initial: int = 20, min: int = 1, max: int = 500) -> None:  # noqa: A002 - as in the settings
+        self.value = initial
+        self._min = min
+        self._max = max
+        self._base: dict[str, float] = {}
+        self._is_base_proven = False
+        self._growth = 1
+        self._held_at = -_SILENCE
+        self._changed_at = -1.0
+        self._answered_at = 0.0
+        self._unanswered = 0
+        # the trial under way: the window before it, and whether it began for no other reason
+        self._trial: Window | None = None
+        self._is_probe = False
+        self._evidence = 0.0
+        self._suspects_line = True
+        self._next_trial = 0.0
+        # the window under way: what of the change before it is still to pass, and how many samples it wants
+        self._window: Window | None = None
+        self._stretch = 1
+        self._settling = initial
+        self._wanted = _SAMPLES
+
+    def held_back(self, now: float) -> None:
+        """Only a limit that somebody runs into moves."""
+        self._held_at = now
+
+    def update(self, sample: Sample) -> Change | None:
+        """Learn from one finished request."""
+        admitted_at, now, in_flight, kind, outcome = sample
+        if admitted_at < self._changed_at:
+            return None
+        if outcome is not Outcome.SUCCESS:
+            change = self._note_failed(outcome, now)
+            if change is not None or outcome is not Outcome.TIMEOUT:
+                return change
+        else:
+            self._answered_at = now
+            self._unanswered = 0
+        if self._settling:
+            self._settling -= 1
+            return None
+        window = self._window
+        if window is None:
+            self._window = Window(self.value, now)
+            return None
+        window.add(kind, now - admitted_at, in_flight)
+        if outcome is Outcome.TIMEOUT:
+            window.timeouts += 1
+        elapsed = now - window.opened_at
+        if (window.count >= self._wanted and elapsed > 0) or (elapsed > _LONGEST and window.count >= _FEWEST):
+            window.close(now)
+            return self._decide(window, now)
+        return None
+
+    def _note_failed(self, outcome: Outcome, now: float) -> Change | None:
+        """An error is an answer that says nothing about latency; a generation and a second without any is no stability."""
+        if outcome is Outcome.FAILURE:
+            self._answered_at = now
+            self._unanswered = 0
+            return None
+        self._unanswered += 1
+        is_silent = self._unanswered >= self.value and now - self._answered_at > _SILENCE
+        if not is_silent or self._held_at < now - _SILENCE:
+            return None
+        self._unanswered = 0
+        self._answered_at = now
+        return self._move(self.value // 2, "silence", now)
+
+    def _decide(self, window: Window, now: float) -> Change | None:
+        """What a closed window means for the limit."""
+        trial, self._trial = self._trial, None
+        if self._held_at < window.opened_at:
+            return self._idle(window, trial, now)
+        if window.timeouts * 2 > window.count:
+            return self._move(self.value // 2, "timeouts", now)
+        for kind, (latency, _) in window.halves.items():
+            self._base.setdefault(kind, latency)
+        if trial is not None and trial.limit != window.limit:
+            self._stretch = min(self._stretch, 2)
+            self._weigh(trial, window)
+            if self._evidence >= _DECIDED:
+                return self._line(trial, window, now)
+            if self._evidence <= -_DECIDED:
+                return self._free(trial, window, now)
+            self._suspects_line = self._evidence > 0
+            if self._is_probe:
+                doubt = 1 - max(0.0, self._evidence) / _DECIDED
+                self._next_trial = now + self._price(trial, now) * doubt
+                self._stretch = 2
+                return self._move(trial.limit, "restore", now)
+        return self._steer(window, now)
+
+    def _idle(self, window: Window, trial: Window | None, now: float) -> Change | None:
+        """Nobody was held back: nothing to decide, but what low load shows is what requests take alone."""
+        self._stretch = 1
+        self._follow(window, 0.5, upward=False)
+        if window.load < self.value / 2:
+            self._follow(window, _DRIFT)
+            self._is_base_proven = True
+        return self._move(trial.limit if trial is not None else self.value, "restore", now)
+
+    def _steer(self, window: Window, now: float) -> Change | None:
+        """Grow, cut, try or hold, by how many seem to wait in the upstream."""
+        limit = window.limit
+        self._follow(window, _FALL, upward=False)
+        waiting = window.waiting(self._base)
+        count = window.rate * waiting.time
+        target = _TARGET[0] + _TARGET[1] * limit
+        if count > target + _ERRORS * window.rate * waiting.error:
+            self._growth = self._stretch = 1
+            self._evidence = 0.0
+            return self._try(window, max(limit // 2, int(limit - (count - target))), "surplus", now)
+        if count < target and self._is_base_proven:
+            more = min(int(max(1.0, _GROWTH * limit) * self._growth), max(1, limit // 2))
+            self._growth = min(self._growth * 2, _FASTEST)
+            self._stretch = 1
+            return self._try(window, limit + more, "room", now)
+        self._growth = 1
+        if now < self._next_trial and self._is_base_proven:
+            self._stretch = min(self._stretch * 2, _STRETCH)
+            return self._move(limit, "hold", now)
+        step = max(1, round((_STEP if self._is_base_proven else _FIRST_STEP) * limit))
+        if self._is_base_proven and not self._suspects_line:
+            step = -step
+        if limit - step < self._min:
+            self._is_base_proven = True  # nothing lower can be tried
+            self._next_trial = now + _PAUSE
+            return self._move(limit, "hold", now)
+        self._stretch = min(self._stretch, 2)
+        return self._try(window, limit - step, "probe", now)
+
+    def _weigh(self, one: Window, other: Window) -> None:
+        """Add what two windows say to the evidence of a line."""
+        lower, upper = (one, other) if one.limit < other.limit else (other, one)
+        wider = log(upper.limit / lower.limit)
+        slower = wider - log(upper.rate / lower.rate)
+        evidence = wider * (slower - wider / 2) / (one.scatter / one.count + other.scatter / other.count)
+        self._evidence += max(-_MOST_EVIDENCE, min(_MOST_EVIDENCE, evidence))
+
+    def _line(self, trial: Window, window: Window, now: float) -> Change | None:
+        """The upper limit only lengthens the line."""
+        self._growth = 1
+        if window.limit > trial.limit:
+            lower = trial
+            self._next_trial = now + _SHORT_PAUSE
+        else:
+            lower = window
+            self._next_trial = now
+        self._follow(lower, _FOLLOW, upward=False)
+        self._evidence = 0.0
+        self._suspects_line = True
+        return self._move(lower.limit, "line", now)
+
+    def _free(self, trial: Window, window: Window, now: float) -> Change | None:
+        """The upper limit gets more done, or costs nothing."""
+        self._evidence = 0.0
+        self._suspects_line = False
+        self._is_base_proven = True
+        self._next_trial = now + max(_PAUSE, self._price(trial, now))
+        self._follow(window, _FOLLOW)
+        return self._move(max(trial.limit, window.limit), "restore", now)
+
+    def _price(self, trial: Window, now: float) -> float:
+        """How long there must be no other trial, for the throughput that this one may have cost."""
+        return (now - self._changed_at) * max(0.0, 1 - self.value / trial.limit) / _PRICE
+
+    def _follow(self, window: Window, share: float, *, upward: bool = True) -> None:
+        """Move the base by a share of the way to what a window saw."""
+        base = self._base
+        for kind, (latency, _) in window.halves.items():
+            usual = base.get(kind)
+            if usual is None:
+                base[kind] = latency
+            elif upward or latency < usual:
+                base[kind] = usual + (latency - usual) * share
+
+    def _try(self, window: Window, limit: int, reason: str, now: float) -> Change | None:
+        """Move, and remember what the world was like before."""
+        change = self._move(limit, reason, now)
+        if change is not None:
+            self._trial = window
+            self._is_probe = reason == "probe"
+        return change
+
+    def _move(self, limit: int, reason: str, now: float) -> Change | None:
+        """Begin a new window, under another limit perhaps."""
+        limit = max(self._min, min(self._max, limit))
+        self._window = None
+        self._settling = 0
+        has_moved = limit != self.value
+        if has_moved:
+            self.value = self._settling = limit
+            self._changed_at = now
+        self._wanted = max(_SAMPLES * self._stretch, _TURNOVERS * limit)
+        return Change(limit, reason) if has_moved else None
+
+    def __repr__(self) -> str:
+        waits = "proven" if self._is_base_proven else "unproven"
+        return f"<Adaptive limit={self.value} base={waits} evidence={self._evidence:.2f}>"

@@ -1,0 +1,208 @@
+"""The gate in the path: who is let in, who waits, who is turned away and how that is said."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from tests.support.client import Client, connected
+from tests.support.plane import RunningGateway, running_gateway
+
+if TYPE_CHECKING:
+    from tests.support.origin import Exchange, Origin
+
+GET = b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def _config(limit: int = 1, **queue: Any) -> dict[str, Any]:
+    return {
+        "upstreams": {
+            "origin": {
+                "limit": {"kind": "fixed", "initial": limit},
+                "queue": {"max_wait": "20s", **queue},
+                "timeouts": {"head": "20s", "idle": "20s"},
+            }
+        },
+        "gateway": {"timeouts": {"head": "20s", "body_idle": "20s", "keepalive": "20s"}},
+    }
+
+
+class Hold:
+    """An origin behaviour that answers when it is told to, and counts what it holds."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.held = 0
+        self.most = 0
+        self._go = asyncio.Semaphore(0)
+        origin.default = self.behave
+
+    async def behave(self, exchange: Exchange) -> None:
+        await exchange.read_body()
+        self.held += 1
+        self.most = max(self.most, self.held)
+        await self._go.acquire()
+        self.held -= 1
+        await exchange.answer(exchange.request.target)
+
+    def release(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._go.release()
+
+
+def _queued(gateway: RunningGateway) -> int:
+    return gateway.plane.gates["origin"].queue.count
+
+
+async def _until(what: Any) -> None:
+    async with asyncio.timeout(10):
+        while not what():
+            await asyncio.sleep(0.005)
+
+
+async def _clients(stack: AsyncExitStack, gateway: RunningGateway, count: int) -> list[Client]:
+    return [await stack.enter_async_context(connected(gateway.port)) for _ in range(count)]
+
+
+async def test_never_more_than_the_limit_is_in_flight_and_everybody_is_served_in_turn(origin: Origin) -> None:
+    """Twenty requests pass a limit of three, three at a time."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(3)) as gateway, AsyncExitStack() as stack:
+        clients = await _clients(stack, gateway, 20)
+        for client in clients:
+            await client.send(GET)
+        await _until(lambda: _queued(gateway) == 17)
+        hold.release(20)
+        for client in clients:
+            assert (await client.answer()).status == 200
+    assert hold.most == 3
+    assert gateway.plane.gates["origin"].in_flight == 0
+
+
+async def test_a_full_queue_is_said_so_that_the_client_can_act(origin: Origin) -> None:
+    """The refusal carries its reason, rule, numbers, request id and Retry-After, and leaves the connection usable."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(1, max_length=1)) as gateway, AsyncExitStack() as stack:
+        first, second, third = await _clients(stack, gateway, 3)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await second.send(GET)
+        await _until(lambda: _queued(gateway) == 1)
+        await third.send(GET)
+        answer = await third.answer()
+        told = answer.json
+        assert (answer.status, told["reason"], told["rule"]) == (503, "queue_full", "upstreams.origin.queue")
+        assert (told["observed"], told["allowed"]) == (1, 1)
+        assert told["request_id"] == answer.value("X-Request-Id")
+        assert int(answer.value("Retry-After") or 0) >= 1
+        assert 'details="queue_full"' in (answer.value("Proxy-Status") or "")
+        hold.release(3)
+        assert (await first.answer()).status == (await second.answer()).status == 200
+        await third.send(GET)
+        assert (await third.answer()).status == 200
+        (decision,) = gateway.plane.take_decisions()
+        assert (decision.reason, decision.in_flight, decision.limit, decision.queued) == ("queue_full", 1, 1, 1)
+    shed = gateway.snapshot().gates["origin"].shed
+    assert shed == [("default", "queue_full", "enforce", 1)]
+
+
+async def test_who_leaves_the_queue_frees_its_place_and_is_never_sent(origin: Origin) -> None:
+    """A waiting client that goes is gone at once; the next one is served, the upstream never hears of it."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
+        first, second, third = await _clients(stack, gateway, 3)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await second.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
+        await third.send(b"GET /third HTTP/1.1\r\nHost: a\r\n\r\n")
+        await _until(lambda: _queued(gateway) == 2)
+        second.reset()
+        await _until(lambda: _queued(gateway) == 1)
+        hold.release(2)
+        assert (await first.answer()).body == b"/case"
+        assert (await third.answer()).body == b"/third"
+    assert not origin.asked("/gone")
+    assert gateway.errors() == {"client_gone": 1}
+
+
+async def test_a_queue_bounded_in_time_sheds_who_waited_too_long(origin: Origin) -> None:
+    """After the longest wait the client hears queue_timeout; the upstream never sees the request."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(1, max_wait="100ms")) as gateway, AsyncExitStack() as stack:
+        first, second = await _clients(stack, gateway, 2)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await second.send(GET)
+        answer = await second.answer()
+        assert (answer.status, answer.json["reason"]) == (503, "queue_timeout")
+        hold.release()
+        assert (await first.answer()).status == 200
+    assert len(origin.requests) == 1
+
+
+async def test_no_100_before_admission(origin: Origin) -> None:
+    """A client that expects 100-continue waits without sending its body, and gets 100 when it is admitted."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
+        first, second = await _clients(stack, gateway, 2)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await second.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        await _until(lambda: _queued(gateway) == 1)
+        assert await second.is_silent(0.2)
+        hold.release(2)
+        assert (await first.answer()).status == 200
+        async with asyncio.timeout(5):
+            await second.wire.has_more()
+        assert second.wire.take_available() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await second.send(b"body")
+        assert (await second.answer()).status == 200
+
+
+async def test_high_classes_go_first_and_evict_low_ones(origin: Origin) -> None:
+    """Strict bands by route: the critical request overtakes, and a full queue gives up the lowest."""
+    hold = Hold(origin)
+    config = _config(1, max_length=2) | {
+        "classes": {"critical": {"band": 0}, "batch": {"band": 2}},
+        "routes": {
+            "all": {"upstream": "origin"},
+            "high": {"upstream": "origin", "class": "critical", "match": {"path": "/high"}},
+            "low": {"upstream": "origin", "class": "batch", "match": {"path": "/low"}},
+        },
+    }
+    async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
+        first, low, middle, high = await _clients(stack, gateway, 4)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await low.send(GET.replace(b"/case", b"/low"))
+        await _until(lambda: _queued(gateway) == 1)
+        await middle.send(GET)
+        await _until(lambda: _queued(gateway) == 2)
+        await high.send(GET.replace(b"/case", b"/high"))
+        answer = await low.answer()
+        assert (answer.status, answer.json["reason"]) == (503, "evicted")
+        hold.release(3)
+        for client in (first, high, middle):
+            assert (await client.answer()).status == 200
+    assert [request.target for request in origin.requests] == [b"/case", b"/high", b"/case"]
+
+
+async def test_a_request_body_waits_with_its_request(origin: Origin) -> None:
+    """Bodies small and large arrive whole after a wait."""
+    hold = Hold(origin)
+    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
+        first, small, large = await _clients(stack, gateway, 3)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        await small.send(b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nsmall")
+        body = bytes(range(256)) * 2000
+        sending = asyncio.create_task(
+            large.send(b"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        )
+        await _until(lambda: _queued(gateway) == 2)
+        hold.release(3)
+        await sending
+        for client in (first, small, large):
+            assert (await client.answer()).status == 200
+    assert bytes(origin.asked("/small")[0].body) == b"small"
+    assert bytes(origin.asked("/large")[0].body) == body

@@ -1,0 +1,96 @@
+"""Quotas in the path: 429 with everything a client needs to behave, and nothing charged for what we shed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.test_admission import Hold
+from tests.support.client import connected
+from tests.support.plane import running_gateway
+
+if TYPE_CHECKING:
+    from tests.support.origin import Origin
+
+
+def _get(path: str = "/case", fields: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode()
+
+
+def _config(*limits: dict[str, Any], **route: Any) -> dict[str, Any]:
+    return {"routes": {"all": {"upstream": "origin", "rate_limits": list(limits), **route}}}
+
+
+async def test_a_quota_that_is_used_up_is_said(origin: Origin) -> None:
+    """The first requests pass and hear what is left; the next gets 429 with its rule, its numbers and when to come back."""
+    config = _config({"name": "per-key", "key": "header:x-api-key", "rate": "1/h", "burst": 2})
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        for left in (1, 0):
+            await client.send(_get(fields="X-Api-Key: one\r\n"))
+            answer = await client.answer()
+            assert answer.status == 200
+            assert (answer.value("RateLimit") or "").startswith(f'"per-key";r={left}')
+            assert (answer.value("RateLimit-Policy") or "").startswith('"per-key";q=2')
+        await client.send(_get(fields="X-Api-Key: one\r\n"))
+        answer = await client.answer()
+        told = answer.json
+        assert (answer.status, told["reason"], told["rule"]) == (429, "rate_limited", "routes.all.rate_limits.per-key")
+        assert told["allowed"] == 2
+        assert int(answer.value("Retry-After") or 0) > 3000
+        assert (answer.value("RateLimit") or "").startswith('"per-key";r=0')
+        await client.send(_get(fields="X-Api-Key: two\r\n"))
+        assert (await client.answer()).status == 200
+        assert gateway.snapshot().rate_limited == [("all", "per-key", "enforce", 1)]
+        assert [decision.reason for decision in gateway.plane.take_decisions()] == ["rate_limited"]
+    assert len(origin.requests) == 3
+
+
+async def test_several_quotas_are_charged_together_or_not_at_all(origin: Origin) -> None:
+    """A request that the second rule refuses costs nothing at the first."""
+    config = _config(
+        {"name": "each", "key": "header:x-api-key", "rate": "1/h", "burst": 2},
+        {"name": "all", "key": "route", "rate": "1/h", "burst": 1},
+    )
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        await client.send(_get(fields="X-Api-Key: one\r\n"))
+        assert (await client.answer()).status == 200
+        for _ in range(5):
+            await client.send(_get(fields="X-Api-Key: one\r\n"))
+            answer = await client.answer()
+            assert (answer.status, answer.json["rule"]) == (429, "routes.all.rate_limits.all")
+            assert '"each";r=1' in (answer.value("RateLimit") or "")
+        assert gateway.snapshot().rate_limited == [("all", "each", "enforce", 0), ("all", "all", "enforce", 5)]
+
+
+async def test_shadow_counts_and_lets_pass(origin: Origin) -> None:
+    """A rule in shadow refuses nobody, tells clients nothing, and says how many it would refuse."""
+    config = _config({"name": "trial", "key": "route", "rate": "1/h", "burst": 1, "mode": "shadow"})
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        for _ in range(4):
+            await client.send(_get())
+            answer = await client.answer()
+            assert (answer.status, answer.value("RateLimit-Policy")) == (200, None)
+        assert gateway.snapshot().rate_limited == [("all", "trial", "shadow", 3)]
+
+
+async def test_what_we_shed_costs_the_client_nothing(origin: Origin) -> None:
+    """503 is our capacity, 429 the client's quota: a request that the gate sheds is given back."""
+    hold = Hold(origin)
+    config = _config({"name": "all", "key": "route", "rate": "1/h", "burst": 2}) | {
+        "upstreams": {"origin": {"limit": {"kind": "fixed", "initial": 1}, "queue": {"max_length": 0}}}
+    }
+    config["upstreams"]["origin"]["timeouts"] = {"head": "20s"}
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as first:
+        await first.send(_get())
+        async with connected(gateway.port) as second:
+            for _ in range(4):
+                while not hold.held:
+                    await second.is_silent(0.01)
+                await second.send(_get())
+                answer = await second.answer()
+                assert (answer.status, answer.json["reason"]) == (503, "queue_full")
+            hold.release(2)
+            assert (await first.answer()).status == 200
+            await second.send(_get())
+            assert (await second.answer()).status == 200
+            await second.send(_get())
+            assert (await second.answer()).status == 429

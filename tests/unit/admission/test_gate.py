@@ -1,0 +1,420 @@
+"""The gate never lets more in than the limit, keeps the order, and loses nobody."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.admission.classes import TrafficClass
+from gateway.admission.gate import Gate
+from gateway.admission.queue import Queue
+from gateway.admission.sample import Change, Outcome, Sample
+from gateway.admission.ticket import Ticket
+from gateway.core.errors import REASONS
+
+USUAL = TrafficClass("usual")
+HIGH = TrafficClass("high", band=0)
+LATENCY = 0.1
+
+
+class Fixed:
+    """A limit that moves when the test says so."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+        self.held = 0
+        self.samples: list[Sample] = []
+        self.change: Change | None = None
+
+    def held_back(self, now: float) -> None:
+        del now
+        self.held += 1
+
+    def update(self, sample: Sample) -> Change | None:
+        self.samples.append(sample)
+        if self.change is not None:
+            self.value = self.change.limit
+        return self.change
+
+
+class Request(Ticket):
+    """Remembers what became of it; may end as soon as it is admitted."""
+
+    __slots__ = ("admitted_at", "gate", "is_instant", "told")
+
+    def __init__(
+        self, gate: Gate, traffic_class: TrafficClass = USUAL, *, is_instant: bool = False, **facts: Any
+    ) -> None:
+        super().__init__(traffic_class, **{"arrived_at": 0.0, **facts})
+        self.gate = gate
+        self.is_instant = is_instant
+        self.admitted_at = inf
+        self.told = ""
+
+    def on_admitted(self, now: float) -> None:
+        assert self.admitted_at == inf
+        assert not self.told
+        self.admitted_at = now
+        if self.is_instant:
+            self.gate.finish(sample(now, now), now)
+
+    def on_shed(self, reason: str, now: float) -> None:
+        del now
+        assert not self.told
+        assert self.admitted_at == inf
+        self.told = reason
+
+
+def sample(admitted_at: float, answered_at: float, outcome: Outcome = Outcome.SUCCESS) -> Sample:
+    return Sample(admitted_at=admitted_at, answered_at=answered_at, in_flight=1, kind="", outcome=outcome)
+
+
+def make(limit: int = 1, **bounds: Any) -> tuple[Gate, Fixed]:
+    fixed = Fixed(limit)
+    queue = Queue(**{"max_length": 100, "max_size": 10**9, "max_wait": 1.0, **bounds})
+    return Gate(fixed, queue), fixed
+
+
+def arrive(gate: Gate, now: float = 0.0, **facts: Any) -> Request:
+    request = Request(gate, arrived_at=now, **facts)
+    if gate.try_admit(now):
+        request.on_admitted(now)
+    else:
+        refusal = gate.enqueue(request, now)
+        if refusal is not None:
+            request.told = refusal.reason
+    return request
+
+
+def busy(gate: Gate, seconds: float, every: float = 0.01) -> float:
+    """Somebody always waits and one ends at each step, so that the gate learns how fast the upstream is."""
+    now = 0.0
+    arrive(gate, now)
+    while now < seconds:
+        for request in (arrive(gate, now), arrive(gate, now)):
+            assert request.told in {"", "queue_full", "evicted"}
+        now += every
+        gate.finish(sample(now - LATENCY, now), now)
+    return now
+
+
+def test_as_many_as_the_limit_are_in_flight_and_the_rest_wait_in_order() -> None:
+    """Each that ends lets in the one that came first."""
+    gate, limit = make(2)
+    requests = [arrive(gate) for _ in range(5)]
+    assert repr(gate) == "<Gate in_flight=2/2 queued=3>"
+    assert limit.held == 3
+    for number in range(2, 5):
+        gate.finish(sample(0.0, 0.01), 0.01)
+        assert [request.admitted_at != inf for request in requests] == [True] * (number + 1) + [False] * (4 - number)
+    for _ in range(2):
+        gate.finish(sample(0.0, 0.02), 0.02)
+    assert repr(gate) == "<Gate in_flight=0/2 queued=0>"
+
+
+def test_nobody_overtakes_those_who_wait() -> None:
+    """Though there is room, because the limit has grown meanwhile."""
+    gate, limit = make(1)
+    arrive(gate)
+    first = arrive(gate)
+    limit.value = 2
+    second = arrive(gate)
+    assert second.admitted_at == inf
+    gate.admit_waiting(0.0)
+    assert (first.admitted_at, second.admitted_at) == (0.0, inf)
+
+
+def test_a_grown_limit_admits_as_many_more() -> None:
+    """When a sample moves it, and the move is counted by its reason."""
+    gate, limit = make(1)
+    requests = [arrive(gate) for _ in range(5)]
+    limit.change = Change(3, "more")
+    gate.finish(sample(0.0, 0.01), 0.01)
+    assert [request.admitted_at != inf for request in requests] == [True] * 4 + [False]
+    assert (gate.in_flight, gate.changes) == (3, {"more": 1})
+
+
+def test_a_shrunk_limit_admits_nobody_until_enough_have_ended() -> None:
+    """Those in flight stay."""
+    gate, limit = make(3)
+    waiting = [arrive(gate) for _ in range(5)][3:]
+    limit.value = 1
+    for ended in range(3):
+        assert [request.admitted_at for request in waiting] == [inf, inf]
+        gate.finish(sample(0.0, 0.01), 0.01 * ended)
+    assert (gate.in_flight, waiting[0].admitted_at, waiting[1].admitted_at) == (1, 0.02, inf)
+
+
+def test_a_leaver_swallows_no_wake_up() -> None:
+    """The place goes to the next one who is still there."""
+    gate, _ = make(1)
+    arrive(gate)
+    gone, stays = arrive(gate), arrive(gate)
+    gate.leave(gone, 0.0)
+    gate.finish(sample(0.0, 0.01), 0.01)
+    assert (gone.admitted_at, gone.told, stays.admitted_at) == (inf, "", 0.01)
+
+
+def test_an_abort_teaches_nothing() -> None:
+    """Neither the limit nor the latency."""
+    gate, limit = make(1)
+    arrive(gate)
+    gate.finish(sample(0.0, 5.0, Outcome.NEUTRAL), 5.0)
+    assert (limit.samples, gate.latency, gate.in_flight) == ([], 0.0, 0)
+
+
+def test_failures_teach_the_limit_but_not_the_latency() -> None:
+    """A fast error says nothing about how long an answer takes."""
+    gate, limit = make(1)
+    arrive(gate)
+    gate.finish(sample(0.0, 0.001, Outcome.FAILURE), 0.001)
+    assert (len(limit.samples), gate.latency) == (1, 0.0)
+
+
+def test_the_rate_is_what_drains_while_somebody_waits() -> None:
+    """And only that: an idle hour does not make the upstream look slow."""
+    gate, _ = make(10, max_length=5)
+    now = busy(gate, 2.0)
+    assert gate.rate == pytest.approx(100, rel=0.1)
+    while gate.in_flight:
+        gate.finish(sample(now - LATENCY, now), now)
+    for _ in range(20):  # now and then somebody waits for a moment
+        now += 180
+        requests = [arrive(gate, now) for _ in range(11)]
+        gate.finish(sample(now - LATENCY, now), now)
+        assert requests[-1].admitted_at == now
+        while gate.in_flight:
+            gate.finish(sample(now - LATENCY, now), now)
+    assert gate.rate == pytest.approx(100, rel=0.1)
+
+
+def test_a_slow_upstream_has_a_rate_too() -> None:
+    """One answer in two seconds is half a request a second."""
+    gate, _ = make(1, max_wait=1e6)
+    busy(gate, 60.0, every=2.0)
+    assert gate.rate == pytest.approx(0.5, rel=0.1)
+
+
+def test_what_cannot_make_its_deadline_is_refused_on_arrival() -> None:
+    """And what can is not: the wait is predicted from the rate and from who is ahead."""
+    gate, _ = make(1, max_length=1000)
+    now = busy(gate, 1.0)
+    while gate.queue.count:
+        gate.finish(sample(now - LATENCY, now), now)
+    for _ in range(10):
+        arrive(gate, now)
+    ahead = gate.queue.count
+    needed = (ahead + 1) / gate.rate + gate.latency
+    refused = arrive(gate, now, deadline=now + needed * 0.5)
+    assert refused.told == "deadline_unreachable"
+    assert arrive(gate, now, deadline=now + needed * 1.5).told == ""
+    assert arrive(gate, now).told == ""
+    refusal = gate.enqueue(Request(gate, arrived_at=now, deadline=now + 0.01), now)
+    assert refusal is not None
+    assert refusal.observed > refusal.allowed == pytest.approx(0.01)
+    assert refusal.retry_after >= refusal.observed * 0.9
+
+
+def test_whoever_is_next_is_never_refused_for_a_prediction() -> None:
+    """A rate that is wrong can only be learnt better when somebody waits."""
+    gate, _ = make(1)
+    gate.rate = 0.001
+    arrive(gate)
+    assert arrive(gate, deadline=0.5).told == ""
+
+
+def test_a_prediction_for_one_key_does_not_count_the_queue_of_another() -> None:
+    """A key that is served in turn waits for its turn only."""
+    gate, _ = make(1, max_length=1000)
+    gate.rate = 100.0
+    arrive(gate)
+    for _ in range(200):
+        arrive(gate, key="greedy", cost=0.01)
+    assert arrive(gate, key="greedy", deadline=0.5).told == "deadline_unreachable"
+    assert arrive(gate, key="modest", deadline=0.5).told == ""
+
+
+def test_it_is_judged_again_when_its_turn_comes() -> None:
+    """What has no hope any more is shed, and its place goes to the next."""
+    gate, _ = make(1)
+    gate.latency = LATENCY
+    arrive(gate)
+    late, fine = arrive(gate, deadline=0.5), arrive(gate, deadline=5.0)
+    gate.finish(sample(0.48 - LATENCY, 0.48), 0.09)
+    assert late.admitted_at == 0.09
+    gate.finish(sample(0.0, LATENCY), 0.095)
+    assert fine.admitted_at == 0.095
+    hopeless, after = arrive(gate, 0.095, deadline=0.12), arrive(gate, 0.095)
+    gate.finish(sample(0.0, LATENCY), 0.11)
+    assert (hopeless.told, after.admitted_at) == ("deadline_unreachable", 0.11)
+    assert gate.in_flight == 1
+
+
+def test_ticks_shed_who_waited_too_long() -> None:
+    """Although nothing ends and nobody comes."""
+    gate, _ = make(1, max_wait=0.05)
+    arrive(gate)
+    waiting = [arrive(gate) for _ in range(3)]
+    gate.tick(0.049)
+    assert gate.queue.count == 3
+    gate.tick(0.05)
+    assert {request.told for request in waiting} == {"queue_timeout"}
+    assert gate.in_flight == 1
+
+
+def test_five_hundred_that_end_as_soon_as_they_are_admitted_need_no_deep_stack() -> None:
+    """An upstream that refuses at once empties the queue in one loop, in order."""
+    order: list[int] = []
+
+    class Numbered(Request):
+        __slots__ = ("number",)
+
+        def on_admitted(self, now: float) -> None:
+            order.append(self.number)
+            assert self.gate.in_flight == 1
+            super().on_admitted(now)
+
+    gate, _ = make(1, max_length=5000)
+    arrive(gate)
+    for number in range(5000):
+        request = Numbered(gate, is_instant=True)
+        request.number = number
+        assert gate.enqueue(request, 0.0) is None
+    gate.finish(sample(0.0, 0.0), 0.0)
+    assert order == list(range(5000))
+    assert (gate.in_flight, gate.queue.count) == (0, 0)
+
+
+def test_retry_after_is_the_time_in_which_the_queue_drains() -> None:
+    """At least one latency."""
+    gate, _ = make(1, max_length=2)
+    gate.latency = LATENCY
+    gate.rate = 10.0
+    assert gate.retry_after() == pytest.approx(0.1)
+    for _ in range(3):
+        arrive(gate)
+    assert gate.retry_after() == pytest.approx(0.3)
+    assert arrive(gate).told == "queue_full"
+    assert gate.refusal("queue_delay", 0.7).retry_after == pytest.approx(0.3)
+
+
+def test_every_reason_is_in_the_vocabulary() -> None:
+    """With 503: it is our capacity that is short."""
+    assert REASONS["deadline_unreachable"].status == 503
+
+
+class GateMachine(RuleBasedStateMachine):
+    """Random arrivals, endings, aborts and moves of the limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.limit = make(3, max_length=8, max_wait=0.3)
+        self.now = 0.0
+        self.requests: list[Request] = []
+        self.running: list[Request] = []
+        self.left = 0
+
+    def settle(self) -> None:
+        for request in self.requests:
+            if request.admitted_at != inf and request not in self.running and not request.is_instant:
+                self.running.append(request)
+        self.requests = [r for r in self.requests if r.admitted_at == inf and not r.told]
+
+    @rule(
+        traffic_class=st.sampled_from([HIGH, USUAL]),
+        key=st.sampled_from("ab"),
+        patience=st.sampled_from([0.02, 0.2, inf]),
+        is_instant=st.booleans(),
+    )
+    def arrive(self, traffic_class: TrafficClass, key: str, patience: float, *, is_instant: bool) -> None:
+        before = self.gate.queue.count
+        request = arrive(
+            self.gate,
+            self.now,
+            traffic_class=traffic_class,
+            key=key,
+            deadline=self.now + patience,
+            is_instant=is_instant,
+        )
+        if request.admitted_at == self.now:
+            assert before == 0
+        self.requests.append(request)
+        self.settle()
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), outcome=st.sampled_from(Outcome))
+    def end(self, data: st.DataObject, outcome: Outcome) -> None:
+        request = data.draw(st.sampled_from(self.running))
+        self.running.remove(request)
+        self.gate.finish(sample(request.admitted_at, self.now, outcome), self.now)
+        self.settle()
+
+    @precondition(lambda self: self.requests)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from(self.requests))
+        self.gate.leave(request, self.now)
+        self.requests.remove(request)
+        self.left += 1
+
+    @rule(seconds=st.sampled_from([0.001, 0.03, 0.2]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.gate.tick(self.now)
+        self.settle()
+
+    @rule(value=st.integers(1, 6))
+    def move(self, value: int) -> None:
+        self.limit.value = value
+        self.gate.admit_waiting(self.now)
+        self.settle()
+
+    @invariant()
+    def everybody_is_somewhere(self) -> None:
+        assert self.gate.in_flight == len(self.running)
+        assert self.gate.queue.count == len(self.requests)
+
+    @invariant()
+    def nobody_waits_while_there_is_room(self) -> None:
+        assert not self.gate.queue.count or self.gate.in_flight >= self.limit.value
+
+    def teardown(self) -> None:
+        while self.running:
+            request = self.running.pop()
+            self.gate.finish(sample(request.admitted_at, self.now), self.now)
+            self.settle()
+        assert (self.gate.in_flight, self.gate.queue.count) == (0, 0)
+
+
+GateMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestGateMachine = GateMachine.TestCase
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_limit_holds_and_equals_keep_their_order(seed: int) -> None:
+    """For a random crowd: in flight never above the limit; while no queue stands nobody overtakes."""
+    rng = random.Random(seed)
+    gate, limit = make(4, max_length=10_000, max_wait=10.0)
+    ends: list[float] = []
+    requests = []
+    now = 0.0
+    for _ in range(3000):
+        now += rng.expovariate(25)
+        for end in sorted(end for end in ends if end <= now):
+            ends.remove(end)
+            gate.finish(sample(end - 0.04, end), end)
+        requests.append(arrive(gate, now))
+        while len(ends) < gate.in_flight:
+            ends.append(now + rng.uniform(0.02, 0.06))
+        assert gate.in_flight <= limit.value
+    admitted = [request for request in requests if request.admitted_at != inf]
+    assert len(admitted) >= 2990
+    assert any(request.admitted_at > request.arrived_at for request in admitted)
+    assert all(first.admitted_at <= second.admitted_at for first, second in pairwise(admitted))
