@@ -108,12 +108,11 @@ class Gate:
         """A request that was admitted has ended, however; its place goes to whoever is next."""
         self.in_flight -= 1
         outcome = sample.outcome
-        if outcome is not Outcome.NEUTRAL:
-            if outcome is Outcome.SUCCESS:
-                self._learn_latency(sample.answered_at - sample.admitted_at)
-            change = self.limit.update(sample)
-            if change is not None:
-                self.changes[change.reason] = self.changes.get(change.reason, 0) + 1
+        if outcome is Outcome.SUCCESS:
+            self._learn_latency(sample.answered_at - sample.admitted_at)
+        change = self.limit.update(sample)
+        if change is not None:
+            self.changes[change.reason] = self.changes.get(change.reason, 0) + 1
         if self.queue.count:
             self._drained += 1
             self._measure_rate(now)

@@ -39,6 +39,12 @@ def split(total: int, parts: Sequence[float]) -> list[int]:
     return dealt
 
 
+def within(total: int, dealt: Sequence[int], held: Sequence[int]) -> list[int]:
+    """The same deal, less what others still hold beyond their part: nobody takes a place before it is given back."""
+    taken = [max(part, holding) for part, holding in zip(dealt, held, strict=True)]
+    return [max(min(part, total - (sum(taken) - taken[place])), 1) for place, part in enumerate(dealt)]
+
+
 class Demand:
     """How often each worker was asked for each route lately, in requests a look; forgets what is old."""
 

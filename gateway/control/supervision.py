@@ -14,7 +14,7 @@ from gateway.control.admin import Admin
 from gateway.control.listeners import Listeners
 from gateway.control.messages import Configure, Endpoints, Shares
 from gateway.control.seat import SEAT_STATES, Seat
-from gateway.control.shares import Demand, fractions, split
+from gateway.control.shares import Demand, fractions, split, within
 from gateway.control.status import Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.pool.pool import ProcessPool
@@ -271,7 +271,9 @@ class ControlProcess:
                 routes = [route for route, found in self._settings.routes.items() if found.upstream == name]
                 queues[name] = fractions([sum(asked[seat.number].get(one, 0.0) for one in routes) for seat in seats])
                 if upstream.limit.kind == "fixed":
-                    limits[name] = split(upstream.limit.initial, queues[name])
+                    total = upstream.limit.initial
+                    held = [self._totals.living[seat.number].in_flight.get(name, 0) for seat in seats]
+                    limits[name] = within(total, split(total, queues[name]), held)
             for place, seat in enumerate(seats):
                 seat.send(
                     Shares(

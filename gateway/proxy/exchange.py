@@ -143,9 +143,10 @@ class Exchange:
                 budget = min(budget, plan.budget.instant - plane.clock.wall())
             if budget != inf:
                 self._limit_time(budget)
+            now = plane.clock.now()  # a head that came slowly has not waited for us, nor for the upstream
             if rule.rates is not None:
-                self._charge(rule, plan, self._started_at)
-            self._enter(rule, self._started_at)
+                self._charge(rule, plan, now)
+            self._enter(rule, now)
         except GatewayError as error:
             self._refuse(error)
 
@@ -215,7 +216,7 @@ class Exchange:
         self._ticket = None
         self._admitted_at = now
         self._in_flight_then = rule.gate.in_flight
-        rule.upstream_counters.wait(ticket.traffic_class.name).observe(now - self._started_at)
+        rule.upstream_counters.wait(ticket.traffic_class.name).observe(now - ticket.arrived_at)
         try:
             self._dispatch(rule, now)
         except GatewayError as error:
@@ -228,7 +229,7 @@ class Exchange:
         self._ticket = None
         self._refund(rule, now)
         self._refuse(
-            self._plane.sheds.by_gate(rule, ticket.traffic_class, rule.gate.refusal(reason, now - self._started_at))
+            self._plane.sheds.by_gate(rule, ticket.traffic_class, rule.gate.refusal(reason, now - ticket.arrived_at))
         )
 
     def _dispatch(self, rule: RouteRule, now: float) -> None:

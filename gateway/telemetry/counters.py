@@ -23,7 +23,7 @@ class HistogramSnapshot(Struct):
     total: float
 
 
-class Decision(Struct, omit_defaults=True):
+class Decision(Struct):
     """One refusal with everything that was known at the time. ``at`` is wall time; times are in seconds."""
 
     at: float

@@ -103,6 +103,7 @@ async def by_worker(stack: AsyncExitStack, gateway: RunningGateway, each: int) -
             stack.callback(client.close)
             await client.send(b"GET /who HTTP/1.1\r\nHost: a\r\n\r\n")
             clients = found.setdefault((await client.answer()).body, [])
+            assert len(found) <= WORKERS
             if len(clients) < each:
                 clients.append(client)
             else:
@@ -110,28 +111,26 @@ async def by_worker(stack: AsyncExitStack, gateway: RunningGateway, each: int) -
     return found
 
 
-async def ask_forever(client: Client, path: bytes = b"/case", fields: bytes = b"") -> None:
-    """Ask again as soon as there is an answer."""
-    while True:
-        await client.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
-        await client.answer(within=PATIENCE)
-
-
 class Load:
-    """Clients that ask all the time until the block ends."""
+    """Clients that ask again as soon as there is an answer, until the block ends and the last has its answer."""
 
     def __init__(self, clients: list[Client], path: bytes = b"/case", fields: bytes = b"") -> None:
-        self._work = [ask_forever(client, path, fields) for client in clients]
+        self._clients = clients
+        self._raw = b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_over = False
 
     async def __aenter__(self) -> None:
-        self._tasks = [asyncio.create_task(work) for work in self._work]
+        self._tasks = [asyncio.create_task(self._ask(client)) for client in self._clients]
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for found in await asyncio.gather(*self._tasks, return_exceptions=True):
-            assert isinstance(found, asyncio.CancelledError), found
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
+
+    async def _ask(self, client: Client) -> None:
+        while not self._is_over:
+            await client.send(self._raw)
+            await client.answer(within=PATIENCE)
 
 
 @pytest.fixture
@@ -160,20 +159,38 @@ async def test_the_limit_follows_the_work_and_its_sum_never_grows(origin: Origin
         (hot, first), (cold, second) = (await by_worker(stack, gateway, 24)).items()
         async with Load(first):
             await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
-            async with Load(second):
-                await until(lambda: held.active.get(cold, 0) >= LIMIT // 2 - 1)
-                await _for_a_while(held, 30)
-            held.seconds = 0.05
-            await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
         async with Load(second):
             await until(lambda: held.active.get(cold, 0) >= LIMIT - 1)
         await until(lambda: not held.total)
         assert held.most <= LIMIT + WORKERS
 
 
-async def _for_a_while(held: Held, more: int) -> None:
-    wanted = held.served + more
-    await until(lambda: held.served >= wanted)
+async def test_what_a_worker_still_holds_is_not_given_to_the_other(origin: Origin) -> None:
+    """While long requests fill one worker's part, the other gets no more than what is free."""
+    held = Held(origin, 0.05)
+    async with running(SHARED.format(port=origin.port)) as gateway, AsyncExitStack() as stack:
+        (hot, first), (cold, second) = (await by_worker(stack, gateway, 24)).items()
+        async with Load(first):
+            await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
+        held.seconds = 4.0
+        async with Load(first[: LIMIT - 1]):
+            await until(lambda: held.active[hot] == LIMIT - 1)
+            held.seconds = 0.02
+            async with Load(second):
+                await until(lambda: held.active.get(cold, 0) >= LIMIT // 2)
+    assert held.most <= LIMIT + 1
+
+
+async def test_who_waits_at_both_workers_is_served_by_both(origin: Origin) -> None:
+    """Two workers that are asked for the same soon have the same, whatever they had before."""
+    held = Held(origin, 0.1)
+    async with running(SHARED.format(port=origin.port)) as gateway, AsyncExitStack() as stack:
+        (hot, first), (cold, second) = (await by_worker(stack, gateway, 24)).items()
+        async with Load(first):
+            await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
+            async with Load(second):
+                await until(lambda: held.active[hot] <= LIMIT // 2 + 1 and held.active.get(cold, 0) >= LIMIT // 2 - 1)
+    assert held.most <= LIMIT + 1
 
 
 async def _is_metric(gateway: RunningGateway, name: str, value: float) -> bool:

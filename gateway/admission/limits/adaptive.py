@@ -26,21 +26,28 @@ Theory of operation
       below; but it has all the noise of the mean.
 
     Evidence is added up over trials until it decides. *line*: the lower limit stays, b may fall. *free*: the upper
-    limit stays, b follows. Undecided: back, and again later. What q was where a line was found is learned as the
-    ``slope``: w is divided by it, so that a shared processor is steered as tightly as a line.
+    limit stays, b follows. Undecided: back, and again later. The faster half may say less in one trial than
+    throughput: near the knee it sees a line before there is one worth cutting.
 
     *Which trials*: until one was free (or low load has shown b) they go down from the start value, halving at most,
     and the limit does not grow. Later they go where the evidence points: down while it says line, up while it says
     free. A trial down may cost throughput, so it is paid for: after it, none for so long that 1 % is lost at most.
     There is no dip to a minimum, and no dip at all that a trial up could save.
 
-What each mechanism buys (benchmarks/sim.py; remove it, and the row named gets worse)
-    WHAT EACH BUYS
+    *Silence*: requests that end in time-outs, or whose clients leave, say nothing about latency. But when for a
+    second, and for as many requests as the limit, nothing else comes, then nobody is served: the limit is halved.
+
+Why it is so
+    The faster half shows a thrashing or queueing service sooner than throughput does, and is given less weight in a
+    trial, because near the knee it sees a line before there is one worth cutting. A line of 2 ms is left alone: an
+    upstream that answers in microseconds would otherwise be held below what one event loop can keep in flight.
 
 What it does not do
     It cannot tell a slower service from a fuller one in less than a few windows; until then it keeps the limit or
     takes a cut back. It does not see below the noise: with exponential service a change of 5 % in capacity takes
-    thousands of samples. It does not know deadlines: goodput counts only because the queue in the upstream is short.
+    thousands of samples. A service of one slow worker (10 requests a second) takes it half a minute and more to find
+    from 20, because that is how long a few dozen samples take. It does not know deadlines: goodput counts only
+    because the queue in the upstream is short.
 """
 
 from __future__ import annotations
@@ -62,7 +69,9 @@ _FEWEST: Final = 10
 _STRETCH: Final = 8
 """While the limit holds, windows double up to this, and the noise of what they say falls to a third."""
 
-_TARGET: Final = (0.3, 0.03)
+_TARGET: Final = (0.5, 0.04)
+# A line of this length, in seconds, is nothing that a move could win back; an event loop under load adds as much.
+_HARMLESS: Final = 0.002
 _ERRORS: Final = 2.0
 _GROWTH: Final = 0.1
 _FASTEST: Final = 8
@@ -72,7 +81,12 @@ _FIRST_STEP: Final = 0.5
 _DECIDED: Final = 1.3
 # One window alone can hardly decide; and that the faster half does not see a line is weak evidence against one.
 _MOST_EVIDENCE: Final = 1.5
-_PAUSE: Final = 5.0
+_MOST_AGAINST: Final = 0.2
+_MOST_BY_HALF: Final = 0.5
+_DOUBT: Final = 0.1
+# A little more than half of what a line would show: a limit that is too low costs more than one that is too high.
+_HALF_A_LINE: Final = 0.65
+_PAUSE: Final = 2.0
 _SHORT_PAUSE: Final = 0.5
 _PRICE: Final = 0.01
 
@@ -101,6 +115,7 @@ class Adaptive:
         "_max",
         "_min",
         "_next_trial",
+        "_paid_until",
         "_settling",
         "_stretch",
         "_suspects_line",
@@ -128,11 +143,12 @@ class Adaptive:
         self._evidence = 0.0
         self._suspects_line = True
         self._next_trial = 0.0
+        self._paid_until = 0.0
         # the window under way: what of the change before it is still to pass, and how many samples it wants
         self._window: Window | None = None
-        self._stretch = 1
+        self._stretch = 2
         self._settling = initial
-        self._wanted = _SAMPLES
+        self._wanted = 2 * _SAMPLES
 
     def held_back(self, now: float) -> None:
         """Only a limit that somebody runs into moves."""
@@ -167,11 +183,13 @@ class Adaptive:
         return None
 
     def _note_failed(self, outcome: Outcome, now: float) -> Change | None:
-        """An error is an answer that says nothing about latency; a generation and a second without any is no stability."""
+        """An error is an answer that says nothing about latency; a second without any answer is no stability."""
         if outcome is Outcome.FAILURE:
             self._answered_at = now
             self._unanswered = 0
             return None
+        if self._unanswered == 0:
+            self._answered_at = max(self._answered_at, now - _SILENCE)
         self._unanswered += 1
         is_silent = self._unanswered >= self.value and now - self._answered_at > _SILENCE
         if not is_silent or self._held_at < now - _SILENCE:
@@ -199,7 +217,8 @@ class Adaptive:
             self._suspects_line = self._evidence > 0
             if self._is_probe:
                 doubt = 1 - max(0.0, self._evidence) / _DECIDED
-                self._next_trial = now + self._price(trial, now) * doubt
+                self._pay(trial, now, doubt)
+                self._next_trial = now + _SHORT_PAUSE
                 self._stretch = 2
                 return self._move(trial.limit, "restore", now)
         return self._steer(window, now)
@@ -219,10 +238,9 @@ class Adaptive:
         self._follow(window, _FALL, upward=False)
         waiting = window.waiting(self._base)
         count = window.rate * waiting.time
-        target = _TARGET[0] + _TARGET[1] * limit
+        target = max(_TARGET[0] + _TARGET[1] * limit, _HARMLESS * window.rate)
         if count > target + _ERRORS * window.rate * waiting.error:
             self._growth = self._stretch = 1
-            self._evidence = 0.0
             return self._try(window, max(limit // 2, int(limit - (count - target))), "surplus", now)
         if count < target and self._is_base_proven:
             more = min(int(max(1.0, _GROWTH * limit) * self._growth), max(1, limit // 2))
@@ -230,7 +248,8 @@ class Adaptive:
             self._stretch = 1
             return self._try(window, limit + more, "room", now)
         self._growth = 1
-        if now < self._next_trial and self._is_base_proven:
+        is_due = now >= (max(self._next_trial, self._paid_until) if self._suspects_line else self._next_trial)
+        if self._is_base_proven and not is_due:
             self._stretch = min(self._stretch * 2, _STRETCH)
             return self._move(limit, "hold", now)
         step = max(1, round((_STEP if self._is_base_proven else _FIRST_STEP) * limit))
@@ -250,6 +269,11 @@ class Adaptive:
         slower = wider - log(upper.rate / lower.rate)
         evidence = wider * (slower - wider / 2) / (one.scatter / one.count + other.scatter / other.count)
         self._evidence += max(-_MOST_EVIDENCE, min(_MOST_EVIDENCE, evidence))
+        later, error = upper.slower_than(lower)
+        if error:
+            per_request = (upper.rate + lower.rate) / 2 / (upper.limit - lower.limit)
+            evidence = (later * per_request - _HALF_A_LINE) / ((error * per_request) ** 2 + _DOUBT)
+            self._evidence += max(-_MOST_AGAINST, min(_MOST_BY_HALF, evidence))
 
     def _line(self, trial: Window, window: Window, now: float) -> Change | None:
         """The upper limit only lengthens the line."""
@@ -263,20 +287,23 @@ class Adaptive:
         self._follow(lower, _FOLLOW, upward=False)
         self._evidence = 0.0
         self._suspects_line = True
+        self._paid_until = now  # where a line is known, a trial down costs nothing
         return self._move(lower.limit, "line", now)
 
     def _free(self, trial: Window, window: Window, now: float) -> Change | None:
         """The upper limit gets more done, or costs nothing."""
         self._evidence = 0.0
         self._suspects_line = False
+        self._next_trial = now + _PAUSE
+        self._pay(trial, now, 1.0 if self._is_base_proven else 0.0)
+        self._follow(window, _FOLLOW if self._is_base_proven else 1.0)
         self._is_base_proven = True
-        self._next_trial = now + max(_PAUSE, self._price(trial, now))
-        self._follow(window, _FOLLOW)
         return self._move(max(trial.limit, window.limit), "restore", now)
 
-    def _price(self, trial: Window, now: float) -> float:
-        """How long there must be no other trial, for the throughput that this one may have cost."""
-        return (now - self._changed_at) * max(0.0, 1 - self.value / trial.limit) / _PRICE
+    def _pay(self, trial: Window, now: float, share: float) -> None:
+        """No other trial down until what this one may have cost is a small part of what was done."""
+        lost = max(0.0, 1 - self.value / trial.limit)
+        self._paid_until = now + (now - self._changed_at) * lost / _PRICE * share
 
     def _follow(self, window: Window, share: float, *, upward: bool = True) -> None:
         """Move the base by a share of the way to what a window saw."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.admission.sample import Outcome
@@ -29,7 +30,8 @@ class Rounds:
     __slots__ = ("_begun_at", "_count", "_held_at", "_total")
 
     def __init__(self) -> None:
-        self._begun_at = self._held_at = -1.0
+        self._begun_at = -1.0
+        self._held_at = -inf
         self._count = 0
         self._total = 0.0
 

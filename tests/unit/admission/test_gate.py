@@ -162,12 +162,13 @@ def test_a_leaver_swallows_no_wake_up() -> None:
     assert (gone.admitted_at, gone.told, stays.admitted_at) == (inf, "", 0.01)
 
 
-def test_an_abort_teaches_nothing() -> None:
-    """Neither the limit nor the latency."""
+def test_an_abort_says_nothing_of_latency() -> None:
+    """The limit hears that a request ended and how, and the latency that the gate expects stays."""
     gate, limit = make(1)
     arrive(gate)
     gate.finish(sample(0.0, 5.0, Outcome.NEUTRAL), 5.0)
-    assert (limit.samples, gate.latency, gate.in_flight) == ([], 0.0, 0)
+    assert [found.outcome for found in limit.samples] == [Outcome.NEUTRAL]
+    assert (gate.latency, gate.in_flight) == (0.0, 0)
 
 
 def test_failures_teach_the_limit_but_not_the_latency() -> None:

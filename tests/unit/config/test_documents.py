@@ -45,7 +45,14 @@ def test_the_reference_names_every_key() -> None:
     for name, definition in schema()["$defs"].items():
         for key, said in definition["properties"].items():
             if said.get("description") != "Read but not acted on by this version." and name != "EndpointSettings":
-                assert f"\n{key} = " in text or f"\n# {key} = " in text or f".{key}]" in text or f"[{key}" in text or f"{{ {key} = " in text or f", {key} = " in text, key
+                assert (
+                    f"\n{key} = " in text
+                    or f"\n# {key} = " in text
+                    or f".{key}]" in text
+                    or f"[{key}" in text
+                    or f"{{ {key} = " in text
+                    or f", {key} = " in text
+                ), key
 
 
 @pytest.mark.parametrize("name", ["reference", "quickstart", "first"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.shares import Demand, fractions, split
+from gateway.control.shares import Demand, fractions, split, within
 from gateway.telemetry.counters import Snapshot
 
 DEMANDS = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=16)
@@ -39,3 +39,10 @@ def test_demand_is_what_came_since_the_last_look() -> None:
     assert first == 0.5 * 50 + 0.5 * 60
     again = demand.look({0: Snapshot(requests=[("r", "GET", 200, 10)])})[0]["r"]
     assert again == 0.5 * first + 0.5 * 10
+
+
+def test_no_place_is_given_twice() -> None:
+    """What a worker still holds beyond its part is not given to another until it is free."""
+    assert within(8, [2, 6], [7, 0]) == [2, 1]
+    assert within(8, [2, 6], [4, 1]) == [2, 4]
+    assert within(8, [2, 6], [2, 3]) == [2, 6]

@@ -1,0 +1,140 @@
+"""Limits in whole stories, beside the best that a fixed limit could do (or a bound that follows from the service).
+
+Few seeds and short stories: the benchmark (python -m benchmarks.sim) has more of both. The bounds here are what
+nothing but a broken limit falls below.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.admission.limits.adaptive import Adaptive
+from gateway.admission.limits.aimd import Aimd
+from gateway.admission.limits.fixed import Fixed
+from gateway.admission.limits.gradient import Gradient
+from gateway.admission.limits.vegas import Vegas
+from gateway.simulate.client import Patience
+from gateway.simulate.scenario import Scenario
+from gateway.simulate.service import Sharing, Workers, bimodal, constant, exponential, lognormal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from gateway.admission.limits.limit import Limit
+    from gateway.simulate.clock import EventClock
+    from gateway.simulate.service import Service, Work
+    from gateway.simulate.world import Span
+
+SEEDS = (1, 2, 3)
+CAPACITY = 400.0
+
+
+def _workers(count: int) -> Callable[[EventClock, Work], Service]:
+    return lambda clock, work: Workers(clock, work, count)
+
+
+def _scenario(
+    rate: float,
+    until: float = 14.0,
+    *,
+    work: Callable[[Random], Work] = lambda rng: exponential(rng, 0.02),
+    service: Callable[[EventClock, Work], Service] | None = None,
+    since: float = 5.0,
+    changes: tuple[tuple[float, Callable[[Service], None]], ...] = (),
+    patience: Patience | None = None,
+) -> Scenario:
+    return Scenario(
+        work,
+        service or _workers(8),
+        ((0.0, rate),),
+        {"": (since, until)},
+        changes=changes,
+        patience=patience or Patience(give_up=1.0),
+    )
+
+
+def _live(story: Scenario, limit: Callable[[], Limit] = Adaptive) -> list[Span]:
+    return [story.tell(limit(), seed).span(*story.spans[""]) for seed in SEEDS]
+
+
+def _goodput(spans: list[Span]) -> float:
+    return median(span.goodput for span in spans)
+
+
+@pytest.mark.parametrize("times", [1.5, 5.0])
+def test_overload_costs_no_goodput_and_little_latency(times: float) -> None:
+    """Told nothing, it stays within a few per cent of capacity, and the served wait a seventh of a second at most."""
+    spans = _live(_scenario(times * CAPACITY))
+    assert _goodput(spans) >= 0.96 * CAPACITY
+    assert median(span.p99 for span in spans) <= 0.15
+
+
+def test_nobody_is_refused_at_half_load() -> None:
+    """Not even in the first second."""
+    for span in _live(_scenario(CAPACITY / 2, until=5.0, since=0.0)):
+        assert span.shed == 0
+
+
+def test_it_follows_capacity_down_and_up() -> None:
+    """Eight workers, then three, then twelve: each time nearly all that they can do."""
+    story = _scenario(
+        1200.0,
+        until=45.0,
+        changes=((14.0, lambda service: service.resize(3)), (26.0, lambda service: service.resize(12))),
+    )
+    worlds = [story.tell(Adaptive(), seed) for seed in SEEDS]
+    for begin, end, capacity in ((5, 14, 400), (17, 26, 150), (36, 45, 600)):
+        assert median(world.span(begin, end).goodput for world in worlds) >= 0.93 * capacity
+
+
+@pytest.mark.parametrize(
+    "work", [lambda _: constant(0.02), lambda rng: lognormal(rng, 0.02), lambda rng: bimodal(rng, 0.02)]
+)
+def test_the_distribution_of_costs_does_not_matter(work: Callable[[Random], Work]) -> None:
+    """Constant, lognormal, and one in twenty fifty times as dear: near what a fixed limit just above the workers gets."""
+    story = _scenario(3 * CAPACITY, work=work)
+    assert _goodput(_live(story)) >= 0.93 * _goodput(_live(story, lambda: Fixed(9)))
+
+
+def test_one_slow_worker_is_found_from_a_limit_of_twenty() -> None:
+    """100 ms each, clients gone after a second: without a way down nearly nobody would be served."""
+    story = _scenario(50.0, until=60.0, since=20.0, work=lambda rng: exponential(rng, 0.1), service=_workers(1))
+    assert _goodput(_live(story, lambda: Fixed(20))) <= 2.0
+    assert _goodput(_live(story)) >= 7.5
+
+
+def test_many_workers_are_found_from_a_limit_of_twenty() -> None:
+    """64 workers at twice their capacity."""
+    story = _scenario(6400.0, until=8.0, since=4.0, service=_workers(64))
+    assert _goodput(_live(story)) >= 0.9 * 3200
+
+
+def test_growth_that_does_not_pay_is_taken_back() -> None:
+    """A shared processor that thrashes past 16: left at 40 it does half of what it can."""
+    story = _scenario(2400.0, service=lambda clock, work: Sharing(clock, work, 16, knee=16))
+    best = _goodput(_live(story, lambda: Fixed(16)))
+    assert _goodput(_live(story, lambda: Fixed(40))) <= 0.6 * best
+    assert _goodput(_live(story)) >= 0.8 * best
+
+
+def test_clients_that_come_back_at_once_change_nothing() -> None:
+    """Three more tries each, at three times the capacity."""
+    spans = _live(_scenario(3 * CAPACITY, patience=Patience(give_up=1.0, retries=3)))
+    assert _goodput(spans) >= 0.96 * CAPACITY
+
+
+@pytest.mark.parametrize("kind", [Aimd, Vegas, Gradient])
+def test_the_other_policies_keep_goodput_too(kind: Callable[[], Limit]) -> None:
+    """They are not the default, but none lets goodput collapse at three times the capacity."""
+    assert _goodput(_live(_scenario(3 * CAPACITY), kind)) >= 0.85 * CAPACITY
+
+
+@pytest.mark.parametrize("kind", [Adaptive, Aimd, Vegas, Gradient])
+def test_the_same_seed_tells_the_same_story(kind: Callable[[], Limit]) -> None:
+    """With any policy."""
+    story = _scenario(2 * CAPACITY, until=6.0)
+    assert story.tell(kind(), 1).course == story.tell(kind(), 1).course
