@@ -115,10 +115,10 @@ class RateGate:
         """What the request's keys have left, for each enforced rule by name."""
         return [(rule.name, rule.limit.quota(keys[place], now)) for place, rule in self._enforced]
 
-    def set_share(self, share: float) -> None:
-        """Let pass this part of every rate and burst, in (0, 1]: one worker's part of the whole."""
+    def set_share(self, rate: float, burst: float) -> None:
+        """Let pass these parts of every rate and burst, in (0, 1]: one worker's part of the whole."""
         for rule in self.rules:
-            rule.limit.set_share(share)
+            rule.limit.set_share(rate, burst)
 
     def tick(self, now: float) -> None:
         """Tidy the tables a little; to be called now and then, a few times a second."""

@@ -168,7 +168,7 @@ class DataPlane:
         rates = RateGate(route.rate_limits, self._rng)
         if not rates.rules:
             return None
-        rates.set_share(1 / self._workers)
+        rates.set_share(1 / self._workers, 1 / self._workers)
         return rates
 
     def _make_gate(self, upstream: Upstream) -> Gate:
@@ -211,7 +211,8 @@ class DataPlane:
         for name, part in rates.items():
             found = self.rules[name].rates
             if found is not None:
-                found.set_share(part)
+                # Bursts stay dealt out evenly: one that moved with demand could be had once more on every worker.
+                found.set_share(part, 1 / self._workers)
 
     def snapshot(self) -> Snapshot:
         """What was counted since the start, and what is open now."""

@@ -310,8 +310,14 @@ async def test_decisions_are_bounded_and_the_newest_are_kept(origin: Origin) -> 
                     for _ in range(300):
                         await client.answer(within=PATIENCE)
 
-        await asyncio.gather(*(storm() for _ in range(6)))
-        decisions = await until(lambda: _decisions(gateway))
-        ats = [decision["at"] for decision in decisions]
-    assert 100 <= len(ats) <= 1000
+        async def is_full() -> bool:
+            await asyncio.gather(*(storm() for _ in range(6)))
+            return len(await _decisions(gateway)) >= 1000
+
+        await until(is_full)
+        newest = (await _decisions(gateway))[0]["at"]
+        await until(is_full)
+        ats = [decision["at"] for decision in await _decisions(gateway)]
+    assert len(ats) == 1000
     assert ats == sorted(ats, reverse=True)
+    assert ats[0] > newest

@@ -129,7 +129,7 @@ def test_all_or_none_is_charged(story: list[tuple[float, str, float, bool]]) -> 
 def test_shares_and_ticks_reach_every_rule() -> None:
     """Half of the burst for one of two workers; what is as good as new is forgotten."""
     both = gate(rule("each", "10/s", burst=10), rule("all", "10/s", key="route", burst=20))
-    both.set_share(0.5)
+    both.set_share(0.5, 0.5)
     assert sum(not ask(both) for _ in range(50)) == 5
     both.tick(100.0)
     both.tick(100.0)

@@ -167,19 +167,22 @@ def test_shares_of_workers_add_up_to_the_whole() -> None:
     """Four workers with a quarter each let pass what one does."""
     workers = [KeyedRateLimit(40, 20) for _ in range(4)]
     for worker in workers:
-        worker.set_share(0.25)
+        worker.set_share(0.25, 0.25)
     passed = sum(not worker.take("a", 1.0, now / 1000) for now in range(0, 10_000, 5) for worker in workers)
     assert passed == pytest.approx(40 * 10 + 20, abs=4)
 
 
-def test_a_changed_share_keeps_the_part_of_the_burst_that_is_used_up() -> None:
-    """Nobody gets a fresh burst because the shares were dealt again."""
+@pytest.mark.parametrize("part", [0.01, 0.5, 1.0])
+def test_a_changed_share_forgives_no_debt(part: float) -> None:
+    """Nobody gets a fresh burst because the shares were dealt again; what is owed is paid off at the new rate."""
     limit = KeyedRateLimit(10, 20)
     for _ in range(20):
         limit.take("a", 1.0, 0.0)
-    limit.set_share(0.5)
+    limit.set_share(part, 1.0)
     assert limit.take("a", 1.0, 0.0) > 0
-    assert limit.quota("a", 1.0).remaining == 5
+    assert limit.debt("a", 1.0) == pytest.approx(20 - 10 * part)
+    limit.set_share(1.0, 1.0)
+    assert limit.debt("a", 2.0) == pytest.approx(20 - 10 * part - 10)
 
 
 def test_quota_says_what_is_left_and_when_there_is_more() -> None:
