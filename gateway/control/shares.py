@@ -36,6 +36,8 @@ def split(total: int, parts: Sequence[float]) -> list[int]:
     order = sorted(range(len(parts)), key=lambda place: exact[place] - dealt[place], reverse=True)
     for place in order[: max(total - sum(dealt), 0)]:
         dealt[place] += 1
+    while sum(dealt) > max(total, len(dealt)):
+        dealt[dealt.index(max(dealt))] -= 1
     return dealt
 
 
@@ -67,3 +69,25 @@ class Demand:
                 recent[route] = (1 - _WEIGHT) * recent.get(route, 0.0) + _WEIGHT * new
             self._counted[number] = now
         return self._recent
+
+
+class Presence:
+    """How many requests each worker lately had for each upstream, in flight and queued.
+
+    Not how many it finished: that follows from the part that it has, so whatever was dealt out would look right.
+    """
+
+    __slots__ = ("_recent",)
+
+    def __init__(self) -> None:
+        self._recent: dict[tuple[int, str], float] = {}
+
+    def look(self, workers: Mapping[int, Snapshot], upstream: str) -> dict[int, float]:
+        """Read the gauges of all workers; 1 more for each, so that a single request does not tip the scales."""
+        recent = self._recent
+        for number, snapshot in workers.items():
+            gate = snapshot.gates.get(upstream)
+            now = snapshot.in_flight.get(upstream, 0) + (sum(gate.queued.values()) if gate is not None else 0)
+            before = recent.get((number, upstream), 0.0)
+            recent[number, upstream] = before + _WEIGHT * (now - before)
+        return {number: recent[number, upstream] + 1.0 for number in workers}

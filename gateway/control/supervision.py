@@ -14,7 +14,7 @@ from gateway.control.admin import Admin
 from gateway.control.listeners import Listeners
 from gateway.control.messages import Configure, Endpoints, Shares
 from gateway.control.seat import SEAT_STATES, Seat
-from gateway.control.shares import Demand, fractions, split, within
+from gateway.control.shares import Demand, Presence, fractions, split, within
 from gateway.control.status import Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.pool.pool import ProcessPool
@@ -254,6 +254,7 @@ class ControlProcess:
     async def _share(self) -> None:
         """Deal out what is configured for the whole gateway, twice a second, to whoever is asked for it."""
         demand = Demand()
+        presence = Presence()
         while True:
             await asyncio.sleep(_SHARE)
             asked = demand.look(self._totals.living)
@@ -268,8 +269,8 @@ class ControlProcess:
             queues: dict[str, list[float]] = {}
             limits: dict[str, list[int]] = {}
             for name, upstream in self._settings.upstreams.items():
-                routes = [route for route, found in self._settings.routes.items() if found.upstream == name]
-                queues[name] = fractions([sum(asked[seat.number].get(one, 0.0) for one in routes) for seat in seats])
+                present = presence.look(self._totals.living, name)
+                queues[name] = fractions([present[seat.number] for seat in seats])
                 if upstream.limit.kind == "fixed":
                     total = upstream.limit.initial
                     held = [self._totals.living[seat.number].in_flight.get(name, 0) for seat in seats]

@@ -236,6 +236,7 @@ class Exchange:
         """Begin an attempt at the best endpoint that was not tried yet."""
         endpoint = rule.group.pick(self._tried)
         if endpoint is None:
+            self._refund(rule, now)
             raise Shed("no_endpoint")
         if self._dispatched_at < 0:
             self._dispatched_at = now

@@ -147,7 +147,7 @@ async def test_the_first_burst_meets_the_limit_of_the_file(origin: Origin) -> No
         clients = [await stack.enter_async_context(connected(port_of(gateway))) for _ in range(40)]
         for client in clients:
             await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
-        await until(lambda: held.served >= 20)
+        await until(lambda: held.served >= 12)
         assert LIMIT - 1 <= held.most <= LIMIT
         await until(lambda: _is_metric(gateway, 'gateway_concurrency_limit{upstream="app"}', LIMIT))
 
@@ -172,7 +172,7 @@ async def test_what_a_worker_still_holds_is_not_given_to_the_other(origin: Origi
         (hot, first), (cold, second) = (await by_worker(stack, gateway, 24)).items()
         async with Load(first):
             await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
-        held.seconds = 4.0
+        held.seconds = 2.5
         async with Load(first[: LIMIT - 1]):
             await until(lambda: held.active[hot] == LIMIT - 1)
             held.seconds = 0.02
@@ -316,8 +316,12 @@ async def test_decisions_are_bounded_and_the_newest_are_kept(origin: Origin) -> 
 
         await until(is_full)
         newest = (await _decisions(gateway))[0]["at"]
-        await until(is_full)
+
+        async def are_newer() -> bool:
+            return (await _decisions(gateway))[0]["at"] > newest and await is_full()
+
+        await storm()
+        await until(are_newer)
         ats = [decision["at"] for decision in await _decisions(gateway)]
     assert len(ats) == 1000
     assert ats == sorted(ats, reverse=True)
-    assert ats[0] > newest

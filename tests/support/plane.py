@@ -37,7 +37,13 @@ SMALL: dict[str, Any] = {
         "timeouts": {"head": "300ms", "body_idle": "300ms", "keepalive": "600ms"},
         "drain_timeout": "1s",
     },
-    "upstreams": {"origin": {"timeouts": {"connect": "300ms", "head": "400ms", "idle": "300ms"}}},
+    "upstreams": {
+        "origin": {
+            "timeouts": {"connect": "300ms", "head": "400ms", "idle": "300ms"},
+            # who is let in is not what most tests are about; those that are set their own
+            "limit": {"kind": "fixed", "initial": 400},
+        }
+    },
     "routes": {"all": {"upstream": "origin"}},
     "log": {"access": "all"},
 }
