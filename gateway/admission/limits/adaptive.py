@@ -236,6 +236,8 @@ class Adaptive:
         """Grow, cut, try or hold, by how many seem to wait in the upstream."""
         limit = window.limit
         self._follow(window, _FALL, upward=False)
+        if all(latency < _HARMLESS for latency, _ in window.halves.values()):
+            return self._try(window, 2 * limit, "room", now)  # whatever waits there, nobody notices
         waiting = window.waiting(self._base)
         count = window.rate * waiting.time
         target = max(_TARGET[0] + _TARGET[1] * limit, _HARMLESS * window.rate)
