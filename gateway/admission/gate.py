@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.admission.sample import Outcome, Sample
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
+    from gateway.admission.sample import Sample
     from gateway.admission.ticket import Ticket
 
 ENOUGH: Final = 8.0

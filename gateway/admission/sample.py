@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-
-class Outcome(Enum):
-    """How a request ended, as far as the upstream is concerned."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    TIMEOUT = "timeout"
-    NEUTRAL = "neutral"  # the client left, or it was our doing: it says nothing about the upstream
+if TYPE_CHECKING:
+    from gateway.core.outcome import Outcome
 
 
 class Sample(NamedTuple):

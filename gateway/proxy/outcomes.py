@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.admission.sample import Outcome
+from gateway.core.outcome import Outcome
 
 _SERVER_ERROR: Final = 500
 # Whatever is not here was the client's doing or ours, and says nothing.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.admission.sample import Outcome, Sample
+from gateway.admission.sample import Sample
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.limits.limit import Limit

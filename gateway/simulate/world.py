@@ -7,7 +7,7 @@ from math import nan
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from gateway.admission.sample import Outcome
+from gateway.core.outcome import Outcome
 from gateway.simulate.client import Patience
 
 if TYPE_CHECKING:

@@ -56,7 +56,8 @@ from math import log
 from typing import TYPE_CHECKING, Final
 
 from gateway.admission.limits.window import Window
-from gateway.admission.sample import Change, Outcome
+from gateway.admission.sample import Change
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample

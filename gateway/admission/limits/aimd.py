@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.admission.sample import Change, Outcome
+from gateway.admission.sample import Change
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.admission.sample import Outcome
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample

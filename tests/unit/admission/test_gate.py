@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.admission.classes import TrafficClass
 from gateway.admission.gate import Gate
 from gateway.admission.queue import Queue
-from gateway.admission.sample import Change, Outcome, Sample
+from gateway.admission.sample import Change, Sample
 from gateway.admission.ticket import Ticket
 from gateway.core.errors import REASONS
+from gateway.core.outcome import Outcome
 
 USUAL = TrafficClass("usual")
 HIGH = TrafficClass("high", band=0)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gateway.admission.limit_settings import Limit as LimitSettings
 from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.choice import make_limit
-from gateway.admission.sample import Outcome, Sample
+from gateway.admission.sample import Sample
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.limits.limit import Limit

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.admission.limits.adaptive import Adaptive
-from gateway.admission.sample import Change, Outcome, Sample
+from gateway.admission.sample import Change, Sample
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
