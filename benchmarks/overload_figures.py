@@ -6,6 +6,7 @@ within half a second of the arrival.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.overload_load import BROKEN, GAVE_UP
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from benchmarks.overload_trial import Trial
 
 GOOD_WITHIN: Final = 0.5
+_SLOT: Final = 0.1
+_HALF_SECOND: Final = 5
 # Beyond these nobody can say any more what was measured, the proxy or the machine.
 _FULL_CORE: Final = 0.9
 _LATE: Final = 0.01
@@ -103,6 +106,41 @@ def _count(seen: Seen, seconds: float, numbers: Sequence[int]) -> Counts:
     latencies.sort()
     good = sum(latency <= GOOD_WITHIN for latency in latencies)
     return Counts(seconds, len(numbers), good, refused, gave_up, broken, latencies)
+
+
+class Return(NamedTuple):
+    """A refusal that named a time: what it said, the time until there was room, and how those fared that came then."""
+
+    told: float
+    until_room: float
+    good_share: float
+
+
+def returns(seen: Seen, window: Window) -> list[Return]:
+    """The refusals of a window whose ``Retry-After`` and whose room came before the end of the trial.
+
+    There is room in the first tenth of a second in which somebody came and nobody was refused. How those fare that
+    come back is read off the arrivals of the half second after the time that was named; they had not been refused.
+    """
+    if not any(seen.told):
+        return []
+    slots = timeline(seen, _SLOT, seen.due[-1])
+    room = [inf] * (len(slots) + 1)
+    for number in range(len(slots) - 1, -1, -1):
+        is_room = slots[number].offered > 0 and not slots[number].refused
+        room[number] = number * _SLOT if is_room else room[number + 1]
+    found = []
+    for number, told in enumerate(seen.told):
+        end = seen.end[number]
+        first = int((end + told) / _SLOT)
+        then = slots[first : first + _HALF_SECOND]
+        if not told or not window.begin <= seen.due[number] < window.end or len(then) < _HALF_SECOND:
+            continue
+        until_room = max(room[int(end / _SLOT)] - end, 0.0)
+        offered = sum(each.offered for each in then)
+        if until_room != inf and offered:
+            found.append(Return(told, until_room, sum(each.good for each in then) / offered))
+    return found
 
 
 def lateness(seen: Seen, window: Window) -> float:

@@ -38,6 +38,7 @@ _NOT_YET = -2
 _ENOUGH = 65536
 _IN_TURN = 512
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _REASON = re.compile(rb'"reason": ?"([a-z_]+)"')
 
 
@@ -71,7 +72,8 @@ class Seen(msgspec.Struct):
     """What became of each arrival, in columns; instants in seconds since the beginning.
 
     ``status`` is the last one of its attempts: an HTTP status, 0 for a client that gave up, -1 for a connection that
-    broke. ``refusals`` counts attempts by status and reason. ``processor`` is the part of each second in which this
+    broke. ``told`` is the ``Retry-After`` of a refusal in seconds, 0 without. ``refusals`` counts attempts by status
+    and reason. ``processor`` is the part of each second in which this
     program ran, ``waiting`` how many clients waited at its end.
     """
 
@@ -80,6 +82,7 @@ class Seen(msgspec.Struct):
     status: list[int]
     crowd: list[int]
     late: list[float]
+    told: list[int] = msgspec.field(default_factory=list)
     attempts: int = 0
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
     processor: list[float] = msgspec.field(default_factory=list)
@@ -112,11 +115,12 @@ def write_requests(crowd: Crowd) -> list[bytes]:
 
 
 class Answer(NamedTuple):
-    """A whole response: its status, why it refused, and whether the connection stays open."""
+    """A whole response: its status, why it refused, whether the connection stays open, and its ``Retry-After``."""
 
     status: int
     reason: str
     keeps_open: bool
+    retry_after: int = 0
 
 
 def read_answer(received: bytes, *, is_end: bool = False) -> Answer | None:
@@ -135,8 +139,11 @@ def read_answer(received: bytes, *, is_end: bool = False) -> Answer | None:
     elif not is_end:
         return None
     status = int(received[9:12])
-    found = _REASON.search(received, head_end) if status != 200 else None
-    return Answer(status, found[1].decode() if found else "", not is_end and b"connection: close" not in head.lower())
+    keeps_open = not is_end and b"connection: close" not in head.lower()
+    if status == 200:
+        return Answer(status, "", keeps_open)
+    reason, told = _REASON.search(received, head_end), _RETRY_AFTER.search(head)
+    return Answer(status, reason[1].decode() if reason else "", keeps_open, int(told[1]) if told else 0)
 
 
 class _Ask:
@@ -175,6 +182,7 @@ class _Loader:
             status=[_NOT_YET] * count,
             crowd=[crowd for _, crowd, _ in self._schedule],
             late=[0.0] * count,
+            told=[0] * count,
         )
         self._epoll = select.epoll()
         self._alarm = Alarm()
@@ -305,7 +313,7 @@ class _Loader:
             self._free.append(connection)
         else:
             self._close(connection)
-        self._finish(ask, answer.status, answer.reason)
+        self._finish(ask, answer.status, answer.reason, answer.retry_after)
 
     def _lose(self, connection: _Connection) -> None:
         ask = connection.ask
@@ -314,7 +322,7 @@ class _Loader:
             return
         answer = read_answer(connection.received, is_end=True)
         if answer is not None:
-            self._finish(ask, answer.status, answer.reason)
+            self._finish(ask, answer.status, answer.reason, answer.retry_after)
         elif connection.has_served and not connection.received:
             # a kept-alive connection that closed just as it was used: every client library asks again
             self._send(ask)
@@ -335,13 +343,14 @@ class _Loader:
                 self._close(ask.connection)
                 self._finish(ask, GAVE_UP, "")
 
-    def _finish(self, ask: _Ask, status: int, reason: str) -> None:
+    def _finish(self, ask: _Ask, status: int, reason: str, told: int = 0) -> None:
         now = time.perf_counter()
         ask.connection = None
         self._waiting -= 1
         seen = self.seen
         seen.end[ask.number] = now - self._begun
         seen.status[ask.number] = status
+        seen.told[ask.number] = told
         if status == 200:
             return
         if status != GAVE_UP:

@@ -5,6 +5,7 @@ Load is given as multiples of what the service can do, which is 400 requests a s
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
 from benchmarks import overload_figures as figures
@@ -16,7 +17,7 @@ from benchmarks.overload_trial import Change
 from benchmarks.table import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.overload_trial import Trial
 
@@ -120,6 +121,7 @@ def _surge(name: str, title: str, times: float, scale: float, p99: float = 150) 
             *_usual(busy, p99),
             Measure("refused at half load before, %", _refused(before), (Target(None, 0, is_ceiling=True),), 2),
             Measure("good at half load after, %", _good(after), digits=1),
+            *_comeback(busy),
             *_machine(busy),
         ),
     )
@@ -138,6 +140,23 @@ def _usual(busy: Window, p99: float = 150) -> tuple[Measure, ...]:
         ),
         Measure("broken connections, %", lambda trial: _percent(count(trial.seen, busy).broken, trial, busy), (), 1),
         Measure("done for nobody, % of the service's work", _wasted, (), 1),
+    )
+
+
+def _comeback(busy: Window) -> tuple[Measure, ...]:
+    """How honest Retry-After is: nobody can know how long a surge lasts, so these have no target."""
+    return (
+        Measure("Retry-After, p50, s", lambda t: _median([each.told for each in figures.returns(t.seen, busy)])),
+        Measure(
+            "Retry-After less the time until there was room, p50, s",
+            lambda t: _median([each.told - each.until_room for each in figures.returns(t.seen, busy)]),
+            digits=1,
+        ),
+        Measure(
+            "good answers to who comes back when told, %",
+            lambda t: _scaled(_mean([each.good_share for each in figures.returns(t.seen, busy)]), _PERCENT),
+            digits=1,
+        ),
     )
 
 
@@ -332,6 +351,14 @@ def _percent(part: int, trial: Trial, window: Window) -> float | None:
 def _wasted(trial: Trial) -> float | None:
     done = trial.counts["done"]
     return trial.counts["wasted"] / done * _PERCENT if done else None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

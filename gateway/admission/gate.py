@@ -95,7 +95,8 @@ class Gate:
         if ahead:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
             wait = self.predict(ahead)
             if now + wait + self.latency / 2 > ticket.deadline:
-                return Refusal("deadline_unreachable", wait, max(ticket.deadline - now, 0.0), self.retry_after())
+                needed = wait + self.latency / 2
+                return Refusal("deadline_unreachable", needed, max(ticket.deadline - now, 0.0), self.retry_after())
         if not queue.count:
             # Only the time in which somebody waits counts: what drains in it is all that the upstream can do.
             self._drained = 0
@@ -104,6 +105,14 @@ class Gate:
         if reason:
             return Refusal(reason, *queue.filling(ticket, reason), self.retry_after())
         return None
+
+    def let_pass(self) -> Refusal | None:
+        """Admit beyond the limit, and say what speaks against it; only where the limit is in shadow, else None."""
+        return None
+
+    def keep_aside(self, ticket: Ticket, reason: str) -> bool:  # noqa: ARG002 - a queue in shadow asks
+        """Let somebody wait on who was to be shed; only where the queue is in shadow."""
+        return False
 
     def finish(self, sample: Sample, now: float) -> None:
         """A request that was admitted has ended, however; its place goes to whoever is next."""
@@ -138,10 +147,24 @@ class Gate:
         finally:
             self._is_admitting = False
 
-    def refusal(self, reason: str, waited: float) -> Refusal:
+    def refusal(self, reason: str, ticket: Ticket, now: float) -> Refusal:
         """The numbers behind a place in the queue that was taken away after a wait."""
-        queue = self.queue
-        return Refusal(reason, waited, queue.target, self.retry_after())
+        if reason == "deadline_unreachable":
+            observed, allowed = self.latency, max(ticket.deadline - now, 0.0)
+        elif reason == "evicted":
+            observed, allowed = self.queue.filling(ticket, reason)
+        else:
+            observed, allowed = now - ticket.arrived_at, self.queue.allowed_wait(reason)
+        return Refusal(reason, observed, allowed, self.retry_after())
+
+    def waiting(self) -> dict[str, int]:
+        """How many wait, by class."""
+        return self.queue.waiting()
+
+    @property
+    def waiting_size(self) -> int:
+        """Bytes of those who wait."""
+        return self.queue.size
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """A waiting client has gone."""

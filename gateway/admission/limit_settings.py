@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.admission.settings import Mode
+
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     """The limit on requests in flight to an upstream; ``adaptive`` finds it and needs none of the others."""
@@ -16,3 +18,6 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     initial: Annotated[int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed")] = 20
     min: Annotated[int, Meta(ge=1, le=100_000, description="the limit never falls below this")] = 1
     max: Annotated[int, Meta(ge=1, le=100_000, description="the limit never grows above this")] = 500
+    mode: Annotated[
+        Mode, Meta(description="shadow finds it and counts whom it would make wait, but lets pass; off = no limit")
+    ] = "enforce"

@@ -294,9 +294,15 @@ class Queue:
             return found.count, found.longest_allowed
         return self.count, self._max_length
 
-    def resize(self, *, max_length: int) -> None:
-        """Change the bound on how many may wait; whoever waits beyond it stays until served or shed."""
+    def allowed_wait(self, reason: str) -> float:
+        """The wait that whoever is shed for this reason has reached, in seconds; in a standing flow at the least."""
+        return self._max_wait if reason == "queue_timeout" else min(self.target, self._max_wait)
+
+    def resize(self, *, max_length: int, max_size: int | None = None) -> None:
+        """Change the bounds on requests and bytes; whoever waits beyond them stays until served or shed."""
         self._max_length = max_length
+        if max_size is not None:
+            self._max_size = max_size
         for found in self._classes.values():
             found.longest_allowed = self._share(found.traffic_class)
 

@@ -60,14 +60,18 @@ class RateRefusal(NamedTuple):
 
 
 class RateGate:
-    """The rules of one route. ``rules`` are the enforced and the shadow ones, in the order of the file."""
+    """The rules of one route. ``rules`` are the enforced and the shadow ones, in the order of the file.
 
-    __slots__ = ("_enforced", "_shadow", "rules")
+    ``is_of_head``: no key depends on the client's address, so equal heads have equal keys.
+    """
+
+    __slots__ = ("_enforced", "_shadow", "is_of_head", "rules")
 
     def __init__(self, limits: Iterable[RateLimit], rng: Random, *, max_keys: int = MAX_KEYS) -> None:
         self.rules = tuple(RateRule(limit, rng, max_keys=max_keys) for limit in limits if limit.mode != "off")
         self._enforced = [(place, rule) for place, rule in enumerate(self.rules) if not rule.is_shadow]
         self._shadow = [(place, rule) for place, rule in enumerate(self.rules) if rule.is_shadow]
+        self.is_of_head = not any(rule.reader.is_of_client for rule in self.rules)
 
     def keys(self, client: str, headers: Mapping[str, str], parameters: Mapping[str, str]) -> list[str]:
         """The keys of a request, one for each rule; to be kept until the request is served or shed."""

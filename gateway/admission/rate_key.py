@@ -36,14 +36,18 @@ class Source(Enum):
 
 
 class KeyReader:
-    """Reads one kind of key; made by :meth:`parse`. ``is_of_client``: from the connection, not the head."""
+    """Reads one kind of key; made by :meth:`parse`.
 
-    __slots__ = ("_name", "_source", "is_of_client")
+    ``is_of_client``: from the connection, not the head; ``is_of_route``: the same for every request of a route.
+    """
+
+    __slots__ = ("_name", "_source", "is_of_client", "is_of_route")
 
     def __init__(self, source: Source, name: str = "") -> None:
         self._source = source
         self._name = name
         self.is_of_client = source is Source.CLIENT
+        self.is_of_route = source is Source.ROUTE
 
     @classmethod
     def parse(cls, text: str) -> KeyReader:
@@ -52,7 +56,7 @@ class KeyReader:
         is_named = word in {"header", "cookie", "path"}
         is_known = is_named or word in {"client_ip", "route"}
         if not is_known or bool(colon) is not is_named or (is_named and not _is_name(word, name)):
-            message = f'expected client_ip, header:NAME, cookie:NAME, path:NAME or route; got "{text}"'
+            message = "expected client_ip, header:NAME, cookie:NAME, path:NAME or route"
             raise ValueError(message)
         return cls(Source(word), name.lower() if word == "header" else name)
 

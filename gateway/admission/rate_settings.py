@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.admission.settings import Mode
 from gateway.core.units import Rate
-
-Mode = Literal["enforce", "shadow", "off"]
 
 
 class RateLimit(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,8 +20,14 @@ class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True):
     fairness_key: Annotated[
         str | None,
         Meta(
-            description="who shares fairly: client_ip, header:NAME, cookie:NAME or path:NAME; none = all together",
+            description="who shares fairly: client_ip, header:NAME, cookie:NAME, path:NAME or route; none = all alike",
             extra={"format": "rate_key"},
             examples=["header:x-tenant"],
         ),
     ] = None
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="shadow counts whom it would refuse and lets them wait on, behind all others; off = no waiting"
+        ),
+    ] = "enforce"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 from rich.console import Console
 
+from gateway.admission.classes import compile_classes
+from gateway.admission.priority import ClassChooser
 from gateway.admission.rate_settings import burst_of
 from gateway.cli.configuration import load_or_exit
 from gateway.config import shown
@@ -101,7 +103,7 @@ def _answer(settings: Settings, table: RoutingTable, name: str, request: Request
     yield "upstream", route.upstream
     yield from _upstream(settings.upstreams[route.upstream])
     yield "upstream path", request.target if rewrite is None else rewrite.apply(request.target, hit)
-    yield from _policies(settings, route)
+    yield from _policies(settings, route, request)
 
 
 def _because(route: Route) -> str:
@@ -125,7 +127,26 @@ def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
         yield "pool", f"{upstream.pool.min} processes of: {' '.join(upstream.pool.command)}"
 
 
-def _policies(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
+def _class(settings: Settings, route: Route, request: Request) -> Iterator[tuple[str, str]]:
+    """The class of this request, and what else may choose it."""
+    classes = compile_classes(settings.classes)
+    usual = classes[route.traffic_class]
+    header, accepts_priority = route.class_header, route.accept_priority
+    chooser = ClassChooser(usual, classes, header=header, accepts_priority=accepts_priority)
+    found = chooser.choose(request.headers, is_trusted=False)
+    yield "class", found.name
+    for name in ("band", "weight", "max_queue_share"):
+        yield f"class.{name}", f"{getattr(found, name):g}"
+    if found is not usual:
+        yield "class because", f"priority: {request.headers['priority']}; without it {usual.name}"
+    trusted = chooser.choose(request.headers, is_trusted=True)
+    if trusted is not found:
+        yield "class from a trusted proxy", trusted.name
+    yield "class_header", "none" if header is None else f"{header}, from trusted proxies"
+    yield "accept_priority", str(accepts_priority).lower()
+
+
+def _policies(settings: Settings, route: Route, request: Request) -> Iterator[tuple[str, str]]:
     """Every policy in force, under the key that changes it."""
     limits, client = settings.gateway.limits, settings.gateway.timeouts
     upstream = settings.upstreams[route.upstream]
@@ -136,13 +157,14 @@ def _policies(settings: Settings, route: Route) -> Iterator[tuple[str, str]]:
         yield f"upstream timeouts.{name}", str(getattr(upstream.timeouts, name))
     for name in limits.__struct_fields__:
         yield f"limits.{name}", str(getattr(limits, name))
-    yield "class", route.traffic_class
+    yield from _class(settings, route, request)
     for name in upstream.limit.__struct_fields__:
         yield f"limit.{name}", str(getattr(upstream.limit, name))
     for name in upstream.queue.__struct_fields__:
         yield f"queue.{name}", str(getattr(upstream.queue, name))
     for limit in route.rate_limits:
-        yield "rate limit", f"{limit.name}: {limit.rate} for each {limit.key}, burst {burst_of(limit):g}, {limit.mode}"
+        words = f"{limit.name}: {limit.rate} for each {limit.key}, burst {burst_of(limit):g}, cost {limit.cost:g}"
+        yield "rate limit", f"{words}, {limit.mode}"
     for name in upstream.connections.__struct_fields__:
         yield f"connections.{name}", str(getattr(upstream.connections, name))
     yield from _changes("header", route.set_headers, route.remove_headers)

@@ -56,6 +56,7 @@ def check(walk: Walk, document: Document, settings: Settings) -> None:
         _check_class(walk, name, route, settings)
         if walk.is_whole(("routes", name, "rate_limits")):
             _check_rate_limits(walk, name, route)
+    _check_fairness(walk, settings)
     _check_ties(walk, settings)
     if walk.is_whole(("routes",)):
         used = {route.upstream for route in settings.routes.values()}
@@ -150,9 +151,28 @@ def _check_rate_limits(walk: Walk, name: str, route: Route) -> None:
         if limit.name in seen:
             walk.problem((*path, "name"), "expected every name once", f'"{limit.name}"')
         seen.add(limit.name)
-        parameter = KeyReader.parse(limit.key).parameter
-        if parameter and f"{{{parameter}}}" not in route.match.path:
+        if _lacks_parameter(limit.key, route):
             walk.problem((*path, "key"), "expected a parameter of the route's path", f'"{limit.key}"')
+
+
+def _check_fairness(walk: Walk, settings: Settings) -> None:
+    """A path parameter must be one of a route that leads here; routes that have none share as one."""
+    for name, upstream in settings.upstreams.items():
+        path: Path = ("upstreams", name, "queue", "fairness_key")
+        key = upstream.queue.fairness_key
+        routes = {each: route for each, route in settings.routes.items() if route.upstream == name}
+        if key is None or not walk.is_whole(path) or not walk.is_whole(("routes",)):
+            continue
+        lacking = [each for each, route in routes.items() if _lacks_parameter(key, route)]
+        if routes and len(lacking) == len(routes):
+            walk.problem(path, "expected a parameter of the path of a route that leads here", f'"{key}"')
+        for each in lacking if len(lacking) < len(routes) else ():
+            walk.warning(path, f"routes.{each} has no such parameter in its path, so all its requests share as one")
+
+
+def _lacks_parameter(key: str, route: Route) -> bool:
+    parameter = KeyReader.parse(key).parameter
+    return bool(parameter) and f"{{{parameter}}}" not in route.match.path
 
 
 def _check_class(walk: Walk, name: str, route: Route, settings: Settings) -> None:

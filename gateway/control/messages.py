@@ -14,7 +14,7 @@ class Configure(Struct, frozen=True, tag=True):
 
     ``name`` is the pseudonym of the whole gateway.
 
-    ``endpoints`` are those that pools have now, by upstream.
+    ``endpoints`` are those that pools have now, ``limits`` the worker's parts of fixed limits, both by upstream.
     """
 
     settings: bytes
@@ -22,6 +22,7 @@ class Configure(Struct, frozen=True, tag=True):
     number: int
     workers: int
     endpoints: dict[str, tuple[EndpointSettings, ...]] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 class Endpoints(Struct, frozen=True, tag=True):

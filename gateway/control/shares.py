@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # The part that is dealt out evenly whatever the demand.
 _EVEN: Final = 0.1
+# A place that moves serves nobody until the worker that gives it up is known to have done so, so places do not move for
+# the noise in what workers have: only when some worker's part is wrong by a place, and by this much of all places.
+_LEAST_MOVE: Final = 0.05
 # Weight of the newest half second in the demand that is remembered.
 _WEIGHT: Final = 0.5
 
@@ -41,10 +44,62 @@ def split(total: int, parts: Sequence[float]) -> list[int]:
     return dealt
 
 
-def within(total: int, dealt: Sequence[int], held: Sequence[int]) -> list[int]:
-    """The same deal, less what others still hold beyond their part: nobody takes a place before it is given back."""
-    taken = [max(part, holding) for part, holding in zip(dealt, held, strict=True)]
-    return [max(min(part, total - (sum(taken) - taken[place])), 1) for place, part in enumerate(dealt)]
+class FixedLimit:
+    """One fixed limit dealt out to workers 0 … n-1, so that never more places are taken than there are.
+
+    What is said of a worker is old when it is read, and a worker may fill its part at any instant. So of each is
+    counted what it may hold at worst: what it had in flight when it last spoke, the part that it had then, and the part
+    that is on its way to it. Parts shrink at once and grow only into what nobody may hold any more. One part at a
+    time is on its way to a worker, so that what it says tells whether that has arrived.
+
+    With fewer places than workers each has one.
+    """
+
+    __slots__ = ("_even", "_given", "_has", "_holds", "_total")
+
+    def __init__(self, total: int, workers: int) -> None:
+        self._total = total
+        self._even = split(total, [1 / workers] * workers)
+        self._given = list(self._even)
+        self._has = list(self._even)
+        self._holds = [0] * workers
+
+    def start(self, worker: int) -> int:
+        """The part of a worker that starts now; what was in flight at its predecessor is gone."""
+        self._given[worker] = self._has[worker] = self._holds[worker] = 0
+        part = max(min(self._even[worker], self._total - sum(map(self._at_worst, range(len(self._even))))), 1)
+        self._given[worker] = self._has[worker] = part
+        return part
+
+    def hear(self, worker: int, part: int, in_flight: int) -> None:
+        """What a worker said last: the part that it has, and how many it had in flight."""
+        self._has[worker] = part
+        self._holds[worker] = in_flight
+
+    def deal(self, parts: Sequence[float]) -> list[int]:
+        """What every worker is to be told: its number of places, as near to these parts as is safe now."""
+        total = self._total
+        workers = range(len(self._given))
+        furthest = max(abs(total * part - given) for part, given in zip(parts, self._given, strict=True))
+        if furthest < max(1.0, total * _LEAST_MOVE) and sum(self._given) >= total:
+            return list(self._given)
+        free = total - sum(map(self._at_worst, workers))
+        wanted = split(total, parts)
+        for worker in workers:
+            given = self._given[worker]
+            if self._has[worker] != given:
+                continue  # on its way
+            worst = self._at_worst(worker)
+            part = min(wanted[worker], max(worst + free, given))
+            free -= max(part - worst, 0)
+            self._given[worker] = part
+        return list(self._given)
+
+    def _at_worst(self, worker: int) -> int:
+        return max(self._given[worker], self._has[worker], self._holds[worker])
+
+    def __repr__(self) -> str:
+        return f"<FixedLimit {self._total} given={self._given}>"
 
 
 class Demand:

@@ -14,7 +14,7 @@ from gateway.control.admin import Admin
 from gateway.control.listeners import Listeners
 from gateway.control.messages import Configure, Endpoints, Shares
 from gateway.control.seat import SEAT_STATES, Seat
-from gateway.control.shares import Demand, Presence, fractions, split, within
+from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
 from gateway.control.status import Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.pool.pool import ProcessPool
@@ -62,6 +62,7 @@ class ControlProcess:
         self._name = f"gateway-{self._rng.getrandbits(32):08x}"
         self._totals = Totals()
         self._seats: list[Seat] = []
+        self._fixed: dict[str, FixedLimit] = {}
         self._pools: dict[str, ProcessPool] = {}
         self._doors: Listeners | None = None
         self._admin_door: Listeners | None = None
@@ -106,6 +107,11 @@ class ControlProcess:
                 )
                 self._pools[name] = pool
                 pool.start()
+        self._fixed = {
+            name: FixedLimit(upstream.limit.initial, workers)
+            for name, upstream in self._settings.upstreams.items()
+            if upstream.limit.kind == "fixed" and upstream.limit.mode == "enforce"
+        }
         for number in range(workers):
             seat = Seat(
                 number,
@@ -232,7 +238,8 @@ class ControlProcess:
 
     def _configure(self, number: int) -> Configure:
         pools = {name: pool.endpoints for name, pool in self._pools.items()}
-        return Configure(self._encoded, self._name, number, len(self._seats), pools)
+        limits = {name: limit.start(number) for name, limit in self._fixed.items()}
+        return Configure(self._encoded, self._name, number, len(self._seats), pools, limits)
 
     def _on_endpoints(self, upstream: str, endpoints: tuple[EndpointSettings, ...]) -> None:
         for seat in self._seats:
@@ -257,10 +264,11 @@ class ControlProcess:
         presence = Presence()
         while True:
             await asyncio.sleep(_SHARE)
-            asked = demand.look(self._totals.living)
-            seats = [seat for seat in self._seats if seat.number in asked]
+            living = self._totals.living
+            asked = demand.look(living)
+            seats = [seat for seat in self._seats if seat.number in living]
             if len(seats) < len(self._seats):
-                continue  # a new worker starts with an even part, and so stay the others until it is heard of
+                continue  # nobody's part changes until a new worker is heard of
             rates = {
                 name: fractions([asked[seat.number].get(name, 0.0) for seat in seats])
                 for name, route in self._settings.routes.items()
@@ -269,12 +277,16 @@ class ControlProcess:
             queues: dict[str, list[float]] = {}
             limits: dict[str, list[int]] = {}
             for name, upstream in self._settings.upstreams.items():
-                present = presence.look(self._totals.living, name)
+                present = presence.look(living, name)
                 queues[name] = fractions([present[seat.number] for seat in seats])
-                if upstream.limit.kind == "fixed":
-                    total = upstream.limit.initial
-                    held = [self._totals.living[seat.number].in_flight.get(name, 0) for seat in seats]
-                    limits[name] = within(total, split(total, queues[name]), held)
+                fixed = self._fixed.get(name)
+                if fixed is not None:
+                    for seat in seats:
+                        said = living[seat.number]
+                        fixed.hear(seat.number, said.gates[name].limit, said.in_flight.get(name, 0))
+                    limits[name] = fixed.deal(queues[name])
+                elif upstream.limit.kind == "fixed" and upstream.limit.mode == "shadow":
+                    limits[name] = split(upstream.limit.initial, queues[name])  # holds nobody back, so nothing to guard
             for place, seat in enumerate(seats):
                 seat.send(
                     Shares(

@@ -62,6 +62,7 @@ class Worker:
             workers=configure.workers,
         )
         self._endpoints = configure.endpoints
+        self._limits = configure.limits
         self._vitals = Vitals()
         self._worst_lag = 0.0
         self._ticks = 0
@@ -78,6 +79,7 @@ class Worker:
         for upstream, endpoints in self._endpoints.items():
             self._plane.set_endpoints(upstream, endpoints)
         await self._plane.start(sockets)
+        self._plane.set_shares(self._limits, {}, {})  # before the loop turns, so before the first request
         self._channel.send(Ready())
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.freeze()

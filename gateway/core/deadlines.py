@@ -39,7 +39,7 @@ class DeadlineWheel:
     __slots__ = ("_done", "_slots")
 
     def __init__(self, now: float) -> None:
-        self._slots: dict[int, list[Timed]] = {}
+        self._slots: dict[int, dict[Timed, None]] = {}
         self._done = int(now / SLOT)
 
     def set(self, item: Timed, deadline: float) -> None:
@@ -47,6 +47,11 @@ class DeadlineWheel:
         item.deadline = deadline
         if deadline < item.looked_at - SLOT:
             self._insert(item, deadline)
+
+    def forget(self, item: Timed) -> None:
+        """Let go of ``item``; else what is over would be kept until the instant at which it was to be looked at."""
+        item.deadline = inf
+        self._remove(item)
 
     def advance(self, now: float) -> None:
         """Call ``on_deadline`` of everything whose slot has ended at ``now``."""
@@ -60,7 +65,7 @@ class DeadlineWheel:
         for number in due:
             for item in slots.pop(number, ()):
                 if item.looked_at != number * SLOT:
-                    continue  # an earlier look was set since, and has been taken
+                    continue  # another's deadline, just now, has moved it or taken it away
                 item.looked_at = inf
                 deadline = item.deadline
                 if deadline <= now:
@@ -70,9 +75,17 @@ class DeadlineWheel:
                     self._insert(item, deadline)
 
     def _insert(self, item: Timed, deadline: float) -> None:
+        self._remove(item)
         number = max(int(deadline / SLOT), self._done) + 1
         item.looked_at = number * SLOT
-        self._slots.setdefault(number, []).append(item)
+        self._slots.setdefault(number, {})[item] = None
+
+    def _remove(self, item: Timed) -> None:
+        if item.looked_at != inf:
+            slot = self._slots.get(round(item.looked_at / SLOT))
+            if slot is not None:
+                slot.pop(item, None)
+            item.looked_at = inf
 
     def __len__(self) -> int:
         return sum(len(items) for items in self._slots.values())

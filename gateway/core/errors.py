@@ -50,6 +50,9 @@ REASONS: Final[dict[str, Reason]] = {
     "self_protection": Reason(
         503, "destination_unavailable", "The gateway protects itself and lets only the first class wait."
     ),
+    "limit_reached": Reason(
+        503, "destination_unavailable", "The upstream is busy with as many requests as its limit allows."
+    ),
     "queue_full": Reason(503, "destination_unavailable", "The upstream is busy and its queue is full."),
     "queue_bytes_full": Reason(
         503, "destination_unavailable", "The upstream is busy and its queue holds too many bytes."

@@ -46,7 +46,7 @@ _LINGER_BYTES: Final = 1024 * 1024
 _WRITE_BUFFER: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 _NO_BODY: Final = NoBody()
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Exchange(Protocol):
@@ -222,6 +222,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         "_drained",
         "_identity",
         "_identity_host",
+        "_is_body_due",
         "_is_reading_paused",
         "_is_write_paused",
         "_partial",
@@ -250,6 +251,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._body: Body = _NO_BODY
         self._body_size = 0
         self._drained = 0
+        self._is_body_due = True
         self._identity = b""
         self._identity_host: str | None = None
         self._is_reading_paused = False
@@ -309,7 +311,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
         self.phase = CLOSED
-        self.deadline = inf
+        self._door.wheel.forget(self)
         self._door.leave(self)
         if self._is_reading_paused:
             self._door.departures.forget(self)
@@ -346,7 +348,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         elif self._is_write_paused:
             self._transport.abort()  # connection_lost tells the exchange
         elif phase == BODY and exchange is not None:
-            if self._is_reading_paused:  # it is the upstream that is slow, and its own deadline watches it
+            # Either the upstream is slow, and its own deadline watches it, or we have not asked for the body yet.
+            if self._is_reading_paused or not self._is_body_due:
                 self._arm(self._door.timeouts.body_idle)
             else:
                 exchange.on_request_failed(BadRequest("body_timeout"))
@@ -394,6 +397,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.phase = BODY
         self._body = head.body()
         self._body_size = 0
+        self._is_body_due = not head.expects_continue
         self._arm(door.timeouts.body_idle)
         door.begin(self, head, self.started_at)
         if rest and self.phase == BODY:
@@ -420,6 +424,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             exchange.on_request_failed(BadRequest("bad_chunk", str(error)))
             return
         if payload:
+            self._is_body_due = True
             self._body_size += len(payload)
             if self._body_size > self._door.limits.body:
                 exchange.on_request_failed(BadRequest("body_too_large", f"more than {self._door.limits.body} bytes"))
@@ -451,6 +456,13 @@ class ClientConnection(asyncio.Protocol, Timed):
         """Send bytes; they are buffered when the client is slow."""
         self._door.counts.client_out += len(data)
         self._transport.write(data)
+
+    def ask_for_body(self) -> None:
+        """Answer ``Expect: 100-continue``; from now on the body may be waited for (RFC 9110 §10.1.1)."""
+        self._is_body_due = True
+        self.write(_CONTINUE)
+        if self.phase == BODY:
+            self._arm(self._door.timeouts.body_idle)
 
     def limit_time(self, deadline: float) -> None:
         """Set the deadline of the whole request."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from gateway.admission.rate_fields import quota_field
 from gateway.admission.sample import Sample
 from gateway.core.errors import DeadlineExceeded, GatewayError, Shed, UpstreamFailed
-from gateway.http.downstream import CONTINUE
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.http.heads import without
 from gateway.proxy.outcomes import outcome_of
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.proxy.rule import RouteRule
     from gateway.upstream.endpoint import Endpoint
 
-_EARLY_BYTES: Final = 64 * 1024
+EARLY_BYTES: Final = 64 * 1024
 _MAX_ATTEMPTS: Final = 3
 _CLIENT_GONE: Final = 499
 _SWITCHING: Final = 101
@@ -159,8 +158,14 @@ class Exchange:
     def _charge(self, rule: RouteRule, plan: RequestPlan, now: float) -> None:
         """Take the request from its client's quotas; raises when one of them is used up."""
         rates: RateGate = rule.rates  # type: ignore[assignment]  # asked by begin
-        client = self._client
-        keys = rates.keys(client.key(self._head.identity), self._head.headers, plan.parameters)
+        head = self._head
+        if plan.rate_keys is None:
+            client = "" if rates.is_of_head else self._client.key(head.identity)
+            keys = rates.keys(client, head.headers, plan.parameters)
+            if rates.is_of_head:
+                plan.rate_keys = tuple(keys)
+        else:
+            keys = list(plan.rate_keys)
         refusal = rates.check(keys, 1.0, now)
         if refusal is not None:
             raise self._plane.sheds.by_quota(rule, refusal, keys, now)
@@ -178,6 +183,14 @@ class Exchange:
             self._in_flight_then = gate.in_flight
             self._dispatch(rule, now)
             return
+        shadow = gate.let_pass()
+        if shadow is not None:
+            self._plane.sheds.in_shadow(rule, traffic_class, shadow)
+            rule.upstream_counters.wait(traffic_class.name).observe(0.0)
+            self._admitted_at = now
+            self._in_flight_then = gate.in_flight
+            self._dispatch(rule, now)
+            return
         length = self._head.length
         ticket = Waiting(
             self,
@@ -187,18 +200,20 @@ class Exchange:
             key=self._fairness_key(rule),
             deadline=self._client.out_of_time_at,
             cost=gate.latency,
-            size=_EARLY_BYTES if length < 0 else min(length, _EARLY_BYTES),
+            size=EARLY_BYTES if length < 0 else min(length, EARLY_BYTES),
         )
         refusal = gate.enqueue(ticket, now)
         if refusal is not None:
-            self._refund(rule, now)
-            raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
+            if not gate.keep_aside(ticket, refusal.reason):
+                self._refund(rule, now)
+                raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
+            self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
 
     def _fairness_key(self, rule: RouteRule) -> str:
         reader = rule.fairness
         if reader is None:
-            return ""
+            return rule.flow
         head = self._head
         plan: RequestPlan = head.plan
         return reader.read(self._client.key(head.identity), head.headers, plan.parameters)
@@ -226,11 +241,13 @@ class Exchange:
         """The gate gives the place in the queue to somebody else."""
         rule: RouteRule = self._rule  # type: ignore[assignment]  # set before it waits
         ticket: Waiting = self._ticket  # type: ignore[assignment]  # it is calling
+        refusal = rule.gate.refusal(reason, ticket, now)
+        if rule.gate.keep_aside(ticket, reason):
+            self._plane.sheds.in_shadow(rule, ticket.traffic_class, refusal)
+            return
         self._ticket = None
         self._refund(rule, now)
-        self._refuse(
-            self._plane.sheds.by_gate(rule, ticket.traffic_class, rule.gate.refusal(reason, now - ticket.arrived_at))
-        )
+        self._refuse(self._plane.sheds.by_gate(rule, ticket.traffic_class, refusal))
 
     def _dispatch(self, rule: RouteRule, now: float) -> None:
         """Begin an attempt at the best endpoint that was not tried yet."""
@@ -276,7 +293,7 @@ class Exchange:
             for payload in early:
                 self._write_body(connection, payload)
         elif head.expects_continue and not self._is_request_done:
-            client.write(CONTINUE)
+            client.ask_for_body()
         if self._is_request_done:
             self._end_body(connection)
         client.resume_reading()
@@ -296,7 +313,7 @@ class Exchange:
             self._early = []
         self._early.append(payload)
         self._early_size += len(payload)
-        if self._early_size > _EARLY_BYTES:
+        if self._early_size > EARLY_BYTES:
             self._client.pause_reading()
 
     def on_request_end(self) -> None:

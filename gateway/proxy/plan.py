@@ -41,6 +41,7 @@ class RequestPlan:
         "answer",
         "budget",
         "parameters",
+        "rate_keys",
         "refusal",
         "rule",
     )
@@ -52,6 +53,9 @@ class RequestPlan:
         self.parameters = parameters
         self.refusal: GatewayError | None = None
         self.answer = b""
+        self.rate_keys: tuple[str, ...] | None = (
+            None  # when they follow from the head alone; noted at its first request
+        )
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme

@@ -8,9 +8,9 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from gateway.admission.classes import compile_classes
-from gateway.admission.gate import Gate
 from gateway.admission.limits.choice import make_limit
 from gateway.admission.limits.fixed import Fixed
+from gateway.admission.modes import make_gate
 from gateway.admission.pressure import Protection, protect
 from gateway.admission.priority import ClassChooser
 from gateway.admission.queue import Queue
@@ -20,7 +20,7 @@ from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.http.downstream import ClientConnection, Door
 from gateway.http.upstream import Line
-from gateway.proxy.exchange import Exchange
+from gateway.proxy.exchange import EARLY_BYTES, Exchange
 from gateway.proxy.rule import RouteRule
 from gateway.proxy.sheds import Sheds
 from gateway.proxy.strain import StrainGauge
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
     from gateway.admission.classes import TrafficClass
+    from gateway.admission.gate import Gate
     from gateway.config.settings import Route, Settings, Upstream
     from gateway.core.clock import Clock
     from gateway.core.errors import GatewayError
@@ -173,13 +174,15 @@ class DataPlane:
 
     def _make_gate(self, upstream: Upstream) -> Gate:
         queue = upstream.queue
-        return Gate(
+        return make_gate(
             make_limit(upstream.limit, 1 / self._workers),
             Queue(
-                max_length=-(-queue.max_length // self._workers),
-                max_size=queue.max_bytes // self._workers,
+                max_length=math.ceil(queue.max_length / self._workers),
+                max_size=_bytes(queue.max_bytes, 1 / self._workers),
                 max_wait=queue.max_wait,
             ),
+            limit_mode=upstream.limit.mode,
+            queue_mode=queue.mode,
         )
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -201,13 +204,12 @@ class DataPlane:
         """Take the parts for this worker of what is configured for the whole gateway, by upstream and by route."""
         for name, number in limits.items():
             limit = self.gates[name].limit
-            if isinstance(limit, Fixed):
+            if isinstance(limit, Fixed) and self.settings.upstreams[name].limit.mode != "off":
                 limit.value = number
                 self.gates[name].admit_waiting(self.clock.now())
         for name, part in queues.items():
-            length = self.settings.upstreams[name].queue.max_length
             self._queue_parts[name] = part
-            self.gates[name].queue.resize(max_length=math.ceil(length * part * self.protection.queue_part))
+            self._resize_queue(name)
         for name, part in rates.items():
             found = self.rules[name].rates
             if found is not None:
@@ -233,9 +235,9 @@ class DataPlane:
         ]
         for name, gate in self.gates.items():
             found = snapshot.gates.setdefault(name, GateSnapshot())
-            found.queued = gate.queue.waiting()
-            found.queued_bytes = gate.queue.size
-            found.limit = gate.limit.value
+            found.queued = gate.waiting()
+            found.queued_bytes = gate.waiting_size
+            found.limit = 0 if self.settings.upstreams[name].limit.mode == "off" else gate.limit.value
             found.limit_changes = dict(gate.changes)
         return snapshot
 
@@ -328,8 +330,14 @@ class DataPlane:
         self.door.keeps_alive = now.keeps_alive
         for name, gate in self.gates.items():
             gate.last_band = now.last_band
-            length = self.settings.upstreams[name].queue.max_length * self._queue_parts.get(name, 1 / self._workers)
-            gate.queue.resize(max_length=math.ceil(length * now.queue_part))
+            self._resize_queue(name)
+
+    def _resize_queue(self, name: str) -> None:
+        queue = self.settings.upstreams[name].queue
+        part = self._queue_parts.get(name, 1 / self._workers) * self.protection.queue_part
+        self.gates[name].queue.resize(
+            max_length=math.ceil(queue.max_length * part), max_size=_bytes(queue.max_bytes, part)
+        )
 
     def _upstream_connections(self) -> tuple[int, int, int]:
         """Idle, busy and being made, over all upstreams."""
@@ -366,6 +374,11 @@ def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | N
         return None
     usual = classes[route.traffic_class]
     return ClassChooser(usual, classes, header=route.class_header, accepts_priority=route.accept_priority)
+
+
+def _bytes(size: int, part: float) -> int:
+    """A part of the bytes that may wait, but always room for the one request that any worker may get."""
+    return max(int(size * part), min(size, EARLY_BYTES))
 
 
 def _reader(key: str | None) -> KeyReader | None:

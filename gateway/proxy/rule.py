@@ -38,6 +38,7 @@ class RouteRule:
         "chooser",
         "counters",
         "fairness",
+        "flow",
         "gate",
         "group",
         "name",
@@ -70,7 +71,8 @@ class RouteRule:
         self.gate = gate
         self.traffic_class = traffic_class
         self.rates = rates
-        self.fairness = fairness
+        self.fairness = None if fairness is not None and fairness.is_of_route else fairness
+        self.flow = name if fairness is not None and fairness.is_of_route else ""
         self.chooser = chooser
         self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters

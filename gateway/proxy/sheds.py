@@ -19,10 +19,24 @@ if TYPE_CHECKING:
     from gateway.admission.classes import TrafficClass
     from gateway.admission.gate import Refusal
     from gateway.admission.rate_gate import RateRefusal
+    from gateway.admission.settings import Mode
     from gateway.core.clock import Clock
     from gateway.proxy.rule import RouteRule
 
 _MOST: Final = 200
+# What the two numbers of a refusal are.
+_DETAILS: Final = {
+    "rate_limited": "{0:g} requests at once with this one; at most {1:g} may be",
+    "limit_reached": "{0:g} requests are in flight; at most {1:g} may be",
+    "queue_full": "{0:g} requests wait; at most {1:g} may",
+    "queue_bytes_full": "{0:.0f} bytes would wait; at most {1:.0f} may",
+    "queue_share_full": "{0:g} requests of this class wait; at most {1:g} may",
+    "evicted": "{0:g} requests wait; at most {1:g} may",
+    "queue_delay": "waited {0:g} s; at most {1:g} s are useful while the queue stands",
+    "queue_timeout": "waited {0:g} s; at most {1:g} s are allowed",
+    "deadline_unreachable": "an answer is expected in {0:g} s; it is due in {1:g} s",
+    "self_protection": "the class is of band {0:g}; bands up to {1:g} may wait",
+}
 
 
 class Sheds:
@@ -43,9 +57,17 @@ class Sheds:
 
     def by_gate(self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal) -> Shed:
         """The upstream's gate turned the request away."""
+        name, wait = self._note(rule, traffic_class, refusal, "enforce")
+        return _shed(name, refusal, {"Retry-After": str(wait)})
+
+    def in_shadow(self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal) -> None:
+        """A limit or queue in shadow would have made the request wait, or turned it away."""
+        self._note(rule, traffic_class, refusal, "shadow")
+
+    def _note(self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal, mode: Mode) -> tuple[str, int]:
         gate = rule.gate
-        rule.upstream_counters.count_shed(traffic_class.name, refusal.reason, "enforce")
-        name = f"upstreams.{rule.group.name}.queue"
+        rule.upstream_counters.count_shed(traffic_class.name, refusal.reason, mode)
+        name = f"upstreams.{rule.group.name}.{'limit' if refusal.reason == 'limit_reached' else 'queue'}"
         wait = retry_after(refusal.retry_after, self._rng)
         self._decisions.append(
             Decision(
@@ -54,7 +76,7 @@ class Sheds:
                 upstream=rule.group.name,
                 traffic_class=traffic_class.name,
                 reason=refusal.reason,
-                mode="enforce",
+                mode=mode,
                 rule=name,
                 observed=refusal.observed,
                 allowed=refusal.allowed,
@@ -66,7 +88,7 @@ class Sheds:
                 latency=gate.latency,
             )
         )
-        return _shed(name, refusal, {"Retry-After": str(wait)})
+        return name, wait
 
     def by_quota(self, rule: RouteRule, refusal: RateRefusal, keys: list[str], now: float) -> Shed:
         """One of the route's rate limits turned the request away."""
@@ -94,4 +116,5 @@ class Sheds:
 
 def _shed(rule: str, refusal: Refusal | RateRefusal, fields: dict[str, str]) -> Shed:
     observed, allowed = round(refusal.observed, 3), round(refusal.allowed, 3)
-    return Shed(refusal.reason, "", fields, {"rule": rule, "observed": observed, "allowed": allowed})
+    detail = _DETAILS[refusal.reason].format(observed, allowed)
+    return Shed(refusal.reason, detail, fields, {"rule": rule, "observed": observed, "allowed": allowed})

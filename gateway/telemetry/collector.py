@@ -34,7 +34,17 @@ OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 _DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 _CLIENT_GONE: Final = 499
 DEFAULT_CLASS: Final = "default"
-_SHED: Final = ("queue_full", "queue_delay", "queue_timeout", "deadline_unreachable", "evicted")
+_SHED: Final = (
+    "limit_reached",
+    "queue_full",
+    "queue_bytes_full",
+    "queue_share_full",
+    "queue_delay",
+    "queue_timeout",
+    "deadline_unreachable",
+    "evicted",
+    "self_protection",
+)
 _CLIENT_CAUSED: Final = tuple(
     reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
 )
@@ -144,7 +154,9 @@ def _admission(reading: Reading) -> Iterator[Metric]:
     limit = GaugeMetricFamily("gateway_concurrency_limit", "How many may be in flight.", labels=("upstream",))
     changes = CounterMetricFamily("gateway_limit_changes", "Moves of the limit.", labels=("upstream", "reason"))
     shed = CounterMetricFamily(
-        "gateway_shed", "Requests turned away by a gate.", labels=("upstream", "class", "reason", "mode")
+        "gateway_shed",
+        "Requests that a gate turned away, or in shadow would have.",
+        labels=("upstream", "class", "reason", "mode"),
     )
     for upstream, gate in gates.items():
         for name, found in _with_zeros((DEFAULT_CLASS,), gate.waits):
@@ -152,7 +164,8 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         for name, n in {DEFAULT_CLASS: 0, **gate.queued}.items():
             queued.add_metric((upstream, name), n)
         held.add_metric((upstream,), gate.queued_bytes)
-        limit.add_metric((upstream,), gate.limit)
+        if gate.limit:  # none is known yet, or there is none
+            limit.add_metric((upstream,), gate.limit)
         for reason, n in gate.limit_changes.items():
             changes.add_metric((upstream, reason), n)
         counted = {(name, reason, mode): n for name, reason, mode, n in gate.shed}

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 LIMIT = 4
 QUEUE = 6
-MAX_WAIT = 0.12
+MAX_WAIT = 0.04
 CONFIG: dict[str, Any] = {
     "upstreams": {
         "origin": {
             "limit": {"kind": "fixed", "initial": LIMIT},
-            "queue": {"max_length": QUEUE, "max_wait": "120ms", "max_bytes": "200KiB"},
+            "queue": {"max_length": QUEUE, "max_wait": "40ms", "max_bytes": "200KiB"},
         }
     }
 }
@@ -388,7 +388,7 @@ async def test_nobody_waits_longer_than_allowed(origin: Origin, monkeypatch: pyt
         "upstreams": {
             "origin": {
                 "limit": {"kind": "fixed", "initial": 1},
-                "queue": {"max_wait": "120ms"},
+                "queue": {"max_wait": "40ms"},
                 "timeouts": {"head": "20s"},
             }
         }

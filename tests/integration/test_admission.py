@@ -150,10 +150,16 @@ async def test_no_100_before_admission(origin: Origin) -> None:
         await second.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         await _until(lambda: _queued(gateway) == 1)
         assert await second.is_silent(0.2)
+        port = second.wire.socket.getsockname()[1]
+        (its,) = [
+            each for each in gateway.plane.door.connections if each._transport.get_extra_info("peername")[1] == port
+        ]
+        before = its.deadline
         hold.release(2)
         assert (await first.answer()).status == 200
         async with asyncio.timeout(5):
             await second.wire.has_more()
+        assert its.deadline > before, "the time for the body begins when it is asked for"
         assert second.wire.take_available() == b"HTTP/1.1 100 Continue\r\n\r\n"
         await second.send(b"body")
         assert (await second.answer()).status == 200
@@ -206,3 +212,80 @@ async def test_a_request_body_waits_with_its_request(origin: Origin) -> None:
             assert (await client.answer()).status == 200
     assert bytes(origin.asked("/small")[0].body) == b"small"
     assert bytes(origin.asked("/large")[0].body) == body
+
+
+async def test_a_client_that_was_not_asked_for_its_body_is_not_late_with_it(origin: Origin) -> None:
+    """However long it waits for 100, the time for its body begins with 100; then silence is answered with 408."""
+    hold = Hold(origin)
+    config = _config(1)
+    config["gateway"]["timeouts"]["body_idle"] = "150ms"
+    head = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
+        first, good, idle, hasty = await _clients(stack, gateway, 4)
+        await first.send(GET)
+        await _until(lambda: hold.held == 1)
+        for client in (good, idle):
+            await client.send(head)
+        await _until(lambda: _queued(gateway) == 2)
+        assert await good.is_silent(0.6)
+        # one that does not wait for 100 has begun its body, and has to go on with it
+        await hasty.send(head + b"b")
+        answer = await hasty.answer()
+        assert (answer.status, answer.json["reason"], answer.interim) == (408, "body_timeout", [])
+        assert _queued(gateway) == 2
+        hold.release(2)
+        async with asyncio.timeout(5):
+            await good.wire.has_more()
+        assert good.wire.take_available() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await good.send(b"body")
+        assert (await good.answer()).status == 200
+        answer = await idle.answer()
+        assert [head.status for head in answer.interim] == [100]
+        assert (answer.status, answer.json["reason"]) == (408, "body_timeout")
+
+
+async def test_bytes_are_dealt_out_like_places(origin: Origin) -> None:
+    """A worker's part of the queue is a part of its bytes too, but always has room for one request."""
+    hold = Hold(origin)
+    post = b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + b"x" * 40_000
+    async with running_gateway(origin.port, _config(1, max_bytes="200KiB")) as gateway, AsyncExitStack() as stack:
+        clients = await _clients(stack, gateway, 6)
+        await clients[0].send(GET)
+        await _until(lambda: hold.held == 1)
+        for part, length, allowed in ((0.1, 1, 65_536), (0.5, 2, 102_400), (1.0, 5, 204_800)):
+            gateway.plane.set_shares({}, {"origin": part}, {})
+            while _queued(gateway) < length:
+                before = _queued(gateway)
+                await clients[before + 1].send(post)
+                await _until(lambda: _queued(gateway) > before)  # noqa: B023
+            async with connected(gateway.port) as late:
+                await late.send(post)
+                told = (await late.answer()).json
+            assert (told["reason"], told["observed"], told["allowed"]) == (
+                "queue_bytes_full", 40_000 * (length + 1), allowed
+            )  # fmt: skip
+        hold.release(6)
+        for client in clients:
+            assert (await client.answer()).status == 200
+
+
+async def test_routes_share_fairly_where_each_is_one(origin: Origin) -> None:
+    """With the route as fairness key many requests of one route do not hold up the first of another."""
+    hold = Hold(origin)
+    config = _config(1, fairness_key="route") | {
+        "routes": {
+            "all": {"upstream": "origin"},
+            "other": {"upstream": "origin", "match": {"path": "/other"}},
+        }
+    }
+    async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
+        clients = await _clients(stack, gateway, 6)
+        await clients[0].send(GET)
+        await _until(lambda: hold.held == 1)
+        for number in range(1, 6):
+            await clients[number].send(GET if number < 5 else GET.replace(b"/case", b"/other"))
+            await _until(lambda: _queued(gateway) == number)  # noqa: B023
+        hold.release(6)
+        for client in clients:
+            assert (await client.answer()).status == 200
+    assert [request.target for request in origin.requests].index(b"/other") == 2

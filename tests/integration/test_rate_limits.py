@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.integration.test_admission import Hold
-from tests.support.client import connected
+from tests.support.client import Client, connected
 from tests.support.plane import running_gateway
 
 if TYPE_CHECKING:
@@ -70,6 +75,26 @@ async def test_shadow_counts_and_lets_pass(origin: Origin) -> None:
             answer = await client.answer()
             assert (answer.status, answer.value("RateLimit-Policy")) == (200, None)
         assert gateway.snapshot().rate_limited == [("all", "trial", "shadow", 3)]
+
+
+@pytest.mark.parametrize("key", ["client_ip", "header:x-api-key"])
+async def test_equal_heads_of_two_clients_have_the_keys_that_are_theirs(origin: Origin, key: str) -> None:
+    """Each address has its own quota, though its requests are byte for byte those of another; a header's is one."""
+    config = _config({"name": "each", "key": key, "rate": "1/h", "burst": 3})
+    statuses = []
+    async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            sock = socket.socket()
+            sock.bind((address, 0))
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", gateway.port))
+            client = Client(sock)
+            stack.callback(client.close)
+            for _ in range(4):
+                await client.send(_get(fields="X-Api-Key: one\r\n"))
+                statuses.append((await client.answer()).status)
+    second = [200, 200, 200, 429] if key == "client_ip" else [429] * 4
+    assert statuses == [200, 200, 200, 429, *second]
 
 
 async def test_what_we_shed_costs_the_client_nothing(origin: Origin) -> None:

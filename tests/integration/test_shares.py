@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -36,11 +38,13 @@ timeouts = {{ head = "20s" }}
 endpoints = ["http://127.0.0.1:{port}"]
 limit = {{ kind = "fixed", initial = 2 }}
 queue = {{ max_length = 0 }}
+[upstreams.who]
+endpoints = ["http://127.0.0.1:{port}"]
 [routes.web]
 upstream = "app"
 [routes.who]
 match = {{ path = "/who" }}
-upstream = "app"
+upstream = "who"
 [routes.tiny]
 match = {{ path = "/tiny" }}
 upstream = "tiny"
@@ -162,7 +166,7 @@ async def test_the_limit_follows_the_work_and_its_sum_never_grows(origin: Origin
         async with Load(second):
             await until(lambda: held.active.get(cold, 0) >= LIMIT - 1)
         await until(lambda: not held.total)
-        assert held.most <= LIMIT + WORKERS
+        assert held.most <= LIMIT
 
 
 async def test_what_a_worker_still_holds_is_not_given_to_the_other(origin: Origin) -> None:
@@ -178,7 +182,7 @@ async def test_what_a_worker_still_holds_is_not_given_to_the_other(origin: Origi
             held.seconds = 0.02
             async with Load(second):
                 await until(lambda: held.active.get(cold, 0) >= LIMIT // 2)
-    assert held.most <= LIMIT + 1
+    assert held.most <= LIMIT
 
 
 async def test_who_waits_at_both_workers_is_served_by_both(origin: Origin) -> None:
@@ -190,7 +194,44 @@ async def test_who_waits_at_both_workers_is_served_by_both(origin: Origin) -> No
             await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
             async with Load(second):
                 await until(lambda: held.active[hot] <= LIMIT // 2 + 1 and held.active.get(cold, 0) >= LIMIT // 2 - 1)
-    assert held.most <= LIMIT + 1
+    assert held.most <= LIMIT
+
+
+async def test_the_limit_holds_and_follows_the_work_when_workers_die(origin: Origin) -> None:
+    """A successor begins with what nobody holds, however long it took to come; then places are dealt out as before."""
+    held = Held(origin, 0.1)
+    async with running(SHARED.format(port=origin.port)) as gateway, AsyncExitStack() as stack:
+        (hot, busy), (cold, idle) = (await by_worker(stack, gateway, 12)).items()
+        for client in idle:
+            client.close()
+        async with Load(busy):
+            await until(lambda: held.active.get(hot, 0) >= LIMIT - 1)
+            found = await until(lambda: _files(gateway))
+            number = min(found, key=found.__getitem__)
+            for _ in range(3):  # each time its successor comes later
+                pid = await gateway.worker_pid(number)
+                os.kill(pid, signal.SIGKILL)
+                await until(lambda: _is_back(gateway, number, pid))  # noqa: B023
+            successors = await by_worker(stack, gateway, 12)
+            assert set(successors) == {hot, next(worker for worker in successors if worker not in {hot, cold})}
+            async with AsyncExitStack() as loads:
+                for worker, clients in successors.items():
+                    if worker != hot:
+                        await loads.enter_async_context(Load(clients))
+                        await until(lambda: held.active.get(worker, 0) >= LIMIT // 2 - 1)  # noqa: B023
+    assert held.most <= LIMIT
+
+
+async def _files(gateway: RunningGateway) -> dict[int, float] | None:
+    """The open files of each worker, once they tell the busy from the idle."""
+    metrics = await gateway.metrics()
+    found = {number: metrics.get(f'gateway_worker_open_fds{{worker="{number}"}}', 0.0) for number in range(WORKERS)}
+    return found if max(found.values()) > min(found.values()) + 10 else None
+
+
+async def _is_back(gateway: RunningGateway, number: int, pid: int) -> bool:
+    worker = (await gateway.status())["workers"][number]
+    return worker["pid"] not in {0, pid} and worker["state"] == "ready"
 
 
 async def _is_metric(gateway: RunningGateway, name: str, value: float) -> bool:
@@ -221,7 +262,7 @@ async def test_metrics_tell_who_waits_and_who_was_turned_away(origin: Origin) ->
         queued = 'gateway_queued{class="default",upstream="app"}'
         found = await until(lambda: _having(gateway, queued, 30 - LIMIT))
         assert found['gateway_queued_bytes{upstream="app"}'] == 1000 * (30 - LIMIT)
-        assert found['gateway_concurrency_limit{upstream="app"}'] == LIMIT
+        assert found['gateway_concurrency_limit{upstream="app"}'] <= LIMIT  # less while places move
         assert found['gateway_in_flight{upstream="app"}'] == LIMIT
         held.seconds = 0.01
         found = await until(
@@ -231,6 +272,7 @@ async def test_metrics_tell_who_waits_and_who_was_turned_away(origin: Origin) ->
         assert (found[queued], found['gateway_queued_bytes{upstream="app"}']) == (0, 0)
         assert found['gateway_shed_total{class="default",mode="enforce",reason="queue_full",upstream="app"}'] == 0
         assert found['gateway_rate_limited_total{mode="enforce",route="web",rule="per-key"}'] == 0
+        await until(lambda: _is_metric(gateway, 'gateway_concurrency_limit{upstream="app"}', LIMIT))
 
 
 @promtool

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.overload_figures import Window, complaint, count, lateness, memory_slope, timeline
+from benchmarks.overload_figures import Window, complaint, count, lateness, memory_slope, returns, timeline
 from benchmarks.overload_load import BROKEN, GAVE_UP, Clients, Crowd, Phase, Seen, arrivals, read_answer, write_requests
 from benchmarks.overload_plot import draw
 from benchmarks.overload_scenarios import scenarios
@@ -112,13 +112,14 @@ def test_each_tenant_has_a_request_of_its_own() -> None:
     ("received", "is_end", "expected"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", False, None),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", False, (200, "", True)),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: Close\r\n\r\nok", False, (200, "", False)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", False, (200, "", True, 0)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: Close\r\n\r\nok", False, (200, "", False, 0)),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", False, None),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False, (200, "", True)),
-        (b'HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n{"reason":"queue_full"', False, (503, "queue_full", True)),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False, (200, "", True, 0)),
+        (b'HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n{"reason":"queue_full"', False, (503, "queue_full", True, 0)),
+        (b"HTTP/1.1 503 No\r\nretry-after: 12\r\nContent-Length: 0\r\n\r\n", False, (503, "", True, 12)),
         (b"HTTP/1.1 503 No\r\n\r\nbusy", False, None),
-        (b"HTTP/1.1 503 No\r\n\r\nbusy", True, (503, "", False)),
+        (b"HTTP/1.1 503 No\r\n\r\nbusy", True, (503, "", False, 0)),
         (b"HTTP/1.1 5", True, None),
     ],
 )
@@ -154,6 +155,25 @@ def test_crowds_and_windows_are_told_apart() -> None:
 def test_an_empty_window_has_no_share_and_no_quantile() -> None:
     counts = count(_seen(), Window(5, 6))
     assert (counts.good_share, counts.refused_share, counts.quantile(0.5)) == (None, None, None)
+
+
+def test_a_retry_after_is_held_against_what_those_met_that_came_then() -> None:
+    """Refused at 0.2 s and told to come in 1 s: room was there after 0.3 s, and of two that came then one was served."""
+    due = [0.05, 0.2, 0.45, 0.55, 1.25, 1.35, 2.5]
+    seen = Seen(
+        due=due,
+        end=[at + 0.01 for at in due],
+        status=[200, 503, 503, 200, 200, 503, 200],
+        crowd=[0] * 7,
+        late=[0.0] * 7,
+        told=[0, 1, 0, 0, 0, 5, 0],
+    )
+    (found,) = returns(seen, Window(0, 2))
+    assert found.told == 1
+    assert found.until_room == pytest.approx(0.29)
+    assert found.good_share == 0.5
+    assert returns(seen, Window(0.3, 2)) == []
+    assert returns(_seen(), Window(0, 1)) == []
 
 
 def _trial(seen: Seen, service: float = 0.2) -> Trial:

@@ -75,3 +75,46 @@ def test_a_long_pause_costs_what_is_due_not_what_has_passed() -> None:
     wheel.advance(86400.0)
     assert [len(item.fired) for item in items] == [1] * 9 + [0]
     assert len(wheel) == 1
+
+
+def test_what_is_forgotten_is_not_kept() -> None:
+    """Nothing of it stays on the wheel, whatever its deadlines were; it may come back."""
+    wheel = DeadlineWheel(0.0)
+    item = Noted()
+    for deadline in (70.0, 10.0, 2.0, 5.0):
+        wheel.set(item, deadline)
+    assert len(wheel) == 1
+    wheel.forget(item)
+    assert len(wheel) == 0
+    wheel.forget(item)
+    wheel.advance(100.0)
+    assert item.fired == []
+    wheel.set(item, 101.0)
+    wheel.advance(102.0)
+    assert item.fired == [102.0]
+
+
+def test_one_that_fires_may_move_or_forget_another_of_the_same_instant() -> None:
+    """The other one fires when it is due now, once, or never."""
+    wheel = DeadlineWheel(0.0)
+    moved, gone = Noted(), Noted()
+
+    class First(Noted):
+        __slots__ = ()
+
+        def on_deadline(self, now: float) -> None:
+            super().on_deadline(now)
+            wheel.forget(moved)
+            wheel.set(moved, 2.0)
+            wheel.set(moved, 5.0)
+            wheel.forget(gone)
+
+    first = First()
+    for item in (first, moved, gone):
+        wheel.set(item, 1.0)
+    wheel.advance(1.5)
+    assert (first.fired, moved.fired, gone.fired) == ([1.5], [], [])
+    assert len(wheel) == 1
+    wheel.advance(10.0)
+    assert (moved.fired, gone.fired) == ([10.0], [])
+    assert len(wheel) == 0

@@ -1,0 +1,156 @@
+"""Which endpoints do so much worse than their peers that they are left out for a while.
+
+Passive, from the calls themselves (Envoy's outlier detection is the precedent), and always relative: when all
+endpoints are bad none is an outlier, and leaving some out would only crowd the others. Four reasons:
+
+``consecutive``  five failures in a row, or more where peers fail too: as many as peers would hardly ever show;
+``failures``     a share of failures that surely is a fifth above that of the peers together;
+``latency``      geometric mean latency at least five times the median of the peers';
+``stuck``, ``abandoned``  calls that stay without a complete answer twenty times longer than the peers' usually take, or
+                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import median
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.resilience.standing import LEFT_LATE, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.resilience.settings import OutlierSettings
+    from gateway.resilience.window import Window
+
+__all__ = ["Ejection", "Outliers", "Standing"]
+
+_IN_A_ROW: Final = 5
+_BY_CHANCE: Final = 1e-4
+_LEAST_CALLS: Final = 20
+_LEAST_EXCESS: Final = 0.2
+_SIGMAS: Final = 3.0
+_SLOWER: Final = 5.0
+_LEAST_SAMPLES: Final = 10
+_NOTICEABLE: Final = 0.025
+"""Seconds; nobody gains when an endpoint is left out for being slower by less."""
+_LONGER: Final = 20.0
+_LEAST_STUCK: Final = 3
+_STUCK_SHARE: Final = 0.3
+_PARDON: Final = 2.0
+"""One ejection is forgotten for each two first sentences of good behaviour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """The endpoint at ``index`` is left out for ``seconds``; in shadow it only would be."""
+
+    index: int
+    seconds: float
+    reason: str
+    is_shadow: bool = False
+
+
+class Suspicion(NamedTuple):
+    """How bad an endpoint looks, for choosing among several, and why."""
+
+    badness: float
+    reason: str
+
+
+class Outliers:
+    """Judges the endpoints of one upstream, a few times a second."""
+
+    __slots__ = ("_first", "_longest", "_mode", "_share")
+
+    def __init__(self, settings: OutlierSettings) -> None:
+        self._mode = settings.mode
+        self._first = float(settings.ejected_for)
+        self._longest = float(settings.max_ejected_for)
+        self._share = settings.max_ejected
+
+    def judge(self, standings: Sequence[Standing], now: float) -> list[Ejection]:
+        """Who is left out from now on, worst first, and for how long; their standings know it already.
+
+        Never more than ``max_ejected`` of them at once, rounded down, and never the last one.
+        """
+        known = [standing.latency for standing in standings if standing.usual_latency]
+        usual = median(known) if known else 0.0
+        for standing in standings:
+            standing.settle(now, usual, _PARDON * self._first)
+        if self._mode == "off":
+            return []
+        staying = [index for index, standing in enumerate(standings) if not standing.is_sentenced(now)]
+        allowed = min(int(len(standings) * self._share + 1e-9), len(standings) - 1) - (len(standings) - len(staying))
+        if allowed <= 0:
+            return []
+        suspects = []
+        for index in staying:
+            suspicion = self._suspect(standings[index], [standings[other] for other in staying if other != index])
+            if suspicion is not None:
+                suspects.append((suspicion, index))
+        suspects.sort(key=lambda suspect: (-suspect[0].badness, suspect[1]))
+        return [self._eject(index, standings[index], why.reason, now) for why, index in suspects[:allowed]]
+
+    def _eject(self, index: int, standing: Standing, reason: str, now: float) -> Ejection:
+        seconds = min(self._longest, self._first * (standing.times + 1))
+        is_shadow = self._mode == "shadow"
+        standing.eject(now + seconds, is_shadow=is_shadow)
+        return Ejection(index, seconds, reason, is_shadow)
+
+    def _suspect(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+        if not peers:
+            return None
+        return self._fails(one, peers) or self._drips(one, peers) or self._is_slow(one, peers)
+
+    def _fails(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+        calls = sum(peer.window.calls for peer in peers)
+        failures = sum(peer.window.failures for peer in peers)
+        usual = failures / calls if calls else 0.0
+        in_a_row = one.consecutive
+        if in_a_row >= _IN_A_ROW and usual**in_a_row <= _BY_CHANCE:
+            return Suspicion(1.0 + in_a_row, "consecutive")
+        window = one.window
+        if window.calls >= _LEAST_CALLS and calls:
+            share = window.failures / window.calls
+            surely = share - usual - _SIGMAS * sqrt(_variance(window) + usual * (1 - usual) / calls)
+            if surely >= _LEAST_EXCESS:
+                return Suspicion(1.0 + surely, "failures")
+        return None
+
+    def _drips(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+        finished = [peer for peer in peers if peer.window.calls >= _LEAST_SAMPLES]
+        if not finished:
+            return None
+        age = max(LEFT_LATE, _LONGER * median(peer.usual_total for peer in finished))
+        stuck = one.stuck(age)
+        unanswered = stuck + one.abandoned
+        if unanswered < _STUCK_SHARE * (one.window.calls + unanswered):
+            return None
+        expected = sum(peer.stuck(age) + peer.abandoned for peer in finished) / len(finished)
+        if unanswered < _LEAST_STUCK + expected + _SIGMAS * sqrt(expected):
+            return None
+        return Suspicion(1.0 + unanswered, "stuck" if stuck >= one.abandoned else "abandoned")
+
+    def _is_slow(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+        known = [peer.usual_latency for peer in peers if _answers(peer) >= _LEAST_SAMPLES]
+        if not known or _answers(one) < _LEAST_CALLS:
+            return None
+        usual = median(known)
+        latency = one.usual_latency
+        if latency >= _SLOWER * usual and latency - usual >= _NOTICEABLE:
+            return Suspicion(latency / usual / 1000, "latency")
+        return None
+
+
+def _answers(standing: Standing) -> int:
+    return standing.window.calls - standing.window.failures
+
+
+def _variance(window: Window) -> float:
+    """Of a share of failures: as if two more calls had failed and two not (Agresti & Coull 1998), so never 0."""
+    calls = window.calls + 4
+    share = (window.failures + 2) / calls
+    return share * (1 - share) / calls

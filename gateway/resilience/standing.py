@@ -1,0 +1,213 @@
+"""What is thought of one endpoint, from how its calls went."""
+
+from __future__ import annotations
+
+from math import exp, log
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.outcome import Outcome
+from gateway.resilience.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SUCCESS: Final = Outcome.SUCCESS
+_NEUTRAL: Final = Outcome.NEUTRAL
+_TIMEOUT: Final = Outcome.TIMEOUT
+
+_WINDOW: Final = 10.0
+_GUESS: Final = 0.01
+"""The latency of an endpoint that has not answered yet, in seconds: not 0, or its failures would cost nothing."""
+_UP: Final = 0.3
+_DOWN: Final = 0.1
+"""A longer latency is believed three times as fast as a shorter one (after Finagle's Peak EWMA)."""
+_SLOWLY: Final = 0.03
+"""For the means that a judgement rests on: logarithms of exponential latencies are then known to about a sixth."""
+_MEAN: Final = 33
+"""Of the first so many it is the plain mean."""
+_FAILING: Final = 0.15
+_WORST: Final = 0.9
+"""A share of failures above this costs no more: 1 ÷ (1 - 0.9)³ = 1000 times as much as none."""
+_QUIET: Final = 0.5
+_FADE: Final = 5.0
+"""Time constant, in seconds, by which the opinion of an endpoint that nobody asks returns to that of its peers."""
+_LEAST_WEIGHT: Final = 0.1
+_SLOW_START: Final = 5.0
+_SHORTEST: Final = 1e-6
+_LOG_SHORTEST: Final = log(_SHORTEST)
+LEFT_LATE: Final = 1.0
+"""A client that leaves sooner, in seconds, leaves for reasons of its own."""
+
+
+class Standing:
+    """One endpoint's.
+
+    ``latency`` (seconds) and ``penalty`` (in [1, 1000]) are for whoever chooses among endpoints: a fast failure raises
+    the penalty and never lowers the latency. ``in_progress`` are the ages of calls without a complete answer, in
+    seconds, set by the caller before a judgement. ``times`` is how often in a row it was ejected.
+    """
+
+    __slots__ = (
+        "_faded_at",
+        "_failing",
+        "_is_out",
+        "_left",
+        "_log_latency",
+        "_log_total",
+        "_noted_at",
+        "_samples",
+        "_shadow_until",
+        "_totals",
+        "_well_at",
+        "consecutive",
+        "ejected_until",
+        "in_progress",
+        "latency",
+        "penalty",
+        "times",
+        "window",
+    )
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.window = Window(_WINDOW, now)
+        self._left = Window(_WINDOW, now)
+        self.in_progress: Sequence[float] = ()
+        self.times = 0
+        self.ejected_until = 0.0
+        self._shadow_until = 0.0
+        self._is_out = False
+        self._well_at = now
+        self._noted_at = self._faded_at = now
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self.window.clear(now)
+        self._left.clear(now)
+        self.latency = _GUESS
+        self.penalty = 1.0
+        self.consecutive = 0
+        self._failing = 0.0
+        self._samples = self._totals = 0
+        self._log_latency = self._log_total = 0.0
+
+    def note(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
+        """A call has ended: its answer began after ``seconds``, and was complete after ``total`` when that is known."""
+        if outcome is _NEUTRAL:
+            return
+        window = self.window
+        if now >= window.until:
+            window.roll(now)
+        window.calls += 1
+        self._noted_at = now
+        if outcome is _SUCCESS:
+            self.consecutive = 0
+            if self._failing:
+                self._fail(0.0)
+        else:
+            window.failures += 1
+            self.consecutive += 1
+            self._fail(1.0)
+            if outcome is not _TIMEOUT:  # how fast it fails is no merit
+                if seconds > self.latency:
+                    self.latency += _UP * (seconds - self.latency)
+                return
+        length = log(seconds) if seconds > _SHORTEST else _LOG_SHORTEST
+        if self._samples:
+            more = seconds - self.latency
+            self.latency += (_UP if more > 0 else _DOWN) * more
+        else:
+            self.latency = seconds
+        count = self._samples = self._samples + 1
+        self._log_latency += (length - self._log_latency) * (_SLOWLY if count > _MEAN else 1 / count)
+        if total >= 0:
+            length = log(total) if total > _SHORTEST else _LOG_SHORTEST
+            count = self._totals = self._totals + 1
+            self._log_total += (length - self._log_total) * (_SLOWLY if count > _MEAN else 1 / count)
+
+    def abandon(self, age: float, now: float) -> None:
+        """A client left ``age`` seconds after its call began, its answer incomplete."""
+        if age >= LEFT_LATE:
+            self._left.add(now)
+
+    @property
+    def abandoned(self) -> int:
+        """Calls of the last ten seconds whose clients lost patience."""
+        return self._left.calls
+
+    @property
+    def usual_latency(self) -> float:
+        """The geometric mean of latencies, in seconds, which a single long one hardly moves; 0 when none is known."""
+        return exp(self._log_latency) if self._samples else 0.0
+
+    @property
+    def usual_total(self) -> float:
+        """The same of the times to a complete answer; of the latencies where nobody told."""
+        return exp(self._log_total) if self._totals else self.usual_latency
+
+    def stuck(self, age: float) -> int:
+        """Calls in progress that are older than ``age`` seconds."""
+        return sum(1 for one in self.in_progress if one > age)
+
+    def is_ejected(self, now: float) -> bool:
+        """Whether it is left out now."""
+        return now < self.ejected_until
+
+    def is_sentenced(self, now: float) -> bool:
+        """The same, and whether it would be but for shadow mode."""
+        return now < self.ejected_until or now < self._shadow_until
+
+    def weight(self, now: float) -> float:
+        """Part of its weight in force: 1, but from 0.1 up within 5 s after an ejection has ended."""
+        since = now - self.ejected_until
+        if since >= _SLOW_START or not self.ejected_until:
+            return 1.0
+        return _LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * max(0.0, since) / _SLOW_START
+
+    def eject(self, until: float, *, is_shadow: bool) -> None:
+        """Leave it out until then; in shadow only remember that it would be."""
+        self.times += 1
+        self._is_out = True
+        if is_shadow:
+            self._shadow_until = until
+        else:
+            self.ejected_until = until
+
+    def settle(self, now: float, usual: float, pardoned_after: float) -> None:
+        """What time does: windows move on, a sentence ends, good behaviour counts, opinions fade.
+
+        ``usual`` is the latency of its peers (0: nobody knows); each ``pardoned_after`` seconds one ejection is
+        forgotten.
+        """
+        for window in (self.window, self._left):
+            if now >= window.until:
+                window.roll(now)
+        if self.is_sentenced(now):
+            return
+        if self._is_out:  # back: it is judged by what it does from now on
+            self._is_out = False
+            self._well_at = now
+            self._forget(now)
+        elif now - self._well_at >= pardoned_after:
+            self._well_at = now
+            self.times = max(0, self.times - 1)
+        if usual and not self._samples:
+            self.latency = usual
+        quiet = now - max(self._noted_at, self._faded_at)
+        if quiet >= _QUIET:
+            kept = exp(-quiet / _FADE)
+            self._faded_at = now
+            self._failing *= kept
+            self._fail(self._failing)
+            if usual and self.latency > usual:
+                self.latency = usual + (self.latency - usual) * kept
+
+    def _fail(self, sample: float) -> None:
+        failing = self._failing + _FAILING * (sample - self._failing)
+        self._failing = failing if failing > 0.001 else 0.0  # noqa: PLR2004 - too little to matter
+        self.penalty = 1.0 / (1.0 - min(failing, _WORST)) ** 3
+
+    def __repr__(self) -> str:
+        return (
+            f"<Standing latency={self.latency:.4f} penalty={self.penalty:.1f} failures={self.window.failures}/"
+            f"{self.window.calls} times={self.times}>"
+        )

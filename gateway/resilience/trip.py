@@ -1,0 +1,51 @@
+"""The rule by which an upstream is so bad that it must be left alone, apart from the machine that obeys it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gateway.resilience.settings import BreakerSettings
+    from gateway.resilience.transitions import Event
+    from gateway.resilience.window import Window
+
+_SAID_SO: Final = 4
+"""An upstream that itself asks to be left alone is believed on a quarter of the calls that are needed otherwise."""
+
+
+class TripRule:
+    """Judges a window of calls by shares, and never by fewer than ``min_calls`` of them."""
+
+    __slots__ = ("_failure_ratio", "_least", "_least_asked", "_slow_ratio")
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._least = settings.min_calls
+        self._least_asked = -(-settings.min_calls // _SAID_SO)
+        self._failure_ratio = settings.failure_ratio
+        self._slow_ratio = settings.slow_ratio
+
+    def judge(self, window: Window) -> Event | None:
+        """What the calls that ended say; None when all is well."""
+        calls = window.calls
+        failures = window.failures
+        if calls >= self._least:
+            if failures >= self._failure_ratio * calls:
+                return "failures"
+            if window.slow >= self._slow_ratio * calls:
+                return "slow_calls"
+        asked = window.asked
+        if asked:
+            # an answer that asks to wait may come before its call has been counted, or be no failure (429)
+            calls = max(calls, asked)
+            if calls >= self._least_asked and max(failures, asked) >= self._failure_ratio * calls:
+                return "asked_to_wait"
+        return None
+
+    def is_hanging(self, hanging: int, ended: int) -> bool:
+        """Whether calls hang that should have ended: ``hanging`` of them, while ``ended`` others did end.
+
+        Those that ended before the oldest of them began to hang say nothing about now and are not counted: with a
+        whole window of good calls behind it, a sudden silence would go unnoticed until they are forgotten.
+        """
+        calls = hanging + ended
+        return hanging > 0 and calls >= self._least and hanging >= self._slow_ratio * calls
