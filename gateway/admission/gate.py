@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
     from gateway.admission.sample import Sample
@@ -49,6 +51,8 @@ class Refusal(NamedTuple):
 class Gate:
     """Admits, queues and sheds for one upstream. ``in_flight`` were admitted and have not finished.
 
+    ``bar`` is asked before each admission while something else counts places too (a breaker that tries the upstream
+    again); None mostly.
     Classes of bands above ``last_band`` may not wait; the gateway lowers it to protect itself.
     """
 
@@ -56,6 +60,7 @@ class Gate:
         "_drained",
         "_drained_since",
         "_is_admitting",
+        "bar",
         "changes",
         "in_flight",
         "last_band",
@@ -69,6 +74,7 @@ class Gate:
         self.limit = limit
         self.queue = queue
         self.in_flight = 0
+        self.bar: Callable[[float], bool] | None = None
         self.last_band = LAST_BAND
         self.changes: dict[str, int] = {}
         self.rate = 0.0
@@ -79,7 +85,7 @@ class Gate:
 
     def try_admit(self, now: float) -> bool:
         """Admit at once, if nobody waits and the limit allows; costs no ticket."""
-        if self.in_flight < self.limit.value and not self.queue.count:
+        if self.in_flight < self.limit.value and not self.queue.count and (self.bar is None or self.bar(now)):
             self.in_flight += 1
             return True
         self.limit.held_back(now)
@@ -135,7 +141,7 @@ class Gate:
         queue = self.queue
         self._is_admitting = True
         try:
-            while queue.count and self.in_flight < self.limit.value:
+            while queue.count and self.in_flight < self.limit.value and (self.bar is None or self.bar(now)):
                 ticket = queue.pop(now)
                 if ticket is None:
                     return
@@ -146,6 +152,14 @@ class Gate:
                 ticket.on_admitted(now)
         finally:
             self._is_admitting = False
+
+    def shed_waiting(self, reason: str, now: float) -> None:
+        """Turn away all who wait: what they wait for will not come."""
+        queue = self.queue
+        while queue.count:
+            ticket = queue.pop(now)
+            if ticket is not None:
+                ticket.on_shed(reason, now)
 
     def refusal(self, reason: str, ticket: Ticket, now: float) -> Refusal:
         """The numbers behind a place in the queue that was taken away after a wait."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NO_LIMIT: Final = 2**31
 """More than can ever be in flight."""
-_ENFORCED: Final = frozenset({"self_protection"})
+_ENFORCED: Final = frozenset({"self_protection", "breaker_open"})
 
 
 def _over_limit(gate: Gate) -> Refusal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admission.rate_key import KeyReader
 from gateway.config.addresses import parse_endpoint, parse_listen
+from gateway.resilience.settings import parse_after
 from gateway.routing.patterns import HostPattern, PathPattern
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*\Z")
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 # Fields by which a message is delimited or a connection is run (RFC 9110 §7.6.1, RFC 9112 §6): the
 # gateway writes them itself, and a second opinion on them is how requests are smuggled.
 _OWNED: Final = frozenset(
@@ -88,6 +90,17 @@ def _path(text: str) -> None:
         raise ValueError(message)
 
 
+def _host(text: str) -> None:
+    if not _HOST.match(text):
+        message = "expected the name of a host, such as shop.example.com"
+        raise ValueError(message)
+
+
+def _hedge_after(text: str) -> None:
+    if text:
+        parse_after(text)
+
+
 def _without_nul(text: str) -> None:
     if "\0" in text:
         message = "expected a text without NUL"
@@ -110,6 +123,8 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "file": _file,
     "header_name": _token,
     "header_value": _header_value,
+    "hedge_after": _hedge_after,
+    "host": _host,
     "host_pattern": HostPattern.parse,
     "listen": parse_listen,
     "method": _method,

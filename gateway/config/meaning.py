@@ -16,6 +16,7 @@ from gateway.admission.classes import DEFAULT_CLASS
 from gateway.admission.rate_key import KeyReader
 from gateway.admission.rate_settings import broken_rule
 from gateway.config.addresses import parse_listen
+from gateway.config.judged import check_judged
 from gateway.routing.conflicts import RouteConflict
 from gateway.routing.rewrite import PathRewrite
 from gateway.routing.rules import Rule
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 def with_full_paths(settings: Settings, folder: File) -> Settings:
     """The same settings with the names of files made absolute."""
+    admin = settings.admin
+    if admin.token_file is not None:
+        settings = replace(settings, admin=replace(admin, token_file=str(folder / admin.token_file)))
     tls = settings.gateway.tls
     if tls is None:
         return settings
@@ -107,6 +111,7 @@ def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
     limit = upstream.limit
     if walk.is_whole((*path, "limit")) and not limit.min <= limit.initial <= limit.max:
         walk.problem((*path, "limit"), f"expected min <= initial <= max; got {limit.min}, {limit.initial}, {limit.max}")
+    check_judged(walk, path, upstream)
     if not walk.is_whole((*path, "endpoints")) or not walk.is_whole((*path, "pool")):
         return
     if upstream.endpoints and upstream.pool is not None:

@@ -12,13 +12,7 @@ from typing import Final
 PLANNED: Final[frozenset[tuple[str, ...]]] = frozenset(
     {
         ("fleet",),
-        ("admin", "token_file"),
-        ("upstreams", "*", "breaker"),
-        ("upstreams", "*", "retry"),
-        ("upstreams", "*", "hedge"),
-        ("upstreams", "*", "health"),
         ("upstreams", "*", "scaling"),
-        ("upstreams", "*", "balance"),
         ("upstreams", "*", "pool", "max"),
         ("upstreams", "*", "pool", "standby"),
     }

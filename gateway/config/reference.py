@@ -28,16 +28,13 @@ _HEAD: Final = """\
 _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "classes.batch": {"band": 2, "max_queue_share": 0.3},
     "upstreams.app": {"endpoints": ["http://127.0.0.1:9001"], "pool": None},
-    "upstreams.reports": {
-        "endpoints": None,
-        **dict.fromkeys(("timeouts", "limit", "queue", "connections")),
-        "pool": {},
-    },
+    "upstreams.reports": {"pool": {}},
     "upstreams.reports.pool": {"command": ["python", "-m", "myapp", "--port", "{port}"]},
     "routes.all": {"upstream": "app"},
-    "routes.reports": {"upstream": "reports", "match": {}, **dict.fromkeys(("timeout", "strip_prefix", "rewrite"))},
+    "routes.reports": {"upstream": "reports", "match": {}},
     "routes.reports.match": {"path": "/reports/*"},
 }
+_SECOND: Final = frozenset({"upstreams.reports", "routes.reports", "routes.reports.match"})
 
 
 def reference() -> str:
@@ -71,10 +68,10 @@ def _table(path: str, kind: inspect.Type, remark: str = "", *, is_comment: bool 
         name = field.encode_name
         if name in example and example[name] is None:
             continue
+        if path in _SECOND and name not in example:
+            continue  # said once, in the first of its kind
         if isinstance(_bare(field.type), inspect.StructType):
             tables.append(field)
-        elif path.startswith("routes.reports") and name not in example:
-            continue  # said once, in the first route
         else:
             lines.append(_key(field, example))
     if len(lines) > 2 or not tables:  # noqa: PLR2004 - more than the remark and the table's name

@@ -13,9 +13,10 @@ from gateway.admission.settings import QueueSettings
 from gateway.core.units import Seconds
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
 from gateway.pool.settings import Pool
+from gateway.resilience.settings import BreakerSettings, HedgeSettings, OutlierSettings, RetrySettings
 from gateway.routing.settings import Match
 from gateway.telemetry.settings import Log
-from gateway.upstream.settings import Connections, EndpointSettings, UpstreamTimeouts
+from gateway.upstream.settings import Balance, Connections, Dns, EndpointSettings, Health, UpstreamTimeouts
 
 Name = Annotated[str, Meta(extra={"format": "name"})]
 Listen = Annotated[str, Meta(extra={"format": "listen"})]
@@ -48,6 +49,14 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[Listen, Meta(description="for /metrics, /healthz, /readyz and /v1/…; never public")] = (
         "127.0.0.1:9090"
     )
+    token_file: Annotated[
+        str | None,
+        Meta(
+            description="holds the token for orders (POST); none = nothing can be changed there",
+            extra={"format": "file"},
+            examples=["admin.token"],
+        ),
+    ] = None
 
 
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,9 +69,29 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
             examples=[["http://10.0.0.5:9000", {"url": "http://10.0.0.6:9000", "weight": 2.0}]],
         ),
     ] = ()
+    balance: Annotated[Balance, Meta(description="who is asked: see docs/resilience.md")] = "p2c"
+    hash_key: Annotated[
+        str, Meta(description="with ring_hash: whose requests stay together", extra={"format": "rate_key"})
+    ] = "client_ip"
+    slow_start: Annotated[
+        Seconds, Meta(description="an endpoint that comes gets its whole weight after this long", extra={"zero": True})
+    ] = Seconds(5)
+    panic_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="with less of the weight in rotation than this, everybody is asked")
+    ] = 0.5
     timeouts: Annotated[UpstreamTimeouts, Meta(description="how long an endpoint may take")] = UpstreamTimeouts()
     limit: Annotated[Limit, Meta(description="how many requests may be in flight")] = Limit()
     queue: Annotated[QueueSettings, Meta(description="requests that wait when the limit is reached")] = QueueSettings()
+    breaker: Annotated[
+        BreakerSettings, Meta(description="stops asking what fails; one for each endpoint and one for all")
+    ] = BreakerSettings()
+    outlier: Annotated[
+        OutlierSettings, Meta(description="takes an endpoint out that does much worse than its peers")
+    ] = OutlierSettings()
+    retry: Annotated[RetrySettings, Meta(description="tries again where that is safe")] = RetrySettings()
+    hedge: Annotated[HedgeSettings, Meta(description="asks twice when an answer is late")] = HedgeSettings()
+    health: Annotated[Health | None, Meta(description="active checks; none = breakers and peers alone judge")] = None
+    dns: Annotated[Dns, Meta(description="how often names are looked up")] = Dns()
     connections: Annotated[Connections, Meta(description="kept-alive connections to one endpoint")] = Connections()
     pool: Annotated[Pool | None, Meta(description="processes that the gateway runs itself, instead of endpoints")] = (
         None

@@ -1,4 +1,4 @@
-"""The admin address: health, readiness, metrics and status, answered without asking any worker."""
+"""The admin address: health, readiness, metrics, status and orders, answered without asking any worker."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import json
 
 from gateway.control.connections import Connection, Server, problem
+from gateway.control.orders import LARGEST, OrderRefused, Orders
 from gateway.telemetry.collector import Exposition
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ _INDEX: Final = """gateway
   /metrics     Prometheus text, or OpenMetrics when asked for
   /v1/status   everything at a glance, as JSON
   /v1/decisions  the newest refusals with everything known at the time, as JSON
+  /v1/breakers  the state of every breaker; POST sets one by hand
 """
 
 
 class Admin:
-    """Serves the admin pages of one control process. Nothing here changes anything."""
+    """Serves the admin pages of one control process. Only orders change anything, and they need a token."""
 
-    def __init__(self, control: ControlProcess) -> None:
+    def __init__(self, control: ControlProcess, token_file: str | None) -> None:
         self._control = control
+        self._orders = Orders(token_file)
         self._exposition = Exposition(control.reading)
         self._encode = json.Encoder().encode
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
@@ -41,6 +44,7 @@ class Admin:
             "/metrics": self._metrics,
             "/v1/status": self._status,
             "/v1/decisions": self._decisions,
+            "/v1/breakers": self._breakers,
         }
         self._server: Server | None = None
         self._listening: list[asyncio.Server] = []
@@ -67,8 +71,11 @@ class Admin:
         page = self._pages.get(request.path)
         if page is None:
             return problem(HTTPStatus.NOT_FOUND)
+        if request.path == "/v1/breakers" and request.method == "POST":
+            return await self._set_breaker(request)
         if request.method not in {"GET", "HEAD"}:
-            return problem(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"})
+            allow = "GET, HEAD, POST" if request.path == "/v1/breakers" else "GET, HEAD"
+            return problem(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allow})
         return page(request)
 
     def _index(self, _request: web.BaseRequest) -> web.Response:
@@ -92,6 +99,19 @@ class Admin:
 
     def _decisions(self, _request: web.BaseRequest) -> web.Response:
         return self._json({"decisions": self._control.decisions()})
+
+    def _breakers(self, _request: web.BaseRequest) -> web.Response:
+        return self._json({"breakers": self._control.breakers()})
+
+    async def _set_breaker(self, request: web.BaseRequest) -> web.Response:
+        try:
+            body = await request.content.read(LARGEST + 1)
+            order = self._orders.breaker(request.headers.get("Authorization", ""), body, self._control.endpoint_names())
+        except OrderRefused as refusal:
+            content = {"title": refusal.status.phrase, "status": refusal.status.value, "detail": refusal.detail}
+            return _response(self._encode(content), "application/problem+json", refusal.status)
+        self._control.set_breaker(order)
+        return self._json({"accepted": order}, HTTPStatus.ACCEPTED)
 
     def _json(self, content: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
         return _response(self._encode(content), "application/json", status)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 from gateway.telemetry.counters import Decision, Snapshot
 from gateway.telemetry.reading import ProcessReading
 from gateway.upstream.settings import EndpointSettings
+
+BreakerAction = Literal["force_open", "force_close", "reset"]
 
 
 class Configure(Struct, frozen=True, tag=True):
@@ -14,7 +18,8 @@ class Configure(Struct, frozen=True, tag=True):
 
     ``name`` is the pseudonym of the whole gateway.
 
-    ``endpoints`` are those that pools have now, ``limits`` the worker's parts of fixed limits, both by upstream.
+    ``endpoints`` are those that pools and names have now, ``down`` those that active checks found down, ``limits`` the
+    worker's parts of fixed limits; all by upstream.
     """
 
     settings: bytes
@@ -22,6 +27,7 @@ class Configure(Struct, frozen=True, tag=True):
     number: int
     workers: int
     endpoints: dict[str, tuple[EndpointSettings, ...]] = field(default_factory=dict)
+    down: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
 
 
@@ -46,7 +52,26 @@ class Shares(Struct, frozen=True, tag=True):
     rates: dict[str, float]
 
 
-Order = Configure | Endpoints | Drain | Shares
+class Checked(Struct, frozen=True, tag=True):
+    """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
+
+    upstream: str
+    endpoint: str
+    is_up: bool
+    has_passed: bool
+
+
+class BreakerOrder(Struct, frozen=True, tag=True):
+    """Somebody sets a breaker by hand; an empty ``endpoint`` is that of the whole upstream."""
+
+    upstream: str
+    endpoint: str
+    action: BreakerAction
+    actor: str
+    reason: str
+
+
+Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder
 
 
 class Ready(Struct, frozen=True, tag=True):

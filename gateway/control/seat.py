@@ -50,7 +50,7 @@ class Seat:
     """Keeps one worker running on ``sockets`` until it is drained or killed.
 
     ``configure`` makes the first message for a new process; ``totals`` gets what it counts. ``on_change`` is
-    called after each change of state.
+    called after each change of state, ``on_report`` after each report.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
@@ -64,6 +64,7 @@ class Seat:
         rng: Random,
         log: Logger,
         on_change: Callable[[], None],
+        on_report: Callable[[], None],
     ) -> None:
         self.number = number
         self.restarts = 0
@@ -74,6 +75,7 @@ class Seat:
         self._clock = clock
         self._log = log.bind(worker=number)
         self._on_change = on_change
+        self._on_report = on_report
         self._backoff = Backoff(rng)
         self._state: SeatState = "dead"
         self._child: Child | None = None
@@ -217,6 +219,7 @@ class Seat:
             self._totals.decisions.extend(report.decisions)
             self._process = report.process
             self._lag = report.lag
+            self._on_report()
         elif isinstance(report, Drained):
             self._log.info("worker drained", finished=report.finished)
 

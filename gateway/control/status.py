@@ -16,6 +16,17 @@ class UpstreamStatus(Struct, frozen=True):
     pool: tuple[ProcessStatus, ...]
 
 
+class BreakerStatus(Struct, frozen=True):
+    """One breaker: workers by state, workers that ask the endpoint, its weight in force (summed), attempts."""
+
+    upstream: str
+    endpoint: str
+    states: dict[str, int]
+    in_rotation: int
+    weight: float
+    in_flight: int
+
+
 class TotalsStatus(Struct, frozen=True):
     """Counted since the gateway started, over all workers."""
 

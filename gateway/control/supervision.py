@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from gateway import __version__
 from gateway.config.encoding import encode
 from gateway.control.admin import Admin
+from gateway.control.endpoints import EndpointTable
 from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure, Endpoints, Shares
+from gateway.control.messages import Configure, Shares
 from gateway.control.seat import SEAT_STATES, Seat
 from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
-from gateway.control.status import Status, TotalsStatus, UpstreamStatus
+from gateway.control.status import BreakerStatus, Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.pool.pool import ProcessPool
 from gateway.pool.states import STATES
@@ -23,7 +24,10 @@ from gateway.telemetry.reading import Reading
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
-    from gateway.config.settings import Settings, Upstream
+    from msgspec import Struct
+
+    from gateway.config.settings import Settings
+    from gateway.control.messages import BreakerOrder
     from gateway.core.clock import Clock
     from gateway.telemetry.counters import Decision
     from gateway.telemetry.logs import Logger
@@ -64,9 +68,10 @@ class ControlProcess:
         self._seats: list[Seat] = []
         self._fixed: dict[str, FixedLimit] = {}
         self._pools: dict[str, ProcessPool] = {}
+        self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
         self._doors: Listeners | None = None
         self._admin_door: Listeners | None = None
-        self._admin = Admin(self)
+        self._admin = Admin(self, settings.admin.token_file)
         self._watching: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -103,10 +108,16 @@ class ControlProcess:
         for name, upstream in self._settings.upstreams.items():
             if upstream.pool is not None:
                 pool = ProcessPool(
-                    name, upstream.pool, clock=self._clock, rng=self._rng, log=self._log, on_change=self._on_endpoints
+                    name,
+                    upstream.pool,
+                    clock=self._clock,
+                    rng=self._rng,
+                    log=self._log,
+                    on_change=self._endpoints.change,
                 )
                 self._pools[name] = pool
                 pool.start()
+        self._endpoints.start()
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
             for name, upstream in self._settings.upstreams.items()
@@ -122,6 +133,7 @@ class ControlProcess:
                 rng=self._rng,
                 log=self._log,
                 on_change=self._on_change,
+                on_report=self._on_report,
             )
             self._seats.append(seat)
             seat.start()
@@ -149,6 +161,7 @@ class ControlProcess:
             self._doors.close()
         timeout = float(self._settings.gateway.drain_timeout)
         await asyncio.gather(*(seat.drain(timeout) for seat in self._seats))
+        await self._endpoints.stop()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await self._admin.stop()
         self._close_doors()
@@ -198,10 +211,40 @@ class ControlProcess:
         """The newest refusals of all workers, newest first."""
         return sorted(self._totals.decisions, key=lambda decision: decision.at, reverse=True)
 
+    def endpoint_names(self) -> dict[str, tuple[str, ...]]:
+        """The URLs of the endpoints of every upstream."""
+        return {
+            name: tuple(_url(endpoint) for endpoint in self._endpoints.served(name))
+            for name in self._settings.upstreams
+        }
+
+    def breakers(self) -> list[BreakerStatus]:
+        """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream."""
+        return [
+            BreakerStatus(
+                name, url, endpoint.states, endpoint.in_rotation, round(endpoint.share, 3), endpoint.in_flight
+            )
+            for name, upstream in sorted(self._totals.sum().resilience.items())
+            for url, endpoint in sorted(upstream.endpoints.items())
+        ]
+
+    def set_breaker(self, order: BreakerOrder) -> None:
+        """Set a breaker by hand, in every worker that there is now."""
+        self._log.warning(
+            "breaker set by hand",
+            upstream=order.upstream,
+            endpoint=order.endpoint,
+            action=order.action,
+            actor=order.actor,
+            reason=order.reason,
+        )
+        self.send(order)
+
     def status(self) -> Status:
         """Everything that an operator wants to see first, as of now."""
         total = self._totals.sum()
         now, wall = self._started
+        endpoints = self.endpoint_names()
         return Status(
             version=__version__,
             started=wall,
@@ -214,11 +257,11 @@ class ControlProcess:
             workers=tuple(seat.status for seat in self._seats),
             upstreams={
                 name: UpstreamStatus(
-                    tuple(_url(endpoint) for endpoint in self._endpoints(name, upstream)),
+                    endpoints[name],
                     total.in_flight.get(name, 0),
                     self._pools[name].processes if name in self._pools else (),
                 )
-                for name, upstream in self._settings.upstreams.items()
+                for name in self._settings.upstreams
             },
             totals=TotalsStatus(
                 requests=sum(n for *_, n in total.requests),
@@ -233,17 +276,18 @@ class ControlProcess:
     def _restarts(self) -> int:
         return sum(seat.restarts for seat in self._seats)
 
-    def _endpoints(self, name: str, upstream: Upstream) -> tuple[str | EndpointSettings, ...]:
-        return self._pools[name].endpoints if name in self._pools else upstream.endpoints
-
     def _configure(self, number: int) -> Configure:
-        pools = {name: pool.endpoints for name, pool in self._pools.items()}
+        table = self._endpoints
         limits = {name: limit.start(number) for name, limit in self._fixed.items()}
-        return Configure(self._encoded, self._name, number, len(self._seats), pools, limits)
+        return Configure(self._encoded, self._name, number, len(self._seats), table.changed, table.down, limits)
 
-    def _on_endpoints(self, upstream: str, endpoints: tuple[EndpointSettings, ...]) -> None:
+    def send(self, order: Struct) -> None:
+        """Give an order to every worker."""
         for seat in self._seats:
-            seat.send(Endpoints(upstream, endpoints))
+            seat.send(order)
+
+    def _on_report(self) -> None:
+        self._endpoints.look(self._totals.living.values())
 
     def _on_change(self) -> None:
         self._was_ready = self._was_ready or any(seat.state == "ready" for seat in self._seats)

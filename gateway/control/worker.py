@@ -26,7 +26,18 @@ from msgspec import msgpack
 
 from gateway.config.encoding import decode
 from gateway.control.channel import Channel, ChannelBroken
-from gateway.control.messages import Configure, Counted, Drain, Drained, Endpoints, Order, Ready, Shares
+from gateway.control.messages import (
+    BreakerOrder,
+    Checked,
+    Configure,
+    Counted,
+    Drain,
+    Drained,
+    Endpoints,
+    Order,
+    Ready,
+    Shares,
+)
 from gateway.control.vitals import Vitals
 from gateway.core.clock import SystemClock
 from gateway.proxy.plane import DataPlane
@@ -62,6 +73,7 @@ class Worker:
             workers=configure.workers,
         )
         self._endpoints = configure.endpoints
+        self._down = configure.down
         self._limits = configure.limits
         self._vitals = Vitals()
         self._worst_lag = 0.0
@@ -79,6 +91,9 @@ class Worker:
         for upstream, endpoints in self._endpoints.items():
             self._plane.set_endpoints(upstream, endpoints)
         await self._plane.start(sockets)
+        for upstream, urls in self._down.items():
+            for url in urls:
+                self._plane.on_checked(upstream, url, is_up=False, has_passed=False)
         self._plane.set_shares(self._limits, {}, {})  # before the loop turns, so before the first request
         self._channel.send(Ready())
         # What exists now lives as long as the process: the collector need not look at it again.
@@ -104,6 +119,12 @@ class Worker:
                     self._plane.set_endpoints(order.upstream, order.endpoints)
                 elif isinstance(order, Shares):
                     self._plane.set_shares(order.limits, order.queues, order.rates)
+                elif isinstance(order, Checked):
+                    self._plane.on_checked(
+                        order.upstream, order.endpoint, is_up=order.is_up, has_passed=order.has_passed
+                    )
+                elif isinstance(order, BreakerOrder):
+                    self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
                 elif isinstance(order, Drain):
                     self._drain_within(order.timeout)
             self.log.warning("control process gone", drain=timeout)

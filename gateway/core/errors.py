@@ -75,6 +75,7 @@ REASONS: Final[dict[str, Reason]] = {
         503, "destination_unavailable", "The upstream is too busy to answer before the request's deadline."
     ),
     "no_endpoint": Reason(503, "destination_unavailable", "No endpoint of the upstream is available."),
+    "breaker_open": Reason(503, "destination_unavailable", "The upstream fails, and is not asked for a while."),
     # the upstream must be looked at
     "connect_refused": Reason(502, "connection_refused", "The upstream refused the connection."),
     "connect_failed": Reason(502, "destination_ip_unroutable", "The upstream could not be reached."),
@@ -86,6 +87,7 @@ REASONS: Final[dict[str, Reason]] = {
     "upstream_head_too_large": Reason(
         502, "http_response_header_section_size", "The upstream's response head is too large."
     ),
+    "upstream_status": Reason(502, "http_response_incomplete", "The upstream answered that it cannot."),
     "upstream_incomplete": Reason(502, "http_response_incomplete", "The upstream's response body broke off."),
     "upstream_head_timeout": Reason(504, "http_response_timeout", "The upstream did not begin its response in time."),
     "upstream_idle_timeout": Reason(504, "connection_read_timeout", "The upstream's response body stopped arriving."),

@@ -49,6 +49,9 @@ class Attempt(Protocol):
     def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
         """The response will never be complete."""
 
+    def on_endpoint_lost(self) -> None:
+        """Nobody expects an answer from the endpoint any more."""
+
     def on_upstream_paused(self) -> None:
         """The upstream does not read as fast as we write."""
 
@@ -126,6 +129,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_method",
         "_partial",
         "_transport",
+        "began_at",
         "keep_alive_timeout",
         "on_closed",
         "on_free",
@@ -156,6 +160,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_write_paused = False
         self.keep_alive_timeout = -1
         self.served = 0
+        self.began_at = 0.0
 
     # --- the transport tells ---------------------------------------------------------------------
 
@@ -375,9 +380,23 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Whether it can carry a request now."""
         return self.phase == IDLE and not self._transport.is_closing()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request waits for its answer, or for the rest of it."""
+        return self.phase in (HEAD, BODY)
+
     def carries(self, attempt: Attempt) -> bool:
         """Whether this connection still carries that attempt's request."""
         return self._attempt is attempt
+
+    def hand_over(self, attempt: Attempt) -> None:
+        """From now on tell another attempt."""
+        self._attempt = attempt
+
+    def give_up(self) -> None:
+        """Tell whoever still waits for a response head that none is expected."""
+        if self.phase == HEAD and self._attempt is not None:
+            self._attempt.on_endpoint_lost()
 
     def begin(self, attempt: Attempt, method: str, head: bytes, now: float, *, is_request_done: bool) -> None:
         """Send a request head; the body follows by :meth:`write`."""
@@ -386,6 +405,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._interim = 0
         self._is_request_done = is_request_done
         self.phase = HEAD
+        self.began_at = now
         line = self._line
         if is_request_done:
             deadline = self.deadline = now + line.head_timeout

@@ -1,10 +1,12 @@
 """One request, from its head to its last byte.
 
-    begin -> match route -> deadline -> gate: admitted | queued | shed
-          -> dispatch -> pick endpoint -> connection -> send -> relay -> finish exactly once
+    begin -> match route -> deadline -> quotas -> gate: admitted | queued | shed
+          -> per attempt [ pick endpoint -> breaker -> connection -> send -> judge the answer ]
+          -> relay -> finish exactly once
 
 Attempts come after admission, so a second one cannot escape the limit. Whatever happens, :meth:`_finish` is
-reached once: it gives back what the request held, counts it and logs it.
+reached once: it gives back what the request held, counts it and logs it. What each attempt held goes back in
+:meth:`_end_attempt`.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gateway.admission.rate_fields import quota_field
 from gateway.admission.sample import Sample
 from gateway.core.errors import DeadlineExceeded, GatewayError, Shed, UpstreamFailed
 from gateway.http.framing import LAST_CHUNK, encode_chunk
-from gateway.http.heads import without
+from gateway.proxy.answer import compose, frame, quota_lines, status_line
+from gateway.proxy.attempts import EARLY_BYTES, Attempts
 from gateway.proxy.outcomes import outcome_of
 from gateway.proxy.plan import RequestPlan, plan_request
 from gateway.proxy.waiting import Waiting
@@ -24,99 +26,44 @@ from gateway.telemetry.access import AccessRecord, trace_id
 from gateway.telemetry.counters import NO_ROUTE
 
 if TYPE_CHECKING:
-    import asyncio
-
     from gateway.admission.rate_gate import RateGate
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead, ResponseHead
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
-    from gateway.upstream.endpoint import Endpoint
 
-EARLY_BYTES: Final = 64 * 1024
-_MAX_ATTEMPTS: Final = 3
 _CLIENT_GONE: Final = 499
 _SWITCHING: Final = 101
 _CONTINUE: Final = 100
-# RFC 9110 §9.2.2: sending these twice does what sending them once does.
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-_STATUS_LINES: Final[dict[tuple[int, str], bytes]] = {}
-_MAX_STATUS_LINES: Final = 512
+_SERVER_ERROR: Final = 500
 
 
-def _status_line(status: int, reason: str) -> bytes:
-    found = _STATUS_LINES.get((status, reason))
-    if found is None:
-        found = f"HTTP/1.1 {status} {reason}\r\n".encode("utf-8", "surrogateescape")
-        if len(_STATUS_LINES) < _MAX_STATUS_LINES:
-            _STATUS_LINES[(status, reason)] = found
-    return found
-
-
-class Exchange:
-    """One request between its client's connection and an upstream's.
-
-    ``status`` is 0 until a final response head has gone to the client.
-    """
+class Exchange(Attempts):
+    """One request between its client's connection and an upstream's."""
 
     __slots__ = (
         "_admitted_at",
-        "_answered_at",
-        "_attempts",
         "_bytes_in",
         "_bytes_out",
-        "_client",
-        "_connecting",
-        "_connection",
-        "_dispatched_at",
-        "_early",
-        "_early_size",
-        "_endpoint",
-        "_has_body",
-        "_head",
         "_in_flight_then",
         "_is_chunked",
-        "_is_finished",
         "_is_kept",
-        "_is_request_done",
-        "_plane",
         "_rate_keys",
-        "_rule",
         "_started_at",
-        "_status",
         "_ticket",
-        "_tried",
         "_tunnel_ends",
-        "request_id",
     )
 
     def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead, started_at: float) -> None:
-        self._plane = plane
-        self._client = client
-        self._head = head
+        super().__init__(plane, client, head)
         self._started_at = started_at
-        self.request_id = head.request_id or plane.ids.next()
-        self._rule: RouteRule | None = None
-        self._endpoint: Endpoint | None = None
-        self._connection: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._tried: list[Endpoint] = []
-        self._early: list[bytes] | None = None
-        self._early_size = 0
-        self._is_request_done = not head.length
-        self._has_body = not self._is_request_done
         self._is_chunked = False
         self._is_kept = True
-        self._is_finished = False
-        self._status = 0
-        self._attempts = 0
         self._admitted_at = -1.0
-        self._answered_at = 0.0
         self._in_flight_then = 0
         self._ticket: Waiting | None = None
         self._rate_keys: list[str] | None = None
-        self._dispatched_at = -1.0
         self._bytes_in = 0
         self._bytes_out = 0
         self._tunnel_ends = 0
@@ -174,6 +121,8 @@ class Exchange:
     def _enter(self, rule: RouteRule, now: float) -> None:
         """Pass the gate at once, or wait before it."""
         gate = rule.gate
+        if rule.group.is_shut and not rule.group.can_pass(now):
+            raise self._plane.sheds.by_breaker(rule, now)
         traffic_class = rule.traffic_class
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
@@ -205,7 +154,6 @@ class Exchange:
         refusal = gate.enqueue(ticket, now)
         if refusal is not None:
             if not gate.keep_aside(ticket, refusal.reason):
-                self._refund(rule, now)
                 raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
@@ -218,15 +166,9 @@ class Exchange:
         plan: RequestPlan = head.plan
         return reader.read(self._client.key(head.identity), head.headers, plan.parameters)
 
-    def _refund(self, rule: RouteRule, now: float) -> None:
-        """A request that we shed costs its client nothing."""
-        if self._rate_keys is not None and rule.rates is not None:
-            rule.rates.refund(self._rate_keys, 1.0, now)
-            self._rate_keys = None
-
     def on_admitted(self, now: float) -> None:
         """The gate lets the request in after a wait."""
-        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before it waits
+        rule = self._rule
         ticket: Waiting = self._ticket  # type: ignore[assignment]  # it is calling
         self._ticket = None
         self._admitted_at = now
@@ -239,81 +181,36 @@ class Exchange:
 
     def on_shed(self, reason: str, now: float) -> None:
         """The gate gives the place in the queue to somebody else."""
-        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before it waits
+        rule = self._rule
         ticket: Waiting = self._ticket  # type: ignore[assignment]  # it is calling
         refusal = rule.gate.refusal(reason, ticket, now)
         if rule.gate.keep_aside(ticket, reason):
             self._plane.sheds.in_shadow(rule, ticket.traffic_class, refusal)
             return
         self._ticket = None
-        self._refund(rule, now)
-        self._refuse(self._plane.sheds.by_gate(rule, ticket.traffic_class, refusal))
-
-    def _dispatch(self, rule: RouteRule, now: float) -> None:
-        """Begin an attempt at the best endpoint that was not tried yet."""
-        endpoint = rule.group.pick(self._tried)
-        if endpoint is None:
-            self._refund(rule, now)
-            raise Shed("no_endpoint")
-        if self._dispatched_at < 0:
-            self._dispatched_at = now
-            rule.upstream_counters.in_flight += 1
-        self._endpoint = endpoint
-        endpoint.in_flight += 1
-        self._attempts += 1
-        connection = endpoint.take_idle()
-        if connection is not None:
-            self._send(connection, endpoint, now)
-        else:
-            self._connecting = self._plane.start_task(self._connect(endpoint))
-
-    async def _connect(self, endpoint: Endpoint) -> None:
-        try:
-            connection = await endpoint.connect()
-        except UpstreamFailed as error:
-            self._connecting = None
-            self._fail_attempt(error, may_repeat=True)
-        else:
-            self._connecting = None
-            self._send(connection, endpoint, self._plane.clock.now())
-
-    def _send(self, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
-        """Write the request head, and what came of the body meanwhile."""
-        self._connection = connection
-        head = self._head
-        plan: RequestPlan = head.plan
-        client = self._client
-        raw = plan.compose(client, self.request_id, endpoint, now)
-        connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)
-        if not self._has_body:
+        if reason == "breaker_open":
+            self._refuse(self._plane.sheds.by_breaker(rule, now))
             return
-        early = self._early
-        if early is not None:
-            self._early = None
-            for payload in early:
-                self._write_body(connection, payload)
-        elif head.expects_continue and not self._is_request_done:
-            client.ask_for_body()
-        if self._is_request_done:
-            self._end_body(connection)
-        client.resume_reading()
+        self._refuse(self._plane.sheds.by_gate(rule, ticket.traffic_class, refusal))
 
     # --- the client's connection tells -----------------------------------------------------------
 
     def on_request_body(self, payload: bytes) -> None:
-        """Pass payload on, or keep a bounded amount until there is somebody to pass it to."""
+        """Pass payload on; keep a bounded amount until there is somebody to pass it to, and to pass it again."""
         self._bytes_in += len(payload)
+        if self._status:  # answered early: what an upstream still takes goes on, but never again
+            self._early = None
+        elif not self._is_body_lost:
+            if self._early is None:
+                self._early = []
+            self._early.append(payload)
+            self._early_size += len(payload)
         connection = self._connection
         if connection is not None and connection.carries(self):
             self._write_body(connection, payload)
-            return
-        if self._status:  # answered early; the rest of the body is not wanted
-            return
-        if self._early is None:
-            self._early = []
-        self._early.append(payload)
-        self._early_size += len(payload)
-        if self._early_size > EARLY_BYTES:
+            if not self._is_body_lost:
+                self._bound_replay()
+        elif not self._status and self._early_size > EARLY_BYTES:
             self._client.pause_reading()
 
     def on_request_end(self) -> None:
@@ -322,14 +219,6 @@ class Exchange:
         connection = self._connection
         if connection is not None and connection.carries(self):
             self._end_body(connection)
-
-    def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
-        connection.write(payload if self._head.length >= 0 else encode_chunk(payload))
-
-    def _end_body(self, connection: UpstreamConnection) -> None:
-        if self._head.length < 0:
-            connection.write(LAST_CHUNK)
-        connection.end_request()
 
     def on_request_failed(self, error: GatewayError) -> None:
         """The rest of the request cannot be taken: answer so, or break off what is under way."""
@@ -378,17 +267,24 @@ class Exchange:
     def on_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx response on (RFC 9110 §15.2), but not a second answer to Expect."""
         if head.status != _CONTINUE and not self._head.is_http_10:
-            self._client.write(b"".join((_status_line(head.status, head.reason), head.fields, b"\r\n")))
+            self._client.write(b"".join((status_line(head.status, head.reason), head.fields, b"\r\n")))
 
     def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
-        """Pass the final head on, with the payload that came along."""
+        """Pass the final head on, with the payload that came along; or ask again, when it is as good as none."""
+        if head.status >= _SERVER_ERROR and self._asks_again(head, now, is_complete=is_complete):
+            return
+        if self._hedge is not None:
+            self._end_hedge()
         self._status = head.status
         self._answered_at = now
+        rule = self._rule
+        if rule.recovery.hedge is not None:
+            rule.recovery.hedge.observe(now - self._dispatched_at)
         composed = head.composed
         if (
             composed is not None
             and is_complete
-            and composed[0] is self._rule
+            and composed[0] is rule
             and self._is_request_done
             and self._head.is_ordinary
             and self._plane.door.keeps_alive
@@ -398,56 +294,33 @@ class Exchange:
             self._client.write(composed[1] + payload)
             self._complete(now)
             return
-        self._compose_response(head, payload, is_complete=is_complete)
+        if not is_complete:
+            self._endpoint.breaker.answered(self._token, now)  # type: ignore[union-attr]  # it is answering
+        self._write_head(head, payload, is_complete=is_complete)
         if is_complete:
             self._complete(now)
 
-    def _compose_response(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
-        rule: RouteRule = self._rule  # type: ignore[assignment]  # set before anything is sent
+    def _write_head(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
+        rule = self._rule
         plane = self._plane
+        door = plane.door
+        request = self._head
         client = self._client
-        fields = head.fields
-        if rule.response.removed:
-            fields = without(fields, rule.response.removed)
-        parts = [_status_line(head.status, head.reason), fields, plane.via]
-        if not head.has_date:
-            parts += (b"Date: ", plane.door.date(), b"\r\n")
-        parts.append(self._frame(head))
-        if rule.response.added:
-            parts.append(rule.response.added)
-        if rule.policy and self._rate_keys is not None and rule.rates is not None:
-            left = quota_field(rule.rates.quotas(self._rate_keys, self._answered_at))
-            parts.append(f"RateLimit-Policy: {rule.policy}\r\nRateLimit: {left}\r\n".encode("ascii"))
-        parts.append(b"\r\n")
-        if self._head.is_ordinary and self._is_kept and head.has_date and not self._is_chunked and rule.rates is None:
-            head.composed = (rule, b"".join(parts))
+        may_keep = self._is_request_done and door.keeps_alive and not door.is_draining
+        if request.upgrade and client.has_waiting:
+            may_keep = False  # bytes meant for the tunnel that was refused are no request
+        framing = frame(request, head, may_keep=may_keep)
+        self._is_kept = framing.is_kept
+        self._is_chunked = framing.is_chunked
+        raw = compose(plane, rule, head, framing, quota_lines(rule, self._rate_keys, self._answered_at))
+        if request.is_ordinary and self._is_kept and head.has_date and not self._is_chunked and rule.rates is None:
+            head.composed = (rule, raw)
         if payload:
             self._bytes_out += len(payload)
-            parts.append(encode_chunk(payload) if self._is_chunked else payload)
+            raw += encode_chunk(payload) if self._is_chunked else payload
         if is_complete and self._is_chunked:
-            parts.append(LAST_CHUNK)
-        client.write(b"".join(parts))
-
-    def _frame(self, head: ResponseHead) -> bytes:
-        """Decide how the body is delimited and whether the connection goes on; the field lines that say so."""
-        request = self._head
-        door = self._plane.door
-        is_kept = self._is_request_done and not request.wants_close and door.keeps_alive and not door.is_draining
-        if request.upgrade and self._client.has_waiting:
-            is_kept = False  # bytes meant for the tunnel that was refused are no request
-        lines = b""
-        if head.length is not None and head.length < 0:
-            if request.is_http_10:
-                is_kept = False
-            else:
-                self._is_chunked = True
-                lines = b"Transfer-Encoding: chunked\r\n"
-        self._is_kept = is_kept
-        if not is_kept:
-            lines += b"Connection: close\r\n"
-        elif request.is_http_10:
-            lines += b"Connection: keep-alive\r\n"
-        return lines
+            raw += LAST_CHUNK
+        client.write(raw)
 
     def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass payload on as it comes."""
@@ -473,8 +346,10 @@ class Exchange:
             return
         # A connection that was kept alive may have been closed by the endpoint before it saw this request.
         was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
-        may_repeat = was_stale and is_first_byte_missing and self._head.method in _IDEMPOTENT and not self._head.length
-        self._fail_attempt(error, may_repeat=may_repeat, is_same_endpoint_good=was_stale)
+        if was_stale and is_first_byte_missing and self._is_repeatable and not self._is_finished:
+            self._ask_anew()
+        else:
+            self._fail_attempt(error)
 
     def on_upstream_paused(self) -> None:
         """Stop taking the request body until the upstream has caught up."""
@@ -490,14 +365,17 @@ class Exchange:
         if not self._head.upgrade:
             connection.abort()
             self._connection = None
-            self._fail_attempt(UpstreamFailed("upstream_malformed", "101 that nobody asked for"), may_repeat=False)
+            self._fail_attempt(UpstreamFailed("upstream_malformed", "101 that nobody asked for"))
             return
         self._status = _SWITCHING
+        self._answered_at = self._plane.clock.now()
+        if self._endpoint is not None:
+            self._endpoint.breaker.answered(self._token, self._answered_at)
         upgrade = head.upgrade or self._head.upgrade
         self._client.write(
             b"".join(
                 (
-                    _status_line(head.status, head.reason),
+                    status_line(head.status, head.reason),
                     head.fields,
                     self._plane.via,
                     b"Connection: upgrade\r\nUpgrade: ",
@@ -547,29 +425,12 @@ class Exchange:
         self._client.write(response)
         self._complete(self._plane.clock.now())
 
-    def _fail_attempt(self, error: UpstreamFailed, *, may_repeat: bool, is_same_endpoint_good: bool = False) -> None:
-        """Try elsewhere if that cannot do a thing twice, or tell the client."""
-        endpoint = self._endpoint
-        if endpoint is not None:
-            endpoint.in_flight -= 1
-            self._endpoint = None
-            if not is_same_endpoint_good:
-                self._tried.append(endpoint)
-        if self._is_finished:
-            return
-        if self._status:
-            self._client.abort()
-            self._finish(self._status, error.reason)
-            return
-        if may_repeat and self._attempts < _MAX_ATTEMPTS:
-            try:
-                self._dispatch(self._rule, self._plane.clock.now())  # type: ignore[arg-type]  # set before
-            except Shed:  # every endpoint was tried: the last one's failure says more
-                self._refuse(error)
-        else:
-            self._refuse(error)
+    # --- the end ---------------------------------------------------------------------------------
 
     def _refuse(self, error: GatewayError) -> None:
+        if self._rate_keys is not None and isinstance(error, Shed) and self._rule.rates is not None:
+            # a request that we shed costs its client nothing
+            self._rule.rates.refund(self._rate_keys, 1.0, self._plane.clock.now())
         keep = self._is_request_done and not self._head.wants_close
         client = self._client
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
@@ -583,9 +444,11 @@ class Exchange:
         plane = self._plane
         now = now or plane.clock.now()
         rule = self._rule
-        endpoint = self._endpoint
-        if endpoint is not None:
-            endpoint.in_flight -= 1
+        outcome = outcome_of(status, reason)
+        if self._hedge is not None:
+            self._end_hedge()
+        if self._pause is not None:
+            self._pause.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -593,14 +456,19 @@ class Exchange:
         if connection is not None:
             self._connection = None
             connection.abort()
+        if self._endpoint is not None:
+            self._end_attempt(outcome, now)
         if self._admitted_at >= 0:
-            self._leave_gate(rule, status, reason, now)  # type: ignore[arg-type]  # admitted by its route
+            sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome)
+            rule.gate.finish(sample, now)
         elif self._ticket is not None:
-            rule.gate.leave(self._ticket, now)  # type: ignore[union-attr]  # waiting by its route
+            rule.gate.leave(self._ticket, now)
             self._ticket = None
         if self._dispatched_at >= 0:
-            counters = rule.upstream_counters  # type: ignore[union-attr]  # dispatched by its route
+            counters = rule.upstream_counters
             counters.in_flight -= 1
+            took = (self._answered_at or now) - self._dispatched_at
+            rule.group.leave(self._group_token, outcome, took, now)
             counters.seconds.observe(now - self._dispatched_at)
         counted = plane.unrouted if rule is None else rule.counters
         counted.count(self._head.method, status, now - self._started_at)
@@ -609,20 +477,13 @@ class Exchange:
         if plane.access_log.wants(status, reason):
             plane.access_log.write(self._record(status, reason, now))
 
-    def _leave_gate(self, rule: RouteRule, status: int, reason: str, now: float) -> None:
-        """Give the permit back, and tell the limit what this request has shown."""
-        outcome = outcome_of(status, reason)
-        rule.gate.finish(
-            Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome), now
-        )
-
     def _record(self, status: int, reason: str, now: float) -> AccessRecord:
         head = self._head
-        rule = self._rule
+        rule: RouteRule | None = self._rule
         return AccessRecord(
             route=NO_ROUTE if rule is None else rule.name,
             upstream="" if rule is None else rule.group.name,
-            endpoint="" if self._endpoint is None else self._endpoint.url,
+            endpoint="" if self._last_endpoint is None else self._last_endpoint.url,
             method=head.method,
             target=head.target,
             status=status,

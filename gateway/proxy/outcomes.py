@@ -11,9 +11,11 @@ _SERVER_ERROR: Final = 500
 _BROKEN_OFF: Final = {
     "connect_refused": Outcome.FAILURE,
     "connect_failed": Outcome.FAILURE,
+    "dns_failed": Outcome.FAILURE,
     "connect_timeout": Outcome.TIMEOUT,
     "tls_failed": Outcome.FAILURE,
     "upstream_closed": Outcome.FAILURE,
+    "upstream_status": Outcome.FAILURE,
     "upstream_malformed": Outcome.FAILURE,
     "upstream_head_too_large": Outcome.FAILURE,
     "upstream_incomplete": Outcome.FAILURE,

@@ -8,7 +8,7 @@ the request id — is put in when the request is sent.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import BadRequest
 from gateway.http.budget import RELATIVE, UNLIMITED, read_budget, render_budget
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
     from gateway.upstream.endpoint import Endpoint
+
+# Ours alone: an upstream may rely on it to know what it is asked again.
+ATTEMPT: Final = "x-gateway-attempt"
 
 
 class RequestPlan:
@@ -51,11 +54,10 @@ class RequestPlan:
     ) -> None:
         self.rule = rule
         self.parameters = parameters
+        # when they follow from the head alone; noted at its first request
+        self.rate_keys: tuple[str, ...] | None = None
         self.refusal: GatewayError | None = None
         self.answer = b""
-        self.rate_keys: tuple[str, ...] | None = (
-            None  # when they follow from the head alone; noted at its first request
-        )
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme
@@ -65,6 +67,8 @@ class RequestPlan:
         removed = rule.request.removed
         if self.budget is not UNLIMITED:
             removed |= RELATIVE
+        if ATTEMPT in head.headers:
+            removed |= {ATTEMPT.encode("ascii")}
         if removed:
             fields = without(fields, removed)
         self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
@@ -75,8 +79,13 @@ class RequestPlan:
             after += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self._after = after + b"\r\n"
 
-    def compose(self, client: ClientConnection, request_id: bytes, endpoint: Endpoint, now: float) -> bytes:
-        """The whole head for the upstream: the client's fields, then ours (RFC 9110 §7.6)."""
+    def compose(
+        self, client: ClientConnection, request_id: bytes, endpoint: Endpoint, now: float, attempt: int
+    ) -> bytes:
+        """The whole head for the upstream: the client's fields, then ours (RFC 9110 §7.6).
+
+        From the second attempt on it says which one it is.
+        """
         if self._identity is not None and client.is_trusted:
             identity = extended_identity(client.peer, self._scheme, self._host, self._identity)
         else:
@@ -85,10 +94,12 @@ class RequestPlan:
         if removed:
             identity = without(identity, removed)
         if not self._host and b"host" not in removed:
-            identity = f"Host: {endpoint.address.authority}\r\n".encode("ascii") + identity
+            identity = f"Host: {endpoint.authority}\r\n".encode("ascii") + identity
         deadline = client.out_of_time_at
         if deadline != inf:
             identity += render_budget(deadline - now, is_grpc=self.budget.is_grpc)
+        if attempt > 1:
+            identity += b"X-Gateway-Attempt: %d\r\n" % attempt
         return b"".join((self._before, identity, self._via, b"X-Request-Id: ", request_id, self._after))
 
 

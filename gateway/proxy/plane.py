@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.admission.classes import compile_classes
@@ -20,19 +21,24 @@ from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.http.downstream import ClientConnection, Door
 from gateway.http.upstream import Line
-from gateway.proxy.exchange import EARLY_BYTES, Exchange
+from gateway.proxy.attempts import EARLY_BYTES
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.recovery import Recovery
 from gateway.proxy.rule import RouteRule
 from gateway.proxy.sheds import Sheds
 from gateway.proxy.strain import StrainGauge
+from gateway.resilience.breaker import Breaker
+from gateway.resilience.outlier import Outliers
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
-from gateway.telemetry.counters import NO_ROUTE, Counters, GateSnapshot, Snapshot
+from gateway.telemetry.counters import NO_ROUTE, Counters, GateSnapshot, ResilienceSnapshot, Snapshot
+from gateway.upstream.balance import make_balancer
 from gateway.upstream.group import UpstreamGroup
 
 if TYPE_CHECKING:
     import random
     import socket
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from gateway.admission.classes import TrafficClass
     from gateway.admission.gate import Gate
@@ -81,6 +87,7 @@ class DataPlane:
         self.table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})
         self.rules: dict[str, RouteRule] = {}
         self._groups: dict[str, UpstreamGroup] = {}
+        self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self._queue_parts: dict[str, float] = {}
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
@@ -117,22 +124,20 @@ class DataPlane:
                 wheel=self._wheel,
                 counts=self.counters,
                 head_limit=upstream.connections.head,
-                head_timeout=upstream.timeouts.head,
+                head_timeout=min(upstream.timeouts.head, upstream.retry.attempt_timeout or math.inf),
                 idle_timeout=upstream.timeouts.idle,
                 tunnel_timeout=upstream.timeouts.tunnel,
             )
-            group = UpstreamGroup(
-                name,
-                line=line,
-                settings=upstream.connections,
-                connect_timeout=upstream.timeouts.connect,
-                rng=self._rng,
-            )
-            group.set_endpoints(self._given[name])
+            group = self._make_group(name, upstream, line)
+            group.set_endpoints(self._given[name], now)
             self._groups[name] = group
-            self.gates[name] = self._make_gate(upstream)
+            gate = self.gates[name] = self._make_gate(upstream)
+            group.on_change = partial(_bar, gate, group)
+        recoveries = {name: Recovery(each.retry, each.hedge, self._rng) for name, each in settings.upstreams.items()}
+        self._recoveries = recoveries
         for name, route in settings.routes.items():
             group = self._groups[route.upstream]
+            upstream = settings.upstreams[route.upstream]
             self.rules[name] = RouteRule(
                 name,
                 route,
@@ -141,7 +146,9 @@ class DataPlane:
                 traffic_class=classes[route.traffic_class],
                 rates=self._make_rates(route),
                 chooser=_chooser(route, classes),
-                fairness=_reader(settings.upstreams[route.upstream].queue.fairness_key),
+                fairness=_reader(upstream.queue.fairness_key),
+                hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
+                recovery=recoveries[route.upstream],
                 counters=self.counters.route(name),
                 upstream_counters=self.counters.upstream(route.upstream),
             )
@@ -164,6 +171,25 @@ class DataPlane:
         for listener in sockets:
             self._servers.append(await loop.create_server(self.door.protocol, sock=listener, ssl=tls, backlog=4096))
         self._ticker = loop.call_later(TICK, self._tick)
+
+    def _make_group(self, name: str, upstream: Upstream, line: Line) -> UpstreamGroup:
+        has_check = upstream.health is not None
+
+        def make_breaker(url: str) -> Breaker:
+            # The whole upstream is not checked, only its endpoints are.
+            return Breaker(url, upstream.breaker, clock=self.clock, rng=self._rng, has_check=has_check and url != "")
+
+        return UpstreamGroup(
+            name,
+            line=line,
+            settings=upstream.connections,
+            connect_timeout=upstream.timeouts.connect,
+            balancer=make_balancer(upstream.balance, self._rng),
+            make_breaker=make_breaker,
+            judge=Outliers(upstream.outlier).judge,
+            slow_start=upstream.slow_start,
+            panic_ratio=upstream.panic_ratio,
+        )
 
     def _make_rates(self, route: Route) -> RateGate | None:
         rates = RateGate(route.rate_limits, self._rng)
@@ -198,7 +224,17 @@ class DataPlane:
         """Serve this upstream from these endpoints from now on, or from the start if that is yet to come."""
         self._given[upstream] = endpoints
         if upstream in self._groups:
-            self._groups[upstream].set_endpoints(endpoints)
+            self._groups[upstream].set_endpoints(endpoints, self.clock.now())
+
+    def on_checked(self, upstream: str, url: str, *, is_up: bool, has_passed: bool) -> None:
+        """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
+        if upstream in self._groups:
+            self._groups[upstream].on_checked(url, self.clock.now(), is_up=is_up, has_passed=has_passed)
+
+    def set_breaker(self, upstream: str, url: str, action: str, actor: str, reason: str) -> None:
+        """Somebody sets a breaker by hand; an empty ``url`` is that of the whole upstream."""
+        if upstream in self._groups:
+            self._groups[upstream].set_breaker(url, action, actor, reason, self.clock.now())
 
     def set_shares(self, limits: Mapping[str, int], queues: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Take the parts for this worker of what is configured for the whole gateway, by upstream and by route."""
@@ -239,6 +275,11 @@ class DataPlane:
             found.queued_bytes = gate.waiting_size
             found.limit = 0 if self.settings.upstreams[name].limit.mode == "off" else gate.limit.value
             found.limit_changes = dict(gate.changes)
+        for name, group in self._groups.items():
+            attempts = snapshot.resilience.setdefault(name, ResilienceSnapshot())
+            attempts.endpoints = group.read(self.clock.now())
+            attempts.is_panicking = int(group.is_panicking)
+            attempts.budget = self._recoveries[name].budget.ratio_used
         return snapshot
 
     def take_decisions(self) -> tuple[Decision, ...]:
@@ -286,6 +327,10 @@ class DataPlane:
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         return task
+
+    def call_later(self, seconds: float, function: Callable[..., None], *arguments: object) -> asyncio.TimerHandle:
+        """Call something after so many seconds; for what is rare, the wheel is for the rest."""
+        return self._loop.call_later(seconds, function, *arguments)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -360,13 +405,22 @@ class DataPlane:
             self._guard()
         self._wheel.advance(now)
         self.door.departures.look()
-        for gate in self.gates.values():
+        for group in self._groups.values():
+            group.tick(now)
+        for name, gate in self.gates.items():
+            if self._groups[name].is_shut and gate.queue.count:
+                gate.shed_waiting("breaker_open", now)
             gate.tick(now)
         for rule in self.rules.values():
             if rule.rates is not None:
                 rule.rates.tick(now)
         self._ticked_at = now
         self._ticker = self._loop.call_later(TICK, self._tick)
+
+
+def _bar(gate: Gate, group: UpstreamGroup) -> None:
+    """While a breaker counts places the gate asks for one; when there is none at all it refuses instead of waiting."""
+    gate.bar = None if group.is_calm or group.is_shut else group.can_pass
 
 
 def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | None:

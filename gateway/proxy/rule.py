@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.admission.rate_gate import RateGate
     from gateway.admission.rate_key import KeyReader
     from gateway.config.settings import Route
+    from gateway.proxy.recovery import Recovery
     from gateway.telemetry.counters import RouteCounters, UpstreamCounters
     from gateway.upstream.group import UpstreamGroup
 
@@ -41,9 +42,11 @@ class RouteRule:
         "flow",
         "gate",
         "group",
+        "hash_key",
         "name",
         "policy",
         "rates",
+        "recovery",
         "request",
         "response",
         "rewrite",
@@ -62,6 +65,8 @@ class RouteRule:
         traffic_class: TrafficClass,
         rates: RateGate | None,
         fairness: KeyReader | None,
+        hash_key: KeyReader | None,
+        recovery: Recovery,
         chooser: ClassChooser | None,
         counters: RouteCounters,
         upstream_counters: UpstreamCounters,
@@ -73,6 +78,8 @@ class RouteRule:
         self.rates = rates
         self.fairness = None if fairness is not None and fairness.is_of_route else fairness
         self.flow = name if fairness is not None and fairness.is_of_route else ""
+        self.hash_key = hash_key
+        self.recovery = recovery
         self.chooser = chooser
         self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from gateway.admission.gate import Refusal
 from gateway.admission.rate_fields import quota_field, retry_after
 from gateway.core.errors import Shed
 from gateway.telemetry.counters import Decision
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from gateway.admission.classes import TrafficClass
-    from gateway.admission.gate import Refusal
     from gateway.admission.rate_gate import RateRefusal
     from gateway.admission.settings import Mode
     from gateway.core.clock import Clock
@@ -35,6 +35,8 @@ _DETAILS: Final = {
     "queue_delay": "waited {0:g} s; at most {1:g} s are useful while the queue stands",
     "queue_timeout": "waited {0:g} s; at most {1:g} s are allowed",
     "deadline_unreachable": "an answer is expected in {0:g} s; it is due in {1:g} s",
+    "breaker_open": "of {1:g} endpoints none may be asked; {0:g} breakers are not closed",
+    "no_endpoint": "the upstream has no endpoint now",
     "self_protection": "the class is of band {0:g}; bands up to {1:g} may wait",
 }
 
@@ -89,6 +91,32 @@ class Sheds:
             )
         )
         return name, wait
+
+    def by_breaker(self, rule: RouteRule, now: float) -> Shed:
+        """No endpoint may be asked now: all breakers are open, or there is none."""
+        group = rule.group
+        reason = "breaker_open" if group.endpoints else "no_endpoint"
+        breakers = (group.breaker, *(one.breaker for one in group.endpoints))
+        open_ = sum(not breaker.is_passing for breaker in breakers)
+        refusal = Refusal(reason, open_, len(group.endpoints), group.retry_in(now))
+        name = f"upstreams.{group.name}.{'breaker' if group.endpoints else 'endpoints'}"
+        wait = retry_after(refusal.retry_after, self._rng)
+        rule.upstream_counters.count_shed(rule.traffic_class.name, reason, "enforce")
+        self._decisions.append(
+            Decision(
+                at=self._clock.wall(),
+                route=rule.name,
+                upstream=group.name,
+                traffic_class=rule.traffic_class.name,
+                reason=reason,
+                mode="enforce",
+                rule=name,
+                observed=refusal.observed,
+                allowed=refusal.allowed,
+                retry_after=wait,
+            )
+        )
+        return _shed(name, refusal, {"Retry-After": str(wait)})
 
     def by_quota(self, rule: RouteRule, refusal: RateRefusal, keys: list[str], now: float) -> Shed:
         """One of the route's rate limits turned the request away."""

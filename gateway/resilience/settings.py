@@ -59,7 +59,10 @@ class RetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
     budget: Annotated[RetryBudget, Meta(description="retries and hedges together")] = RetryBudget()
     backoff: Annotated[Backoff, Meta(description="the wait before a retry")] = Backoff()
     attempt_timeout: Annotated[
-        Seconds | None, Meta(description="for one attempt to begin its answer; none = the upstream's head timeout")
+        Seconds | None,
+        Meta(
+            description="for one attempt to begin its answer; none = the upstream's head timeout", examples=["2s"]
+        ),
     ] = None
     statuses: Annotated[
         tuple[Annotated[int, Meta(ge=400, le=599)], ...], Meta(description="answers that are tried again")

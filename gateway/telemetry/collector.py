@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.core.errors import REASONS
 from gateway.core.histogram import LATENCY_BOUNDS
-from gateway.telemetry.counters import NO_ROUTE, GateSnapshot, HistogramSnapshot
+from gateway.core.outcome import Outcome
+from gateway.telemetry.counters import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +46,10 @@ _SHED: Final = (
     "evicted",
     "self_protection",
 )
+_OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+_RETRIED: Final = ("connect_refused", "connect_timeout", "upstream_closed", "upstream_status")
+_WINNERS: Final = ("first", "hedge", "nobody")
+BREAKER_STATES: Final = ("closed", "open", "half_open", "ramping", "forced_open", "forced_closed")
 _CLIENT_CAUSED: Final = tuple(
     reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
 )
@@ -84,6 +89,8 @@ class GatewayCollector(Collector):
         yield from _traffic(reading)
         yield from _latencies(reading)
         yield from _admission(reading)
+        yield from _attempts(reading)
+        yield from _endpoints(reading)
         yield from _connections(reading)
         yield from _workers(reading)
 
@@ -179,6 +186,75 @@ def _admission(reading: Reading) -> Iterator[Metric]:
     for route, rule, mode, n in reading.snapshot.rate_limited:
         limited.add_metric((route, rule, mode), n)
     yield limited
+
+
+def _attempts(reading: Reading) -> Iterator[Metric]:
+    upstreams = {**{name: ResilienceSnapshot() for name in reading.upstreams}, **reading.snapshot.resilience}
+    attempts = CounterMetricFamily("gateway_attempts", "Attempts that ended.", labels=("upstream", "outcome"))
+    retries = CounterMetricFamily(
+        "gateway_retries", "Attempts made again, by why the one before failed.", labels=("upstream", "reason")
+    )
+    denied = CounterMetricFamily(
+        "gateway_retries_denied", "Failed attempts that were not made again, by why not.", labels=("upstream", "reason")
+    )
+    hedges = CounterMetricFamily("gateway_hedges", "Requests asked for twice, by who won.", labels=("upstream", "won"))
+    budget = GaugeMetricFamily(
+        "gateway_retry_budget_ratio", "Retries and hedges ÷ requests in the last ten seconds.", labels=("upstream",)
+    )
+    amplification = GaugeMetricFamily(
+        "gateway_amplification_ratio", "Attempts ÷ requests since the start.", labels=("upstream",)
+    )
+    panic = GaugeMetricFamily(
+        "gateway_panic", "Workers that ask every endpoint, because too few are left.", labels=("upstream",)
+    )
+    workers = max(reading.workers.get("ready", 0), 1)
+    for name, found in upstreams.items():
+        for outcome, n in {**dict.fromkeys(_OUTCOMES, 0), **found.attempts}.items():
+            attempts.add_metric((name, outcome), n)
+        for reason, n in {**dict.fromkeys(_RETRIED, 0), **found.retries}.items():
+            retries.add_metric((name, reason), n)
+        for verdict, n in found.denied.items():
+            denied.add_metric((name, verdict), n)
+        for won, n in {**dict.fromkeys(_WINNERS, 0), **found.hedges}.items():
+            hedges.add_metric((name, won), n)
+        budget.add_metric((name,), found.budget / workers)
+        made = found.firsts + sum(found.retries.values()) + sum(found.hedges.values())
+        amplification.add_metric((name,), made / found.firsts if found.firsts else 1.0)
+        panic.add_metric((name,), found.is_panicking)
+    yield from (attempts, retries, denied, hedges, budget, amplification, panic)
+
+
+def _endpoints(reading: Reading) -> Iterator[Metric]:
+    by_endpoint = ("upstream", "endpoint")
+    state = GaugeMetricFamily(
+        "gateway_breaker_state", "Workers whose breaker is in this state.", labels=(*by_endpoint, "state")
+    )
+    transitions = CounterMetricFamily(
+        "gateway_breaker_transitions", "Changes of a breaker's state.", labels=(*by_endpoint, "from", "to", "reason")
+    )
+    up = GaugeMetricFamily("gateway_endpoint_up", "1 while some worker asks the endpoint.", labels=by_endpoint)
+    share = GaugeMetricFamily(
+        "gateway_endpoint_weight_ratio", "Weight in force ÷ weight, mean over workers.", labels=by_endpoint
+    )
+    busy = GaugeMetricFamily("gateway_endpoint_in_flight", "Attempts under way.", labels=by_endpoint)
+    ejections = CounterMetricFamily(
+        "gateway_ejections", "Times an endpoint was ejected as an outlier.", labels=(*by_endpoint, "reason", "mode")
+    )
+    for name, upstream in reading.snapshot.resilience.items():
+        for url, found in upstream.endpoints.items():
+            for word in BREAKER_STATES:
+                state.add_metric((name, url, word), found.states.get(word, 0))
+            for before, after, reason, n in found.transitions:
+                transitions.add_metric((name, url, before, after, reason), n)
+            if not url:
+                continue
+            workers = sum(found.states.values())
+            up.add_metric((name, url), 1 if found.in_rotation else 0)
+            share.add_metric((name, url), found.share / workers if workers else 0.0)
+            busy.add_metric((name, url), found.in_flight)
+            for reason, mode, n in found.ejections:
+                ejections.add_metric((name, url, reason, mode), n)
+    yield from (state, transitions, up, share, busy, ejections)
 
 
 def _connections(reading: Reading) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from gateway.core.histogram import Histogram
+from gateway.core.outcome import Outcome
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 NO_ROUTE: Final = "(none)"
@@ -56,6 +57,34 @@ class GateSnapshot(Struct):
     limit: int = 0
 
 
+class EndpointSnapshot(Struct):
+    """One endpoint, or (with an empty name) the whole upstream: its breaker, its ejections; and its state now."""
+
+    # counters
+    transitions: list[tuple[str, str, str, int]] = field(default_factory=list)  # from, to, reason, n
+    ejections: list[tuple[str, str, int]] = field(default_factory=list)  # reason, mode, n
+    # gauges
+    states: dict[str, int] = field(default_factory=dict)  # breaker state -> workers in it
+    in_rotation: int = 0  # workers that ask it
+    share: float = 0.0  # weight in force ÷ weight, summed over workers
+    in_flight: int = 0
+
+
+class ResilienceSnapshot(Struct):
+    """One upstream's attempts: how they ended, what was tried again, what was hedged."""
+
+    # counters
+    firsts: int = 0
+    attempts: dict[str, int] = field(default_factory=dict)  # by outcome
+    retries: dict[str, int] = field(default_factory=dict)  # by reason
+    denied: dict[str, int] = field(default_factory=dict)  # retries not made, by verdict
+    hedges: dict[str, int] = field(default_factory=dict)  # by who won: "hedge", "first", "nobody"
+    endpoints: dict[str, EndpointSnapshot] = field(default_factory=dict)  # by url; "" is the upstream; and gauges
+    # gauges
+    budget: float = 0.0  # retries and hedges ÷ requests of the last ten seconds, summed over workers
+    is_panicking: int = 0  # workers that ask everybody
+
+
 class Snapshot(Struct):
     """Everything that one worker counted since it started. Counters only grow; gauges are as of now."""
 
@@ -70,6 +99,7 @@ class Snapshot(Struct):
     upstream_opened: int = 0
     rate_limited: list[tuple[str, str, str, int]] = field(default_factory=list)  # route, rule, mode, n
     gates: dict[str, GateSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
+    resilience: dict[str, ResilienceSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     # gauges
     connections: list[tuple[str, str, int]] = field(default_factory=list)  # side, state, n
     in_flight: dict[str, int] = field(default_factory=dict)  # by upstream
@@ -100,12 +130,20 @@ class RouteCounters:
 
 
 class UpstreamCounters:
-    """One upstream's requests in flight and its latency without our queue."""
+    """One upstream's requests in flight, its latency without our queue, and its attempts.
 
-    __slots__ = ("_waits", "in_flight", "seconds", "shed")
+    ``firsts`` are requests that had an attempt, ``attempts`` all attempts by outcome.
+    """
+
+    __slots__ = ("_waits", "attempts", "denied", "firsts", "hedges", "in_flight", "retries", "seconds", "shed")
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.firsts = 0
+        self.attempts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.retries: dict[str, int] = {}
+        self.denied: dict[str, int] = {}
+        self.hedges: dict[str, int] = {}
         self.seconds = Histogram()
         self.shed: dict[tuple[str, str, str], int] = {}
         self._waits: dict[str, Histogram] = {}
@@ -121,6 +159,28 @@ class UpstreamCounters:
         """Count one request that the gate turned away, or would have in shadow mode."""
         key = (traffic_class, reason, mode)
         self.shed[key] = self.shed.get(key, 0) + 1
+
+    def count_retry(self, reason: str) -> None:
+        """Count one more attempt at a request, by the reason for which the one before it failed."""
+        self.retries[reason] = self.retries.get(reason, 0) + 1
+
+    def count_denied(self, verdict: str) -> None:
+        """Count one failed attempt that was not made good, by the word for why not."""
+        self.denied[verdict] = self.denied.get(verdict, 0) + 1
+
+    def count_hedge(self, won: str) -> None:
+        """Count one hedged request by who won."""
+        self.hedges[won] = self.hedges.get(won, 0) + 1
+
+    def read_attempts(self) -> ResilienceSnapshot:
+        """What was counted of attempts; breakers and endpoints are for the plane to add."""
+        return ResilienceSnapshot(
+            firsts=self.firsts,
+            attempts={outcome.value: n for outcome, n in self.attempts.items()},
+            retries=dict(self.retries),
+            denied=dict(self.denied),
+            hedges=dict(self.hedges),
+        )
 
     def read(self) -> GateSnapshot:
         """What was counted at the gate; its state now is for the plane to add."""
@@ -185,6 +245,7 @@ class Counters:
             accepted=self.accepted,
             upstream_opened=self.upstream_opened,
             gates={name: upstream.read() for name, upstream in self.upstreams.items()},
+            resilience={name: upstream.read_attempts() for name, upstream in self.upstreams.items()},
             connections=connections,
             in_flight={name: upstream.in_flight for name, upstream in self.upstreams.items()},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVarTuple, cast
 
-from gateway.telemetry.counters import GateSnapshot, HistogramSnapshot, Snapshot
+from gateway.telemetry.counters import EndpointSnapshot, GateSnapshot, HistogramSnapshot, ResilienceSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,10 @@ class Totals:
             self._past.in_flight = {}
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit = {}, 0, 0
+            for upstream in self._past.resilience.values():
+                upstream.budget, upstream.is_panicking = 0.0, 0
+                for endpoint in upstream.endpoints.values():
+                    endpoint.states, endpoint.in_rotation, endpoint.share, endpoint.in_flight = {}, 0, 0.0, 0
 
     @property
     def living(self) -> Mapping[int, Snapshot]:
@@ -72,6 +76,12 @@ def added(left: Snapshot, right: Snapshot) -> Snapshot:
             name: _gate(left.gates.get(name, GateSnapshot()), right.gates.get(name, GateSnapshot()))
             for name in {**left.gates, **right.gates}
         },
+        resilience={
+            name: _resilience(
+                left.resilience.get(name, ResilienceSnapshot()), right.resilience.get(name, ResilienceSnapshot())
+            )
+            for name in {**left.resilience, **right.resilience}
+        },
         connections=[(*key, n) for key, n in _merged(left.connections, right.connections).items()],
         in_flight=_summed(left.in_flight, right.in_flight),
     )
@@ -85,6 +95,33 @@ def _gate(left: GateSnapshot, right: GateSnapshot) -> GateSnapshot:
         queued=_summed(left.queued, right.queued),
         queued_bytes=left.queued_bytes + right.queued_bytes,
         limit=left.limit + right.limit,
+    )
+
+
+def _resilience(left: ResilienceSnapshot, right: ResilienceSnapshot) -> ResilienceSnapshot:
+    return ResilienceSnapshot(
+        firsts=left.firsts + right.firsts,
+        attempts=_summed(left.attempts, right.attempts),
+        retries=_summed(left.retries, right.retries),
+        denied=_summed(left.denied, right.denied),
+        hedges=_summed(left.hedges, right.hedges),
+        endpoints={
+            url: _endpoint(left.endpoints.get(url, EndpointSnapshot()), right.endpoints.get(url, EndpointSnapshot()))
+            for url in {**left.endpoints, **right.endpoints}
+        },
+        budget=left.budget + right.budget,
+        is_panicking=left.is_panicking + right.is_panicking,
+    )
+
+
+def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapshot:
+    return EndpointSnapshot(
+        transitions=[(*key, n) for key, n in _merged(left.transitions, right.transitions).items()],
+        ejections=[(*key, n) for key, n in _merged(left.ejections, right.ejections).items()],
+        states=_summed(left.states, right.states),
+        in_rotation=left.in_rotation + right.in_rotation,
+        share=left.share + right.share,
+        in_flight=left.in_flight + right.in_flight,
     )
 
 

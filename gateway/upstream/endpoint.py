@@ -1,24 +1,33 @@
-"""One endpoint: its address, its idle connections, and what is in flight on it."""
+"""One endpoint: its address, its idle connections, what is in flight on it, and what is thought of it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import UpstreamFailed
 from gateway.http.upstream import Line, UpstreamConnection
+from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
 
 if TYPE_CHECKING:
+    from gateway.core.outcome import Outcome
+    from gateway.resilience.breaker import Breaker
+    from gateway.upstream.rotation import Place
     from gateway.upstream.settings import Connections
+
+_NOISE: Final = 2.0
 
 
 class Endpoint:
     """Keeps connections alive and makes new ones; the idle one that was used last is taken first.
 
-    ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made.
+    ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made. ``part`` of
+    the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
+    what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
+    differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
     """
 
     __slots__ = (
@@ -28,20 +37,49 @@ class Endpoint:
         "_line",
         "_max_idle",
         "_open",
+        "_server_name",
         "_timeout",
         "_tls",
         "address",
+        "authority",
+        "best",
+        "breaker",
         "connecting",
+        "cost",
         "in_flight",
         "opened",
+        "part",
+        "place",
+        "share",
+        "standing",
         "url",
         "weight",
     )
 
-    def __init__(self, url: str, weight: float, *, line: Line, settings: Connections, connect_timeout: float) -> None:
+    def __init__(  # noqa: PLR0913 - one place where they meet
+        self,
+        url: str,
+        weight: float,
+        *,
+        line: Line,
+        settings: Connections,
+        connect_timeout: float,
+        breaker: Breaker,
+        place: Place,
+        host: str | None = None,
+    ) -> None:
         self.url = url
         self.weight = weight
+        self.part = 1.0
+        self.share = weight
+        self.cost = 1.0 / weight
+        self.best = 1.0
+        self.breaker = breaker
+        self.place = place
+        self.standing = Standing()
         self.address = parse_address(url)
+        self._server_name = host or self.address.host
+        self.authority = self.address._replace(host=host).authority if host else self.address.authority
         self.in_flight = 0
         self.opened = 0
         self.connecting = 0
@@ -53,6 +91,38 @@ class Endpoint:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._is_gone = False
+
+    def begin(self, now: float) -> int:
+        """Count an attempt; the breaker's token for it, 0 when the breaker refuses."""
+        token = self.breaker.acquire(now)
+        if token:
+            self.in_flight += 1
+        return token
+
+    def end(self, token: int, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
+        """An attempt has ended: ``seconds`` after it began the answer came, or was waited for in vain.
+
+        ``total`` is when the answer was complete, below 0 when it never was.
+        """
+        self.in_flight -= 1
+        self.breaker.report(token, outcome, seconds, now)
+        standing = self.standing
+        standing.note(outcome, seconds, now, total)
+        slowness = standing.latency / (_NOISE * self.best)
+        self.cost = max(1.0, slowness) * standing.penalty / self.weight
+
+    def ages(self, now: float) -> list[float]:
+        """For how many seconds each attempt is under way, tunnels aside."""
+        return [now - one.began_at for one in self._open if one.is_busy]
+
+    def assess(self, part: float, best: float) -> None:
+        """Work out the cost again: this part of the weight is in force, the best peer answers in ``best`` seconds."""
+        self.part = part
+        self.share = self.weight * part
+        self.best = best
+        standing = self.standing
+        slowness = standing.latency / (_NOISE * best) if standing.usual_latency else 1.0  # nobody knows yet
+        self.cost = max(1.0, slowness) * standing.penalty / self.weight
 
     def take_idle(self) -> UpstreamConnection | None:
         """A kept-alive connection that is open as far as anybody can tell; None when there is none."""
@@ -92,7 +162,7 @@ class Endpoint:
             _, connection = await loop.create_unix_connection(self._make, address.path)
         elif self._tls is not None:
             _, connection = await loop.create_connection(
-                self._make, address.host, address.port, ssl=self._tls, server_hostname=address.host
+                self._make, address.host, address.port, ssl=self._tls, server_hostname=self._server_name
             )
         else:
             _, connection = await loop.create_connection(self._make, address.host, address.port)
@@ -124,6 +194,11 @@ class Endpoint:
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
+
+    def give_up(self) -> None:
+        """Tell whoever waits for an answer that none is expected from here."""
+        for connection in list(self._open):
+            connection.give_up()
 
     def abort(self) -> None:
         """Close everything at once."""

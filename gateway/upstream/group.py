@@ -1,68 +1,267 @@
-"""An upstream: the group of endpoints behind a route, and the choice among them.
-
-The choice is the better of two drawn at random (Mitzenmacher 2001): better is fewer in flight for its
-weight. With one endpoint there is no choice, with two both are compared.
-"""
+"""An upstream: the group of endpoints behind a route, who is asked among them, and what they are worth."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.telemetry.counters import EndpointSnapshot
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.rotation import Place, is_panic
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from random import Random
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from gateway.core.outcome import Outcome
     from gateway.http.upstream import Line
+    from gateway.resilience.breaker import Breaker
+    from gateway.resilience.outlier import Ejection, Standing
+    from gateway.upstream.balance import Balancer
     from gateway.upstream.settings import Connections, EndpointSettings
+
+_LOOK: Final = 0.25
+# Below this, in seconds, latencies are not told apart.
+_FAST: Final = 0.001
 
 
 class UpstreamGroup:
-    """The endpoints that serve one upstream now."""
+    """The endpoints that serve one upstream now.
 
-    __slots__ = ("_connect_timeout", "_rng", "_settings", "endpoints", "line", "name", "opened_before")
+    ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
+    called when one of these may have changed. ``breaker`` watches the whole upstream where it has several endpoints.
+    """
 
-    def __init__(self, name: str, *, line: Line, settings: Connections, connect_timeout: float, rng: Random) -> None:
+    __slots__ = (
+        "_balancer",
+        "_began_at",
+        "_connect_timeout",
+        "_has_lost",
+        "_judge",
+        "_look_at",
+        "_make_breaker",
+        "_panic_ratio",
+        "_rotation",
+        "_settings",
+        "_slow_start",
+        "breaker",
+        "ejections",
+        "endpoints",
+        "is_calm",
+        "is_panicking",
+        "is_shut",
+        "line",
+        "name",
+        "on_change",
+        "opened_before",
+    )
+
+    def __init__(  # noqa: PLR0913 - one place where they meet
+        self,
+        name: str,
+        *,
+        line: Line,
+        settings: Connections,
+        connect_timeout: float,
+        balancer: Balancer,
+        make_breaker: Callable[[str], Breaker],
+        judge: Callable[[Sequence[Standing], float], Sequence[Ejection]],
+        slow_start: float,
+        panic_ratio: float,
+    ) -> None:
         self.name = name
         self.line = line
         self.endpoints: list[Endpoint] = []
         self.opened_before = 0
+        self.ejections: dict[tuple[str, str, str], int] = {}
+        self.is_calm = True
+        self.is_panicking = False
+        self.is_shut = False
+        self.on_change: Callable[[], None] = _nothing
+        self.breaker = make_breaker("")
+        self.breaker.on_change = self._on_change
         self._settings = settings
         self._connect_timeout = connect_timeout
-        self._rng = rng
+        self._balancer = balancer
+        self._make_breaker = make_breaker
+        self._judge = judge
+        self._slow_start = slow_start
+        self._panic_ratio = panic_ratio
+        self._rotation: list[Endpoint] = []
+        self._look_at = 0.0
+        self._has_lost = False
+        self._began_at = 0.0
 
-    def set_endpoints(self, settings: Iterable[str | EndpointSettings]) -> None:
-        """Serve from these endpoints from now on; those that stay keep their connections."""
+    def set_endpoints(self, settings: Iterable[str | EndpointSettings], now: float) -> None:
+        """Serve from these endpoints from now on; those that stay keep their connections and what is known of them."""
         present = {endpoint.url: endpoint for endpoint in self.endpoints}
+        if not present:
+            self._began_at = now
+        # those that come together need not spare one another
+        is_late = now - self._began_at > self._slow_start
         chosen: dict[str, Endpoint] = {}
         for entry in settings:
-            url, weight = (entry, 1.0) if isinstance(entry, str) else (entry.url, entry.weight)
-            endpoint = present.pop(url, None) or Endpoint(
-                url, weight, line=self.line, settings=self._settings, connect_timeout=self._connect_timeout
-            )
+            if isinstance(entry, str):
+                url, weight, host = entry, 1.0, None
+            else:
+                url, weight, host = entry.url, entry.weight, entry.host
+            endpoint = present.pop(url, None)
+            if endpoint is None:
+                endpoint = Endpoint(
+                    url,
+                    weight,
+                    line=self.line,
+                    settings=self._settings,
+                    connect_timeout=self._connect_timeout,
+                    breaker=self._make_breaker(url),
+                    place=Place(now, is_new=is_late),
+                    host=host,
+                )
             endpoint.weight = weight
+            endpoint.breaker.on_change = self._on_change
             chosen[url] = endpoint
         self.endpoints = list(chosen.values())
         for endpoint in present.values():
             self.opened_before += endpoint.opened
             endpoint.close()
+        self.refresh(now)
 
-    def pick(self, tried: Collection[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint for the next attempt, not one of ``tried``; None when there is none left."""
-        candidates = self.endpoints if not tried else [one for one in self.endpoints if one not in tried]
-        count = len(candidates)
-        if count <= 1:
+    def on_checked(self, url: str, now: float, *, is_up: bool, has_passed: bool) -> None:
+        """Take the word of active checks about one endpoint."""
+        for endpoint in self.endpoints:
+            if endpoint.url == url:
+                endpoint.place.set_up(now, is_up=is_up)
+                (endpoint.breaker.check_passed if has_passed else endpoint.breaker.check_failed)(now)
+        self.refresh(now)
+
+    def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
+        """Set a breaker by hand; an empty ``url`` is that of the whole upstream."""
+        breakers = [self.breaker] if not url else [one.breaker for one in self.endpoints if one.url == url]
+        for breaker in breakers:
+            if action == "force_open":
+                breaker.force_open(actor, reason, now)
+            elif action == "force_close":
+                breaker.force_close(actor, reason, now)
+            else:
+                breaker.reset(actor, reason, now)
+        self.refresh(now)
+
+    def pick(self, tried: Collection[Endpoint], key: str, now: float) -> Endpoint | None:
+        """The endpoint for the next attempt, not one of ``tried``; None when nobody may be asked."""
+        candidates = self._rotation
+        if tried:
+            candidates = [one for one in candidates if one not in tried]
+        if not self.is_calm:
+            if not self.breaker.can_pass(now):
+                return None
+            candidates = [one for one in candidates if one.breaker.can_pass(now)]
+        if len(candidates) <= 1:
             return candidates[0] if candidates else None
-        if count == 2:  # noqa: PLR2004 - both are drawn
-            first, second = candidates
-            if self._rng.random() < 0.5:  # noqa: PLR2004 - a tie must not always fall the same way
-                first, second = second, first
-        else:
-            first, second = self._rng.sample(candidates, 2)
-        return second if (second.in_flight + 1) / second.weight < (first.in_flight + 1) / first.weight else first
+        return candidates[self._balancer.pick(candidates, key)]
+
+    def enter(self, now: float) -> int:
+        """A request begins its first attempt; the token of the whole upstream's breaker, 0 without one.
+
+        With one endpoint that endpoint's breaker says the same.
+        """
+        if len(self.endpoints) < 2:  # noqa: PLR2004 - several are two or more
+            return 0
+        breaker = self.breaker
+        token = breaker.acquire(now)
+        if breaker.is_passing:
+            breaker.answered(token, now)  # that a request hangs is held against its endpoint alone
+        return token
+
+    def leave(self, token: int, outcome: Outcome, seconds: float, now: float) -> None:
+        """The request has ended, after however many attempts."""
+        if token:
+            self.breaker.report(token, outcome, seconds, now)
+
+    def can_pass(self, now: float) -> bool:
+        """Whether anybody may be asked now."""
+        if self.is_calm:
+            return True
+        return self.breaker.can_pass(now) and any(one.breaker.can_pass(now) for one in self._rotation)
+
+    def retry_in(self, now: float) -> float:
+        """Seconds until breakers may let somebody pass again."""
+        if not self._rotation:
+            return 0.0
+        return max(self.breaker.retry_in(now), min(one.breaker.retry_in(now) for one in self._rotation))
+
+    def _on_change(self, breaker: Breaker) -> None:
+        self._has_lost = self._has_lost or breaker.state_word == "open"
+        if breaker.last is not None:
+            self.refresh(breaker.last.at)
+
+    def refresh(self, now: float) -> None:
+        """Work out again who is in rotation, with which weight; to be called when a breaker or a check has spoken."""
+        endpoints = self.endpoints
+        is_in = [one.place.is_up and not one.standing.is_ejected(now) for one in endpoints]
+        self.is_panicking = not all(is_in) and is_panic([one.weight for one in endpoints], is_in, self._panic_ratio)
+        if not self.is_panicking:
+            endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
+        self._rotation = endpoints
+        known = [one.standing.latency for one in self.endpoints if one.standing.usual_latency]
+        best = max(min(known), _FAST) if known else 1.0
+        for one in self.endpoints:
+            one.assess(min(one.place.part(self._slow_start, now), one.standing.weight(now)), best)
+        self.is_calm = self.breaker.is_passing and all(one.breaker.is_passing for one in endpoints)
+        self.is_shut = not self.is_calm and not min(self.breaker.room, sum(one.breaker.room for one in endpoints))
+        self.on_change()
+
+    def tick(self, now: float) -> None:
+        """Let time pass: open breakers, hanging calls, outliers, slow starts; a few times a second is enough."""
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        self.breaker.tick(now)
+        endpoints = self.endpoints
+        for one in endpoints:
+            one.breaker.tick(now)
+        if len(endpoints) > 1:
+            self._compare(now)
+        self.refresh(now)
+        if self._has_lost:
+            self._has_lost = False
+            for one in endpoints:
+                if one.breaker.state_word == "open" or one.standing.is_ejected(now):
+                    one.give_up()
+
+    def _compare(self, now: float) -> None:
+        """Let every endpoint be judged by its peers."""
+        endpoints = self.endpoints
+        for one in endpoints:
+            one.standing.in_progress = one.ages(now)
+        for ejection in self._judge([one.standing for one in endpoints], now):
+            mode = "shadow" if ejection.is_shadow else "enforce"
+            self._has_lost = self._has_lost or not ejection.is_shadow
+            key = (endpoints[ejection.index].url, ejection.reason, mode)
+            self.ejections[key] = self.ejections.get(key, 0) + 1
+
+    def read(self, now: float) -> dict[str, EndpointSnapshot]:
+        """The state of the whole upstream's breaker (under an empty name) and of every endpoint."""
+        found = {"": _breaker(self.breaker)}
+        for one in self.endpoints:
+            snapshot = found[one.url] = _breaker(one.breaker)
+            snapshot.in_rotation = int(one in self._rotation and one.breaker.can_pass(now))
+            snapshot.share = one.part
+            snapshot.in_flight = one.in_flight
+        for (url, reason, mode), n in self.ejections.items():
+            found.setdefault(url, EndpointSnapshot()).ejections.append((reason, mode, n))
+        return found
 
     @property
     def opened(self) -> int:
         """Connections ever made, those of endpoints that left included."""
         return self.opened_before + sum(endpoint.opened for endpoint in self.endpoints)
+
+    def __repr__(self) -> str:
+        return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
+
+
+def _breaker(breaker: Breaker) -> EndpointSnapshot:
+    transitions = [(*key, n) for key, n in breaker.transitions.items()]
+    return EndpointSnapshot(transitions=transitions, states={breaker.state_word: 1})
+
+
+def _nothing() -> None:
+    """Nobody has asked to be told."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from gateway.core.units import Seconds, Size
+
+Balance = Literal["p2c", "least_in_flight", "round_robin", "ring_hash"]
 
 
 class EndpointSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,6 +18,14 @@ class EndpointSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="http://host:port, https://host:port or unix:/path", extra={"format": "endpoint"})
     ]
     weight: Annotated[float, Meta(gt=0, le=1000, description="its share among the endpoints")] = 1.0
+    host: Annotated[
+        str | None,
+        Meta(
+            description="its name in TLS and in Host fields of our own, where url has an address",
+            extra={"format": "host"},
+            examples=["shop.example.com"],
+        ),
+    ] = None
 
 
 class UpstreamTimeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,3 +51,36 @@ class Connections(Struct, frozen=True, forbid_unknown_fields=True):
     max_idle: Annotated[int, Meta(ge=0, description="idle connections kept to one endpoint by one worker")] = 128
     idle_timeout: Annotated[Seconds, Meta(description="an idle connection is closed after this long")] = Seconds(4)
     head: Annotated[Size, Meta(description="the largest response head")] = Size(64 * 1024)
+
+
+class Health(Struct, frozen=True, forbid_unknown_fields=True):
+    """Active checks, made once for the whole gateway: GET ``path``, or only a connection when there is no path.
+
+    A check passes when the whole answer comes within ``timeout`` with a status below 400. While a check disagrees
+    with what is believed, or a breaker is open, the next one comes after ``fast_interval``.
+    """
+
+    path: Annotated[
+        str | None,
+        Meta(
+            description="asked for by GET; none = a TCP connection is enough",
+            extra={"format": "path"},
+            examples=["/healthz"],
+        ),
+    ] = None
+    interval: Annotated[Seconds, Meta(description="between two checks of one endpoint")] = Seconds(2)
+    fast_interval: Annotated[Seconds, Meta(description="the same while something seems to change")] = Seconds(0.5)
+    timeout: Annotated[Seconds, Meta(description="for the whole answer")] = Seconds(1)
+    rise: Annotated[int, Meta(ge=1, le=100, description="checks passed in a row that make it up")] = 2
+    fall: Annotated[int, Meta(ge=1, le=100, description="checks failed in a row that make it down")] = 3
+
+
+class Dns(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often names of endpoints are looked up again: by the TTL of the answer, within these bounds."""
+
+    min_ttl: Annotated[Seconds, Meta(description="a name is not looked up more often")] = Seconds(5)
+    max_ttl: Annotated[Seconds, Meta(description="a name is looked up at least this often")] = Seconds(60)
+    servers: Annotated[
+        tuple[str, ...],
+        Meta(description="name servers to ask; none = those of the system", examples=[["127.0.0.1:53"]]),
+    ] = ()

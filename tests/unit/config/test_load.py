@@ -102,12 +102,6 @@ def test_a_grown_file_is_read_and_what_is_not_acted_on_is_said(tmp_path: Path) -
     result = loaded(tmp_path, GROWN.replace('drain = "x"\n', ""))
     keys = {warning.key: warning.line for warning in result.warnings}
     assert keys == {
-        "admin.token_file": 7,
-        "upstreams.shop.balance": 14,
-        "upstreams.shop.hedge": 15,
-        "upstreams.shop.breaker": 21,
-        "upstreams.shop.retry": 23,
-        "upstreams.shop.health": 25,
         "upstreams.shop.scaling": 27,
         "upstreams.mine.pool.max": 32,
         "upstreams.mine.pool.standby": 33,

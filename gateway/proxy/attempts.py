@@ -1,0 +1,378 @@
+"""The attempts of one request: where it is sent; again, elsewhere, or twice when that is safe and affordable.
+
+    pick endpoint -> breaker -> kept or new connection -> send -> judge the end -> once more, or tell the client
+
+What an attempt holds is given back in :meth:`Attempts._end_attempt`, once, however it ends. Attempts come after
+admission, so none of them can escape the limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import GatewayError, Shed, UpstreamFailed
+from gateway.core.outcome import Outcome
+from gateway.http.framing import LAST_CHUNK, encode_chunk
+from gateway.proxy.hedge import Hedge
+from gateway.proxy.outcomes import outcome_of
+from gateway.proxy.recovery import IDEMPOTENT
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.http.downstream import ClientConnection
+    from gateway.http.heads import RequestHead, ResponseHead
+    from gateway.http.upstream import UpstreamConnection
+    from gateway.proxy.plan import RequestPlan
+    from gateway.proxy.plane import DataPlane
+    from gateway.proxy.rule import RouteRule
+    from gateway.resilience.retry import Repeats
+    from gateway.upstream.endpoint import Endpoint
+
+EARLY_BYTES: Final = 64 * 1024
+"""How much of a body is kept, for an endpoint that is still to be found, or to be sent once more."""
+
+
+class Attempts:
+    """Sends one request until one attempt is good, or none is left.
+
+    ``status`` is 0 until a final response head has gone to the client; after that no attempt follows.
+    """
+
+    __slots__ = (
+        "_answered_at",
+        "_attempt_at",
+        "_attempts",
+        "_client",
+        "_connecting",
+        "_connection",
+        "_dispatched_at",
+        "_early",
+        "_early_size",
+        "_endpoint",
+        "_group_token",
+        "_has_body",
+        "_head",
+        "_hedge",
+        "_is_body_lost",
+        "_is_finished",
+        "_is_request_done",
+        "_last_endpoint",
+        "_pause",
+        "_plane",
+        "_repeats",
+        "_rule",
+        "_status",
+        "_token",
+        "_tried",
+        "request_id",
+    )
+
+    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead) -> None:
+        self._plane = plane
+        self._client = client
+        self._head = head
+        self.request_id = head.request_id or plane.ids.next()
+        self._rule: RouteRule = None  # type: ignore[assignment]  # set before anything is sent; asked for where it may be missing
+        self._endpoint: Endpoint | None = None
+        self._last_endpoint: Endpoint | None = None
+        self._connection: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._token = 0
+        self._group_token = 0
+        self._tried: list[Endpoint] = []
+        self._repeats: Repeats | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        self._hedge: Hedge | None = None
+        self._early: list[bytes] | None = None
+        self._early_size = 0
+        self._is_request_done = not head.length
+        self._has_body = not self._is_request_done
+        self._is_body_lost = False
+        self._is_finished = False
+        self._status = 0
+        self._attempts = 0
+        self._answered_at = 0.0
+        self._dispatched_at = -1.0
+        self._attempt_at = 0.0
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Tell the client that no attempt was good."""
+        raise NotImplementedError
+
+    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:
+        """The request is over."""
+        raise NotImplementedError
+
+    # --- an attempt begins -----------------------------------------------------------------------
+
+    def _dispatch(self, rule: RouteRule, now: float) -> None:
+        """Begin an attempt at the best endpoint, if possible one that was not tried yet."""
+        group = rule.group
+        key = "" if rule.hash_key is None else self._hash_key(rule)
+        endpoint = group.pick(self._tried, key, now)
+        if endpoint is None and self._tried:
+            endpoint = group.pick((), key, now)
+        if endpoint is None:
+            raise self._plane.sheds.by_breaker(rule, now)
+        if self._dispatched_at < 0:
+            self._dispatched_at = now
+            counters = rule.upstream_counters
+            counters.in_flight += 1
+            counters.firsts += 1
+            rule.recovery.budget.deposit(now)
+            self._group_token = group.enter(now)
+        self._ask(endpoint, now, endpoint.take_idle())
+
+    def _ask(self, endpoint: Endpoint, now: float, connection: UpstreamConnection | None) -> None:
+        """Begin an attempt at this endpoint, on a connection that was kept or on a new one."""
+        self._attempts += 1
+        self._endpoint = endpoint
+        self._token = endpoint.begin(now)
+        self._attempt_at = now
+        if connection is not None:
+            self._send(connection, endpoint, now)
+        else:
+            self._connecting = self._plane.start_task(self._connect(endpoint))
+        hedge_delay = self._rule.recovery.hedge
+        if hedge_delay is not None and self._attempts == 1 and self._is_repeatable and not self._has_body:
+            self._hedge = Hedge(self._plane, self, hedge_delay.delay())  # type: ignore[arg-type]  # an Exchange
+
+    def _hash_key(self, rule: RouteRule) -> str:
+        head = self._head
+        plan: RequestPlan = head.plan
+        return rule.hash_key.read(self._client.key(head.identity), head.headers, plan.parameters)  # type: ignore[union-attr]  # asked by the caller
+
+    async def _connect(self, endpoint: Endpoint) -> None:
+        try:
+            connection = await endpoint.connect()
+        except UpstreamFailed as error:
+            self._connecting = None
+            self._fail_attempt(error)
+        else:
+            self._connecting = None
+            self._send(connection, endpoint, self._plane.clock.now())
+
+    def _send(self, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
+        """Write the request head, and what came of the body meanwhile."""
+        self._connection = connection
+        head = self._head
+        plan: RequestPlan = head.plan
+        client = self._client
+        raw = plan.compose(client, self.request_id, endpoint, now, self._attempts)
+        connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)  # type: ignore[arg-type]  # an Exchange
+        if not self._has_body:
+            return
+        early = self._early
+        if early is not None:
+            for payload in early:
+                self._write_body(connection, payload)
+            self._bound_replay()
+        elif head.expects_continue and not self._is_request_done:
+            client.ask_for_body()
+        if self._is_request_done:
+            self._end_body(connection)
+        client.resume_reading()
+
+    def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
+        connection.write(payload if self._head.length >= 0 else encode_chunk(payload))
+
+    def _end_body(self, connection: UpstreamConnection) -> None:
+        if self._head.length < 0:
+            connection.write(LAST_CHUNK)
+        connection.end_request()
+
+    def _bound_replay(self) -> None:
+        """What was written once is kept only if it may be written again, and is not too much."""
+        if self._early_size > EARLY_BYTES or self._head.method not in IDEMPOTENT:
+            self._early = None
+            self._is_body_lost = True
+
+    # --- an attempt fails ------------------------------------------------------------------------
+
+    @property
+    def _is_repeatable(self) -> bool:
+        """Whether the request may be sent again although it may have been received, and can be."""
+        return self._head.method in IDEMPOTENT and not self._is_body_lost
+
+    def _ask_anew(self) -> None:
+        """Ask the same endpoint again, on a new connection: the kept one was closed before the request was seen."""
+        endpoint: Endpoint = self._endpoint  # type: ignore[assignment]  # an attempt has just ended
+        now = self._plane.clock.now()
+        self._end_attempt(Outcome.NEUTRAL, now)
+        if endpoint.breaker.can_pass(now):
+            self._ask(endpoint, now, None)
+        else:
+            self._again(UpstreamFailed("upstream_closed"), 0.0, now)
+
+    def _fail_attempt(self, error: UpstreamFailed) -> None:
+        """Try again if that cannot do a thing twice, or tell the client."""
+        now = self._plane.clock.now()
+        if self._endpoint is not None:
+            self._tried.append(self._endpoint)
+            self._end_attempt(outcome_of(0, error.reason), now)
+        if self._is_finished:
+            return
+        if self._status:
+            self._client.abort()
+            self._finish(self._status, error.reason)
+        elif self._hedge is None or not self._hedge.is_under_way:  # else it may still save the request
+            self._again(error, 0.0, now)
+
+    def _asks_again(self, head: ResponseHead, now: float, *, is_complete: bool) -> bool:
+        """Whether an answer is as good as none and another endpoint is asked instead."""
+        rule = self._rule
+        fault = rule.recovery.fault(head, self._client.out_of_time_at - now)
+        endpoint = self._endpoint
+        if fault is None or endpoint is None or not self._is_repeatable or self._head.upgrade:
+            return False
+        is_hedged = self._hedge is not None and self._hedge.is_under_way
+        error, pause = fault
+        delay = None
+        if not is_hedged:
+            if rule.group.pick([*self._tried, endpoint], "", now) is None:
+                return False
+            delay = self._delay(error, pause, now)
+            if delay is None:
+                return False
+        connection = self._connection
+        self._connection = None
+        if connection is not None and not is_complete:
+            connection.abort()
+        self._tried.append(endpoint)
+        self._end_attempt(Outcome.FAILURE, now)
+        if delay is not None:  # else the second attempt, which is under way, decides
+            self._begin_again(delay, error, now)
+        return True
+
+    def _again(self, error: UpstreamFailed, pause: float, now: float) -> None:
+        """Begin another attempt, now or later, if that is safe and affordable; else tell the client."""
+        delay = self._delay(error, pause, now)
+        if delay is None:
+            self._refuse(error)
+        else:
+            self._begin_again(delay, error, now)
+
+    def _delay(self, error: UpstreamFailed, pause: float, now: float) -> float | None:
+        """Seconds until the next attempt; None when there shall be none."""
+        rule = self._rule
+        repeats = self._repeats
+        if repeats is None:
+            repeats = self._repeats = rule.recovery.begin()
+        delay = repeats.after(
+            error,
+            is_repeatable=error.is_unsent or self._is_repeatable,
+            remaining=self._client.out_of_time_at - now,
+            now=now,
+            at_least=pause,
+            is_elsewhere=error.is_unsent and rule.group.pick(self._tried, "", now) is not None,
+        )
+        if delay is None:
+            rule.upstream_counters.count_denied(repeats.verdict)
+        return delay
+
+    def _begin_again(self, delay: float, error: UpstreamFailed, now: float) -> None:
+        rule = self._rule
+        rule.upstream_counters.count_retry(error.reason)
+        if delay > 0:
+            self._pause = self._plane.call_later(delay, self._after_pause, error)
+            return
+        try:
+            self._dispatch(rule, now)
+        except Shed:  # nobody is left to ask: the last failure says more
+            self._refuse(error)
+
+    def _after_pause(self, error: UpstreamFailed) -> None:
+        self._pause = None
+        try:
+            self._dispatch(self._rule, self._plane.clock.now())
+        except Shed:
+            self._refuse(error)
+
+    def _end_attempt(self, outcome: Outcome, now: float) -> None:
+        """Give back what the attempt held, and tell its endpoint what it has shown."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        self._endpoint = None
+        self._last_endpoint = endpoint
+        began_at = self._attempt_at
+        answered_at = self._answered_at
+        if outcome is Outcome.SUCCESS:
+            endpoint.end(self._token, outcome, answered_at - began_at, now, now - began_at)
+        else:
+            endpoint.end(self._token, outcome, (answered_at or now) - began_at, now)
+            if self._status and outcome is Outcome.NEUTRAL:
+                endpoint.standing.abandon(now - began_at, now)
+        self._rule.upstream_counters.attempts[outcome] += 1
+
+    def on_endpoint_lost(self) -> None:
+        """The endpoint hangs, and is not asked any more: go elsewhere instead of waiting, if that is safe."""
+        rule = self._rule
+        connection = self._connection
+        now = self._plane.clock.now()
+        if connection is None or not self._is_repeatable or self._endpoint is None:
+            return
+        if self._attempts >= rule.recovery.attempts:
+            return
+        if rule.group.pick([*self._tried, self._endpoint], "", now) is None:
+            return
+        connection.abort()
+        self._connection = None
+        self._fail_attempt(UpstreamFailed("upstream_head_timeout", "its endpoint hangs"))
+
+    # --- a second attempt beside the first -------------------------------------------------------
+
+    def hedge_endpoint(self, now: float) -> Endpoint | None:
+        """Who may be asked beside the first; None when nobody may, or the budget is used up. Asking spends."""
+        rule = self._rule
+        if self._status or self._endpoint is None:
+            return None
+        endpoint = rule.group.pick((self._endpoint,), "", now)
+        if endpoint is None or not rule.recovery.budget.withdraw(now):
+            return None
+        self._attempts += 1
+        return endpoint
+
+    def send_hedge(self, hedge: Hedge, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
+        """Send the request a second time."""
+        plan: RequestPlan = self._head.plan
+        raw = plan.compose(self._client, self.request_id, endpoint, now, self._attempts)
+        connection.begin(hedge, self._head.method, raw, now, is_request_done=True)
+
+    def adopt(self, connection: UpstreamConnection, endpoint: Endpoint, token: int, began_at: float) -> None:
+        """The hedge answers first: its attempt is ours from now on, and ours is given up."""
+        hedge, self._hedge = self._hedge, None
+        now = self._plane.clock.now()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._connection is not None:
+            self._connection.abort()
+        self._end_attempt(Outcome.NEUTRAL, now)
+        self._connection = connection
+        self._endpoint = endpoint
+        self._token = token
+        self._attempt_at = began_at
+        connection.hand_over(self)  # type: ignore[arg-type]  # an Exchange
+        if hedge is not None:
+            self._rule.upstream_counters.count_hedge("hedge")
+
+    def on_hedge_failed(self, outcome: Outcome) -> None:
+        """The second attempt came to nothing; when the first has failed too, nobody is left."""
+        rule = self._rule
+        self._hedge = None
+        rule.upstream_counters.attempts[outcome] += 1
+        rule.upstream_counters.count_hedge("nobody" if self._endpoint is None else "first")
+        if self._endpoint is None and not self._is_finished:
+            self._again(UpstreamFailed("upstream_closed"), 0.0, self._plane.clock.now())
+
+    def _end_hedge(self) -> None:
+        """The first attempt has answered, or the request is over."""
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            if hedge.is_under_way:
+                counters = self._rule.upstream_counters
+                counters.count_hedge("first")
+                counters.attempts[Outcome.NEUTRAL] += 1
+            hedge.cancel()

@@ -1,0 +1,70 @@
+"""What may be done about an attempt that failed or is late: again, elsewhere, twice; and what may not.
+
+A request may be made again when it provably never reached the upstream, or when making it twice does what making it
+once does (RFC 9110 §9.2.2) and its body can be sent again. Whatever is made beyond the first attempt, save the
+repeat after a connection that was closed while it was kept, is paid for from the upstream's one budget.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import UpstreamFailed
+from gateway.resilience.budget import Budget
+from gateway.resilience.hedge import HedgeDelay
+from gateway.resilience.retry import Retries
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from gateway.http.heads import ResponseHead
+    from gateway.resilience.retry import Repeats
+    from gateway.resilience.settings import HedgeSettings, RetrySettings
+
+# RFC 9110 §9.2.2: sending these twice does what sending them once does.
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+_UNAVAILABLE: Final = 503
+_MOST_DIGITS: Final = 5
+
+
+class Recovery:
+    """The means of one upstream. ``attempts`` is how often one request may be sent."""
+
+    __slots__ = ("attempts", "budget", "hedge", "retries", "statuses")
+
+    def __init__(self, retry: RetrySettings, hedge: HedgeSettings, rng: Random) -> None:
+        self.budget = Budget(retry.budget.ratio, retry.budget.min_per_second)
+        self.retries = Retries(retry, self.budget, rng)
+        self.hedge = HedgeDelay(hedge) if hedge.after else None
+        self.statuses = frozenset(retry.statuses) if retry.attempts > 1 else frozenset[int]()
+        self.attempts = retry.attempts
+
+    def begin(self) -> Repeats:
+        """Look after one request, from its first failure on."""
+        return self.retries.begin()
+
+    def fault(self, head: ResponseHead, remaining: float) -> tuple[UpstreamFailed, float] | None:
+        """An answer as good as none, and the least pause the upstream asks for; None when it shall be passed on.
+
+        An upstream that sheds (503) is only asked again when it says when, and that is soon enough.
+        """
+        if head.status == _UNAVAILABLE and _UNAVAILABLE not in self.statuses:
+            pause = retry_after(head)
+            if pause < 0 or pause >= remaining or remaining == inf:
+                return None
+        elif head.status in self.statuses:
+            pause = max(0.0, retry_after(head))
+        else:
+            return None
+        return UpstreamFailed("upstream_status", f"status {head.status}"), pause
+
+
+def retry_after(head: ResponseHead) -> float:
+    """The seconds in Retry-After (RFC 9110 §10.2.3); -1 without one, or when it is a date."""
+    for line in head.fields.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"retry-after":
+            text = value.strip()
+            return float(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1.0
+    return -1.0

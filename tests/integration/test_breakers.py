@@ -1,0 +1,212 @@
+"""What fails is left alone, asked again carefully, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.client import connected
+from tests.support.origin import echo
+from tests.support.upstreams import ask, gateway_before, hang, head, origins, refuse_by_status, reset_at_once, until
+
+if TYPE_CHECKING:
+    from tests.support.origin import Behaviour, Exchange, Origin
+    from tests.support.plane import RunningGateway
+
+# Trips after ten calls, tries again after 300 ms.
+BREAKER: dict[str, Any] = {
+    "mode": "enforce",
+    "min_calls": 10,
+    "slow_threshold": "200ms",
+    "open_for": "300ms",
+    "max_open_for": "600ms",
+    "probes": 2,
+    "successes": 2,
+}
+
+
+@pytest.fixture
+async def pair() -> object:
+    async with origins(2) as some:
+        yield some
+
+
+def _state(gateway: RunningGateway, url: str) -> str:
+    (word,) = gateway.snapshot().resilience["origin"].endpoints[url].states
+    return word
+
+
+def _url(origin: Origin) -> str:
+    return f"http://127.0.0.1:{origin.port}"
+
+
+@pytest.mark.parametrize("fault", [refuse_by_status, reset_at_once])
+async def test_a_failing_endpoint_is_left_alone_and_the_client_told(pair: list[Origin], fault: Behaviour) -> None:
+    """Open, it sees nothing; the refusal has reason, rule, numbers, Proxy-Status and the time of reopening."""
+    only = pair[0]
+    only.default = fault
+    async with gateway_before([only], breaker=BREAKER | {"open_for": "5s", "max_open_for": "5s"}) as gateway:
+        for _ in range(10):
+            assert (await ask(gateway)).status in {500, 502}
+        assert _state(gateway, _url(only)) == "open"
+        seen = len(only.requests)
+        answer = await ask(gateway)
+        assert len(only.requests) == seen
+        assert (answer.status, answer.json["reason"]) == (503, "breaker_open")
+        assert answer.json["rule"] == "upstreams.origin.breaker"
+        assert 1 <= int(answer.value("Retry-After") or 0) <= 8
+        assert "destination_unavailable" in (answer.value("Proxy-Status") or "")
+        (decision,) = [one for one in gateway.plane.take_decisions() if one.reason == "breaker_open"]
+        assert (decision.observed, decision.allowed) == (1, 1)
+
+
+async def test_it_comes_back_by_probes_and_a_ramp(pair: list[Origin]) -> None:
+    """After the open time a few calls are let in at once; when they succeed, the rest follows."""
+    only = pair[0]
+    only.default = refuse_by_status
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        for _ in range(10):
+            await ask(gateway)
+        active = most = 0
+
+        async def careful(exchange: Exchange) -> None:
+            nonlocal active, most
+            active += 1
+            if _state(gateway, _url(only)) == "half_open":
+                most = max(most, active)
+            await asyncio.sleep(0.02)
+            active -= 1
+            await echo(exchange)
+
+        only.default = careful
+        await until(lambda: _state(gateway, _url(only)) == "half_open")
+        answers = await asyncio.gather(*(ask(gateway) for _ in range(30)))
+        assert 1 <= most <= 2
+        assert sum(answer.status == 200 for answer in answers) >= 20, "those without a place wait for one"
+        await until(lambda: _state(gateway, _url(only)) == "closed", within=15)
+        steps = {
+            (before, after)
+            for before, after, *_ in gateway.snapshot().resilience["origin"].endpoints[_url(only)].transitions
+        }
+        assert {("closed", "open"), ("open", "half_open"), ("half_open", "ramping"), ("ramping", "closed")} <= steps
+
+
+async def test_calls_that_hang_open_it(pair: list[Origin]) -> None:
+    """Nobody reports, so nobody fails; the age of what is in flight is enough."""
+    only = pair[0]
+    only.default = hang
+    async with gateway_before([only], breaker=BREAKER, timeouts={"head": "3s"}) as gateway:
+        waiting = [asyncio.create_task(ask(gateway)) for _ in range(12)]
+        await until(lambda: _state(gateway, _url(only)) == "open", within=2.5)
+        answer = await ask(gateway)
+        assert (answer.status, answer.json["reason"]) == (503, "breaker_open")
+        await asyncio.gather(*waiting)
+
+
+async def test_those_who_wait_at_an_endpoint_that_hangs_go_elsewhere(pair: list[Origin]) -> None:
+    """When its breaker opens, what can be repeated does not wait for the timeout; a POST does."""
+    pair[0].default = hang
+    retry = {"attempts": 2, "budget": {"ratio": 1.0, "min_per_second": 100}}
+    async with gateway_before(pair, breaker=BREAKER, retry=retry, timeouts={"head": "20s"}) as gateway:
+        answers = await asyncio.gather(*(ask(gateway) for _ in range(40)))
+        assert {answer.status for answer in answers} == {200}
+        assert gateway.snapshot().resilience["origin"].retries["upstream_head_timeout"] >= 1
+
+
+async def test_what_clients_do_says_nothing(pair: list[Origin]) -> None:
+    """Clients that leave and requests that are wrong (4xx) never open it."""
+    only = pair[0]
+    only.default = hang
+    async with gateway_before([only], breaker=BREAKER | {"slow_threshold": "5s"}) as gateway:
+        for _ in range(15):
+            async with connected(gateway.port) as client:
+                await client.send(head("GET"))
+                await until(lambda: gateway.in_flight == 1)
+                client.reset()
+            await gateway.settle()
+
+        async def not_found(exchange: Exchange) -> None:
+            await exchange.answer(b"", b"404 Not Found")
+
+        only.default = not_found
+        for _ in range(15):
+            assert (await ask(gateway)).status == 404
+        assert _state(gateway, _url(only)) == "closed"
+
+
+async def test_an_event_stream_does_not_hang(pair: list[Origin]) -> None:
+    """An answer that has begun may last as long as it likes."""
+    only = pair[0]
+
+    async def stream(exchange: Exchange) -> None:
+        await exchange.wire.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(12):
+            await exchange.wire.send(b"3\r\n:\n\n\r\n")
+            await asyncio.sleep(0.1)
+        await exchange.wire.send(b"0\r\n\r\n")
+
+    only.default = stream
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        answers = await asyncio.gather(*(ask(gateway) for _ in range(15)))
+        assert {answer.status for answer in answers} == {200}
+        assert _state(gateway, _url(only)) == "closed"
+
+
+async def test_in_shadow_it_decides_and_refuses_nothing(pair: list[Origin]) -> None:
+    """Its state is shown, every request goes through."""
+    only = pair[0]
+    only.default = refuse_by_status
+    async with gateway_before([only], breaker=BREAKER | {"mode": "shadow"}) as gateway:
+        for _ in range(20):
+            assert (await ask(gateway)).status == 500
+        assert _state(gateway, _url(only)) == "open"
+    assert len(only.requests) == 20
+
+
+async def test_a_bad_endpoint_does_not_cost_the_good_one(pair: list[Origin]) -> None:
+    """One endpoint's breaker opens; everything goes to the other, and nothing is refused."""
+    pair[0].default = refuse_by_status
+    retry = {"attempts": 2, "budget": {"ratio": 1.0, "min_per_second": 100}}
+    async with gateway_before(pair, breaker=BREAKER | {"open_for": "30s"}, retry=retry) as gateway:
+        for _ in range(60):
+            assert (await ask(gateway)).status == 200
+        seen = len(pair[0].requests)
+        for _ in range(30):
+            assert (await ask(gateway)).status == 200
+        assert len(pair[0].requests) == seen
+        assert seen <= 30
+
+
+async def test_by_hand(pair: list[Origin]) -> None:
+    """Forced open nobody passes, forced closed everybody, reset forgets; actor and reason are kept."""
+    only = pair[0]
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        url = _url(only)
+        gateway.plane.set_breaker("origin", url, "force_open", "ada", "maintenance")
+        assert (await ask(gateway)).json["reason"] == "breaker_open"
+        assert _state(gateway, url) == "forced_open"
+        gateway.plane.set_breaker("origin", url, "force_close", "ada", "done")
+        only.default = refuse_by_status
+        for _ in range(20):
+            assert (await ask(gateway)).status == 500
+        gateway.plane.set_breaker("origin", url, "reset", "ada", "normal again")
+        assert _state(gateway, url) == "closed"
+        gateway.plane.set_breaker("origin", "", "force_open", "bob", "all of it")
+        assert (await ask(gateway)).json["reason"] == "breaker_open"
+
+
+async def test_what_waits_in_the_queue_is_not_kept_waiting(pair: list[Origin]) -> None:
+    """When the only endpoint hangs and its breaker opens, newcomers are refused at once, although the limit is full."""
+    only = pair[0]
+    only.default = hang
+    limit = {"kind": "fixed", "initial": 10, "max": 10}
+    async with gateway_before([only], breaker=BREAKER, limit=limit, timeouts={"head": "3s"}) as gateway:
+        waiting = [asyncio.create_task(ask(gateway)) for _ in range(25)]
+        await until(lambda: _state(gateway, _url(only)) == "open", within=2.5)
+        queued = [one for one in await asyncio.gather(*waiting) if one.json["reason"] != "upstream_head_timeout"]
+        assert {one.json["reason"] for one in queued} <= {"breaker_open", "queue_timeout", "queue_delay"}
+        assert queued
