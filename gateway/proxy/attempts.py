@@ -121,7 +121,8 @@ class Attempts:
             counters.in_flight += 1
             counters.firsts += 1
             rule.recovery.budget.deposit(now)
-            self._group_token = group.enter(now)
+            if endpoint.has_peers:
+                self._group_token = group.enter(now)
         self._ask(endpoint, now, endpoint.take_idle())
 
     def _ask(self, endpoint: Endpoint, now: float, connection: UpstreamConnection | None) -> None:
@@ -298,13 +299,15 @@ class Attempts:
         self._last_endpoint = endpoint
         began_at = self._attempt_at
         answered_at = self._answered_at
+        counters = self._rule.upstream_counters
         if outcome is Outcome.SUCCESS:
+            counters.good_attempts += 1
             endpoint.end(self._token, outcome, answered_at - began_at, now, now - began_at)
-        else:
-            endpoint.end(self._token, outcome, (answered_at or now) - began_at, now)
-            if self._status and outcome is Outcome.NEUTRAL:
-                endpoint.standing.abandon(now - began_at, now)
-        self._rule.upstream_counters.attempts[outcome] += 1
+            return
+        counters.count_bad_attempt(outcome)
+        endpoint.end(self._token, outcome, (answered_at or now) - began_at, now)
+        if self._status and outcome is Outcome.NEUTRAL:
+            endpoint.standing.abandon(now - began_at, now)
 
     def on_endpoint_lost(self) -> None:
         """The endpoint hangs, and is not asked any more: go elsewhere instead of waiting, if that is safe."""
@@ -362,7 +365,7 @@ class Attempts:
         """The second attempt came to nothing; when the first has failed too, nobody is left."""
         rule = self._rule
         self._hedge = None
-        rule.upstream_counters.attempts[outcome] += 1
+        rule.upstream_counters.count_bad_attempt(outcome)
         rule.upstream_counters.count_hedge("nobody" if self._endpoint is None else "first")
         if self._endpoint is None and not self._is_finished:
             self._again(UpstreamFailed("upstream_closed"), 0.0, self._plane.clock.now())
@@ -374,5 +377,5 @@ class Attempts:
             if hedge.is_under_way:
                 counters = self._rule.upstream_counters
                 counters.count_hedge("first")
-                counters.attempts[Outcome.NEUTRAL] += 1
+                counters.count_bad_attempt(Outcome.NEUTRAL)
             hedge.cancel()

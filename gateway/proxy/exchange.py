@@ -467,8 +467,9 @@ class Exchange(Attempts):
         if self._dispatched_at >= 0:
             counters = rule.upstream_counters
             counters.in_flight -= 1
-            took = (self._answered_at or now) - self._dispatched_at
-            rule.group.leave(self._group_token, outcome, took, now)
+            if self._group_token:
+                took = (self._answered_at or now) - self._dispatched_at
+                rule.group.leave(self._group_token, outcome, took, now)
             counters.seconds.observe(now - self._dispatched_at)
         counted = plane.unrouted if rule is None else rule.counters
         counted.count(self._head.method, status, now - self._started_at)

@@ -6,12 +6,14 @@ second; the collector there turns the sum over all workers into metrics.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from gateway.core.histogram import Histogram
-from gateway.core.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gateway.core.outcome import Outcome
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 NO_ROUTE: Final = "(none)"
@@ -132,15 +134,27 @@ class RouteCounters:
 class UpstreamCounters:
     """One upstream's requests in flight, its latency without our queue, and its attempts.
 
-    ``firsts`` are requests that had an attempt, ``attempts`` all attempts by outcome.
+    ``firsts`` are requests that had an attempt, ``good_attempts`` those attempts that were a success.
     """
 
-    __slots__ = ("_waits", "attempts", "denied", "firsts", "hedges", "in_flight", "retries", "seconds", "shed")
+    __slots__ = (
+        "_bad_attempts",
+        "_waits",
+        "denied",
+        "firsts",
+        "good_attempts",
+        "hedges",
+        "in_flight",
+        "retries",
+        "seconds",
+        "shed",
+    )
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.firsts = 0
-        self.attempts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.good_attempts = 0
+        self._bad_attempts: dict[str, int] = {}
         self.retries: dict[str, int] = {}
         self.denied: dict[str, int] = {}
         self.hedges: dict[str, int] = {}
@@ -160,6 +174,10 @@ class UpstreamCounters:
         key = (traffic_class, reason, mode)
         self.shed[key] = self.shed.get(key, 0) + 1
 
+    def count_bad_attempt(self, outcome: Outcome) -> None:
+        """Count one attempt that was no success."""
+        self._bad_attempts[outcome.value] = self._bad_attempts.get(outcome.value, 0) + 1
+
     def count_retry(self, reason: str) -> None:
         """Count one more attempt at a request, by the reason for which the one before it failed."""
         self.retries[reason] = self.retries.get(reason, 0) + 1
@@ -176,7 +194,7 @@ class UpstreamCounters:
         """What was counted of attempts; breakers and endpoints are for the plane to add."""
         return ResilienceSnapshot(
             firsts=self.firsts,
-            attempts={outcome.value: n for outcome, n in self.attempts.items()},
+            attempts={"success": self.good_attempts, **self._bad_attempts},
             retries=dict(self.retries),
             denied=dict(self.denied),
             hedges=dict(self.hedges),

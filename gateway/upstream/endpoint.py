@@ -46,6 +46,7 @@ class Endpoint:
         "breaker",
         "connecting",
         "cost",
+        "has_peers",
         "in_flight",
         "opened",
         "part",
@@ -73,6 +74,7 @@ class Endpoint:
         self.part = 1.0
         self.share = weight
         self.cost = 1.0 / weight
+        self.has_peers = False
         self.best = 1.0
         self.breaker = breaker
         self.place = place
@@ -106,6 +108,8 @@ class Endpoint:
         """
         self.in_flight -= 1
         self.breaker.report(token, outcome, seconds, now)
+        if not self.has_peers:
+            return
         standing = self.standing
         standing.note(outcome, seconds, now, total)
         slowness = standing.latency / (_NOISE * self.best)

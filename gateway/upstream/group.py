@@ -38,6 +38,7 @@ class UpstreamGroup:
         "_judge",
         "_look_at",
         "_make_breaker",
+        "_only",
         "_panic_ratio",
         "_rotation",
         "_settings",
@@ -86,6 +87,7 @@ class UpstreamGroup:
         self._slow_start = slow_start
         self._panic_ratio = panic_ratio
         self._rotation: list[Endpoint] = []
+        self._only: Endpoint | None = None
         self._look_at = 0.0
         self._has_lost = False
         self._began_at = 0.0
@@ -119,6 +121,8 @@ class UpstreamGroup:
             endpoint.breaker.on_change = self._on_change
             chosen[url] = endpoint
         self.endpoints = list(chosen.values())
+        for endpoint in self.endpoints:
+            endpoint.has_peers = len(self.endpoints) > 1
         for endpoint in present.values():
             self.opened_before += endpoint.opened
             endpoint.close()
@@ -147,6 +151,8 @@ class UpstreamGroup:
     def pick(self, tried: Collection[Endpoint], key: str, now: float) -> Endpoint | None:
         """The endpoint for the next attempt, not one of ``tried``; None when nobody may be asked."""
         candidates = self._rotation
+        if self._only is not None and not tried:
+            return self._only
         if tried:
             candidates = [one for one in candidates if one not in tried]
         if not self.is_calm:
@@ -158,12 +164,10 @@ class UpstreamGroup:
         return candidates[self._balancer.pick(candidates, key)]
 
     def enter(self, now: float) -> int:
-        """A request begins its first attempt; the token of the whole upstream's breaker, 0 without one.
+        """A request begins its first attempt at one of several endpoints; the token of the whole upstream's breaker.
 
-        With one endpoint that endpoint's breaker says the same.
+        With one endpoint that endpoint's breaker says the same, and nobody need ask.
         """
-        if len(self.endpoints) < 2:  # noqa: PLR2004 - several are two or more
-            return 0
         breaker = self.breaker
         token = breaker.acquire(now)
         if breaker.is_passing:
@@ -172,8 +176,7 @@ class UpstreamGroup:
 
     def leave(self, token: int, outcome: Outcome, seconds: float, now: float) -> None:
         """The request has ended, after however many attempts."""
-        if token:
-            self.breaker.report(token, outcome, seconds, now)
+        self.breaker.report(token, outcome, seconds, now)
 
     def can_pass(self, now: float) -> bool:
         """Whether anybody may be asked now."""
@@ -205,6 +208,7 @@ class UpstreamGroup:
         for one in self.endpoints:
             one.assess(min(one.place.part(self._slow_start, now), one.standing.weight(now)), best)
         self.is_calm = self.breaker.is_passing and all(one.breaker.is_passing for one in endpoints)
+        self._only = endpoints[0] if self.is_calm and len(endpoints) == 1 else None
         self.is_shut = not self.is_calm and not min(self.breaker.room, sum(one.breaker.room for one in endpoints))
         self.on_change()
 
