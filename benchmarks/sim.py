@@ -1,125 +1,58 @@
-"""Limits beside the best fixed limit, under virtual time: python -m benchmarks.sim [--quick] [--only WORD …].
+"""The gate in virtual time: python -m benchmarks.sim [--quick] [--only WORD …] [--seeds N …] [--json FILE].
 
-Every limit lives through the same stories with the same seeds and the same small gate. ``goodput`` is answers
-within half a second (2 s for the mix) as a share of what the best fixed limit, found by search, gets
-from the same seeds; ``p99`` is the latency of the served from arrival to answer, clients' waiting included;
-``limit`` is the range it moved in. Figures are medians over the seeds, and the worst and the best.
+The first table has the limits beside the best fixed one. Every limit lives through the same stories with the same
+seeds, in the gate and queue of the gateway. ``goodput`` is answers within half a second (2 s for the mix) as a
+share of what the best fixed limit, found by search, gets from the same seeds; ``p99`` is the latency of the served
+from arrival to answer, the wait in the queue included; ``limit`` is the range it moved in.
+
+The second table has groups of callers under the default limit: what they lost, and what they got of what is
+fair: strict bands, and in a band max-min shares of all that was served. Figures are medians over the
+seeds, and the worst and the best; targets are compared with medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from math import isnan
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sim_scenarios import GROUP_STORIES, STORIES
 from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.aimd import Aimd
 from gateway.admission.limits.fixed import Fixed
 from gateway.admission.limits.gradient import Gradient
 from gateway.admission.limits.vegas import Vegas
-from gateway.simulate.client import Patience
-from gateway.simulate.oracle import best_fixed
-from gateway.simulate.scenario import Scenario
-from gateway.simulate.service import Mix, Sharing, Workers, bimodal, constant, exponential, lognormal
+from gateway.simulate.oracle import best_fixed, max_min
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from random import Random
 
+    from benchmarks.sim_scenarios import GroupTarget, Target
     from gateway.admission.limits.limit import Limit
-    from gateway.simulate.clock import EventClock
-    from gateway.simulate.service import Service, Work
-    from gateway.simulate.world import Span
+    from gateway.simulate.book import Span
+    from gateway.simulate.crowd import Caller
 
 SEEDS = (1, 2, 3, 4, 5)
-MEAN = 0.02
-CAPACITY = 400.0
-STEADY = {"": (5.0, 30.0)}
-
-LIMITS: dict[str, Callable[[], Limit]] = {"adaptive": Adaptive, "aimd": Aimd, "vegas": Vegas, "gradient": Gradient}
-
-
-def _work(draw: Callable[[Random, float], Work] = exponential, mean: float = MEAN) -> Callable[[Random], Work]:
-    return lambda rng: draw(rng, mean)
+# The best fixed limit is sought with fewer: its neighbours differ by less than what more of them could tell.
+SOUGHT_WITH = 3
+OURS = "adaptive"
+LIMITS: dict[str, Callable[[], Limit]] = {OURS: Adaptive, "aimd": Aimd, "vegas": Vegas, "gradient": Gradient}
 
 
-def _workers(count: int = 8) -> Callable[[EventClock, Work], Service]:
-    return lambda clock, work: Workers(clock, work, count)
+class Verdict(NamedTuple):
+    """One target: what was wanted, and whether it was met."""
 
-
-def _sharing(cores: int, knee: int | None = None) -> Callable[[EventClock, Work], Service]:
-    return lambda clock, work: Sharing(clock, work, cores, knee=knee)
-
-
-def _steady(
-    rate: float,
-    service: Callable[[EventClock, Work], Service] | None = None,
-    *,
-    work: Callable[[Random], Work] | None = None,
-    spans: dict[str, tuple[float, float]] | None = None,
-    patience: Patience | None = None,
-    useful: float = 0.5,
-) -> Scenario:
-    return Scenario(
-        work or _work(),
-        service or _workers(),
-        ((0.0, rate),),
-        spans or STEADY,
-        patience=patience or Patience(give_up=1.0),
-        useful=useful,
-    )
-
-
-def _constant(rng: Random) -> Work:
-    del rng
-    return constant(MEAN)
-
-
-def _mix(rng: Random) -> Work:
-    return Mix(rng, {"fast": (0.9, exponential(rng, 0.005)), "slow": (0.1, exponential(rng, 0.5))})
-
-
-def _changing(change: str, *values: float) -> Scenario:
-    def to(value: float, service: Service) -> None:
-        getattr(service, change)(value)
-
-    return Scenario(
-        _work(),
-        _workers(),
-        ((0.0, 3 * CAPACITY),),
-        {"at 400": (5.0, 15.0), "to 150, 5 s": (15.0, 20.0), "to 600, 10 s": (25.0, 35.0), "at 600": (35.0, 45.0)},
-        changes=((15.0, partial(to, values[0])), (25.0, partial(to, values[1]))),
-    )
-
-
-SCENARIOS: dict[str, Scenario] = {
-    **{f"{times:g}x": _steady(times * CAPACITY) for times in (1.5, 2, 5, 10)},
-    "half load": _steady(CAPACITY / 2, spans={"first second": (0.0, 1.0), "": (1.0, 15.0)}),
-    "surge": Scenario(
-        _work(),
-        _workers(),
-        ((0.0, CAPACITY / 2), (4.0, 5 * CAPACITY), (16.0, CAPACITY / 2)),
-        {"before": (0.0, 4.0), "5x": (4.0, 16.0), "after": (17.0, 24.0)},
-    ),
-    "workers change": _changing("resize", 3, 12),
-    "speed changes": _changing("hurry", 0.375, 1.5),
-    "constant": _steady(3 * CAPACITY, work=_constant),
-    "lognormal": _steady(3 * CAPACITY, work=_work(lognormal)),
-    "bimodal": _steady(3 * CAPACITY, work=_work(bimodal)),
-    "mix": _steady(3 * 8 / 0.0545, work=_mix, spans={"": (10.0, 60.0)}, patience=Patience(give_up=4.0), useful=2.0),
-    "1 worker": _steady(5 * 10.0, _workers(1), work=_work(mean=0.1), spans={"": (10.0, 60.0)}),
-    "2 workers": _steady(3 * 100.0, _workers(2)),
-    "64 workers": _steady(3 * 3200.0, _workers(64), spans={"": (3.0, 12.0)}),
-    "sharing": _steady(3 * CAPACITY, _sharing(8)),
-    "sharing constant": _steady(3 * CAPACITY, _sharing(8), work=_constant),
-    "thrash": _steady(3 * 800.0, _sharing(16, knee=16)),
-    "retries": _steady(3 * CAPACITY, patience=Patience(give_up=1.0, retries=3)),
-}
+    wanted: str
+    is_met: bool
 
 
 class Figure(NamedTuple):
@@ -130,55 +63,135 @@ class Figure(NamedTuple):
     limit: str
     ratios: list[float]
     spans: list[Span]
+    verdicts: list[Verdict]
 
 
-def live(scenario: str, limit: Limit, seed: int) -> dict[str, Span]:
-    """One story with one limit."""
-    story = SCENARIOS[scenario]
-    world = story.tell(limit, seed)
-    return {label: world.span(*span) for label, span in story.spans.items()}
+class GroupFigure(NamedTuple):
+    """One group of callers in one scenario: shares of what it asked for, and of what is fair, by seed."""
+
+    scenario: str
+    group: str
+    lost: list[float]
+    fair: list[float]
+    spans: list[Span]
+    verdicts: list[Verdict]
 
 
 def measure(scenario: str, kinds: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
     """The best fixed limit of each span, and every kind of limit beside it."""
+    story = STORIES[scenario]
     told: dict[tuple[int, int], dict[str, Span]] = {}
+
+    def live(limit: Limit, seed: int) -> dict[str, Span]:
+        book = story.scenario.tell(limit, seed).book
+        return {label: book.span(*span) for label, span in story.scenario.spans.items()}
 
     def fixed(limit: int, seed: int) -> dict[str, Span]:
         if (limit, seed) not in told:
-            told[limit, seed] = live(scenario, Fixed(limit), seed)
+            told[limit, seed] = live(Fixed(limit), seed)
         return told[limit, seed]
 
     def goodput(label: str) -> Callable[[int, int], float]:
         return lambda limit, seed: fixed(limit, seed)[label].goodput
 
-    low, high = (40, 150) if scenario == "64 workers" else (1, 40)
-    stories = {kind: [live(scenario, LIMITS[kind](), seed) for seed in seeds] for kind in kinds}
+    chosen = [kind for kind in kinds if kind == OURS or story.has_peers]
+    stories = {kind: [live(LIMITS[kind](), seed) for seed in seeds] for kind in chosen}
     figures = []
-    for label in SCENARIOS[scenario].spans:
-        best = best_fixed(goodput(label), seeds, low=low, high=high)
-        spans = [fixed(best.limit, seed)[label] for seed in seeds]
-        figures.append(Figure(scenario, label, f"fixed {best.limit}", [1.0] * len(seeds), spans))
-        for kind in kinds:
+    for label in story.scenario.spans:
+        low, high = story.limits
+        best = best_fixed(goodput(label), seeds[:SOUGHT_WITH], low=low, high=high).limit
+        bests = [fixed(best, seed)[label] for seed in seeds]
+        figures.append(Figure(scenario, label, f"fixed {best}", [1.0] * len(seeds), bests, []))
+        for kind in chosen:
             spans = [story[label] for story in stories[kind]]
-            ratios = [span.goodput / most for span, most in zip(spans, best.goodputs, strict=True)]
-            figures.append(Figure(scenario, label, kind, ratios, spans))
+            ratios = [span.goodput / most.goodput for span, most in zip(spans, bests, strict=True)]
+            verdicts = judge(story.targets.get(label), ratios, spans) if kind == OURS else []
+            figures.append(Figure(scenario, label, kind, ratios, spans, verdicts))
     return figures
+
+
+def judge(target: Target | None, ratios: Sequence[float], spans: Sequence[Span]) -> list[Verdict]:
+    """What was wanted in a span, and whether the medians meet it."""
+    verdicts = []
+    if target is None:
+        return []
+    if target.goodput is not None:
+        verdicts.append(Verdict(f"goodput ≥ {100 * target.goodput:g} %", median(ratios) >= target.goodput))
+    if target.p99 is not None:
+        is_met = median(span.p99 for span in spans) <= target.p99
+        verdicts.append(Verdict(f"p99 ≤ {1000 * target.p99:g} ms", is_met))
+    if target.shed is not None:
+        # a bound of none must hold for every seed
+        is_met = max(span.shed / span.arrived for span in spans) <= target.shed
+        verdicts.append(Verdict(f"shed ≤ {100 * target.shed:g} %", is_met))
+    return verdicts
+
+
+def measure_groups(scenario: str, seeds: Sequence[int]) -> list[GroupFigure]:
+    """What each group of callers got."""
+    story = GROUP_STORIES[scenario]
+    [(begin, end)] = story.scenario.spans.values()
+    books = [story.scenario.tell(Adaptive(), seed).book for seed in seeds]
+    figures = []
+    for group, is_member in story.groups.items():
+        spans = [book.span(begin, end, is_member) for book in books]
+        lost = [span.lost / span.arrived for span in spans]
+        fair = []
+        for book in books:
+            served = book.served(begin, end)
+            due = fair_shares(book.asked(begin, end), sum(served.values()))
+            got = sum(count for caller, count in served.items() if is_member(caller))
+            fair.append(got / (sum(share for caller, share in due.items() if is_member(caller)) or 1.0))
+        figures.append(
+            GroupFigure(scenario, group, lost, fair, spans, judge_group(story.targets.get(group), lost, fair))
+        )
+    return figures
+
+
+def fair_shares(asked: dict[Caller, int], served: float) -> dict[Caller, float]:
+    """What each caller would get of all that was served: by strict bands, and in a band max-min fair."""
+    due: dict[Caller, float] = {}
+    for band in sorted({caller.traffic_class.band for caller in asked}):
+        callers = [caller for caller in asked if caller.traffic_class.band == band]
+        shares = max_min([asked[caller] for caller in callers], served)
+        due.update(zip(callers, shares, strict=True))
+        served -= sum(shares)
+    return due
+
+
+def judge_group(target: GroupTarget | None, lost: Sequence[float], fair: Sequence[float]) -> list[Verdict]:
+    """What a group was to get, and whether the medians meet it."""
+    verdicts = []
+    if target is None:
+        return []
+    if target.lost is not None:
+        verdicts.append(Verdict(f"lost < {100 * target.lost:g} %", median(lost) < target.lost))
+    if target.fair is not None:
+        verdicts.append(Verdict(f"fair share ≥ {100 * target.fair:g} %", median(fair) >= target.fair))
+    return verdicts
 
 
 def _range(values: Sequence[float], form: str) -> str:
     return f"{format(median(values), form)} ({format(min(values), form)}–{format(max(values), form)})"
 
 
-def print_figures(figures: Sequence[Figure]) -> None:
-    """Print one table."""
+def _cells(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    wanted = "\n".join(verdict.wanted for verdict in verdicts)
+    return wanted, "\n".join("yes" if verdict.is_met else "NO" for verdict in verdicts)
+
+
+def print_figures(figures: Sequence[Figure], console: Console) -> None:
+    """Print the limits beside the best fixed one."""
     table = Table(title="limits beside the best fixed one: median over seeds (worst–best)")
-    table.add_column("scenario")
-    table.add_column("limit")
+    for name in ("scenario", "limit"):
+        table.add_column(name)
     for name in ("goodput, % of best", "goodput, /s", "p99, ms", "limit", "shed, %"):
         table.add_column(name, justify="right")
+    for name in ("target", "met?"):
+        table.add_column(name)
     before = ""
     for figure in figures:
-        name = f"{figure.scenario} {figure.span}".strip()
+        name = f"{figure.scenario}, {figure.span}".strip(", ")
         if name != before:
             table.add_section()
         spans = figure.spans
@@ -191,9 +204,57 @@ def print_figures(figures: Sequence[Figure]) -> None:
             f"{min(span.limit_low for span in spans)}–{max(span.limit_high for span in spans)},"
             f" mostly {median(span.limit_middle for span in spans):g}",
             f"{median(100 * span.shed / span.arrived for span in spans):.1f}",
+            *_cells(figure.verdicts),
         )
         before = name
-    Console(width=150).print(table)
+    console.print(table)
+
+
+def print_groups(figures: Sequence[GroupFigure], console: Console) -> None:
+    """Print who got what."""
+    table = Table(title="groups of callers, adaptive limit: median over seeds (worst–best)")
+    for name in ("scenario", "group"):
+        table.add_column(name)
+    for name in ("asked, /s", "goodput, /s", "p99, ms", "lost, %", "% of the fair share"):
+        table.add_column(name, justify="right")
+    for name in ("target", "met?"):
+        table.add_column(name)
+    before = ""
+    for figure in figures:
+        if figure.scenario != before:
+            table.add_section()
+        table.add_row(
+            "" if figure.scenario == before else figure.scenario,
+            figure.group,
+            f"{median(span.arrived for span in figure.spans):.1f}",
+            f"{median(span.goodput for span in figure.spans):.1f}",
+            _range([1000 * span.p99 for span in figure.spans], ".0f"),
+            _range([100 * lost for lost in figure.lost], ".2f"),
+            _range([100 * fair for fair in figure.fair], ".1f"),
+            *_cells(figure.verdicts),
+        )
+        before = figure.scenario
+    console.print(table)
+
+
+def write(path: Path, seeds: Sequence[int], figures: Sequence[Figure], groups: Sequence[GroupFigure]) -> None:
+    """Write everything that was measured, by seed."""
+    data = {
+        "seeds": list(seeds),
+        "limits": [_to_data(figure) for figure in figures],
+        "groups": [_to_data(figure) for figure in groups],
+    }
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _to_data(figure: Figure | GroupFigure) -> dict[str, object]:
+    data = figure._asdict()
+    # JSON has no word for a latency that nobody had
+    data["spans"] = [
+        {key: None if isnan(value) else value for key, value in span._asdict().items()} for span in figure.spans
+    ]
+    data["verdicts"] = [verdict._asdict() for verdict in figure.verdicts]
+    return data
 
 
 def main() -> None:
@@ -201,14 +262,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two seeds instead of five, and adaptive alone")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="scenarios whose name has one of these words")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="these instead of 1 to 5")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes at a time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures, by seed")
     arguments = parser.parse_args()
-    names = [name for name in SCENARIOS if not arguments.only or any(word in name for word in arguments.only)]
-    seeds, kinds = (SEEDS[:2], ["adaptive"]) if arguments.quick else (SEEDS, list(LIMITS))
-    figures: list[Figure] = []
-    with ProcessPoolExecutor() as pool:
-        for found in pool.map(partial(measure, kinds=kinds, seeds=seeds), names):
-            figures.extend(found)
-    print_figures(figures)
+
+    def is_asked(name: str) -> bool:
+        return not arguments.only or any(word in name for word in arguments.only)
+
+    seeds, kinds = (SEEDS[:2], [OURS]) if arguments.quick else (arguments.seeds or SEEDS, list(LIMITS))
+    names = [name for name in STORIES if is_asked(name)]
+    group_names = [name for name in GROUP_STORIES if is_asked(name)]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        found = pool.map(partial(measure, kinds=kinds, seeds=seeds), names)
+        found_groups = pool.map(partial(measure_groups, seeds=seeds), group_names)
+        figures = [figure for each in found for figure in each]
+        groups = [figure for each in found_groups for figure in each]
+    console = Console(width=175)
+    if figures:
+        print_figures(figures, console)
+    if groups:
+        print_groups(groups, console)
+    if arguments.json:
+        write(arguments.json, seeds, figures, groups)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from msgspec import Struct
 from rich.console import Console
 
 from gateway.admission.classes import compile_classes
@@ -165,10 +166,26 @@ def _policies(settings: Settings, route: Route, request: Request) -> Iterator[tu
     for limit in route.rate_limits:
         words = f"{limit.name}: {limit.rate} for each {limit.key}, burst {burst_of(limit):g}, cost {limit.cost:g}"
         yield "rate limit", f"{words}, {limit.mode}"
-    for name in upstream.connections.__struct_fields__:
-        yield f"connections.{name}", str(getattr(upstream.connections, name))
+    yield "balance", upstream.balance + (f" by {upstream.hash_key}" if upstream.balance == "ring_hash" else "")
+    yield "slow_start", str(upstream.slow_start)
+    yield "panic_ratio", f"{upstream.panic_ratio:g}"
+    for table in ("breaker", "outlier", "retry", "hedge", "health", "connections"):
+        yield from _table(table, getattr(upstream, table))
     yield from _changes("header", route.set_headers, route.remove_headers)
     yield from _changes("response header", route.set_response_headers, route.remove_response_headers)
+
+
+def _table(path: str, settings: Struct | None) -> Iterator[tuple[str, str]]:
+    """Every key of a table and of the tables in it."""
+    if settings is None:
+        yield path, "none"
+        return
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, Struct):
+            yield from _table(f"{path}.{name}", value)
+        else:
+            yield f"{path}.{name}", "none" if value in {None, ""} else str(value)
 
 
 def _changes(what: str, to_set: Mapping[str, str], to_remove: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
 from gateway.proxy.outcomes import outcome_of
-from gateway.proxy.recovery import IDEMPOTENT
+from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -220,12 +220,17 @@ class Attempts:
         elif self._hedge is None or not self._hedge.is_under_way:  # else it may still save the request
             self._again(error, 0.0, now)
 
-    def _asks_again(self, head: ResponseHead, now: float, *, is_complete: bool) -> bool:
-        """Whether an answer is as good as none and another endpoint is asked instead."""
+    def _is_as_good_as_none(self, head: ResponseHead, now: float, *, is_complete: bool) -> bool:
+        """Whether an answer of 5xx is not passed on, because another endpoint is asked instead."""
         rule = self._rule
-        fault = rule.recovery.fault(head, self._client.out_of_time_at - now)
         endpoint = self._endpoint
-        if fault is None or endpoint is None or not self._is_repeatable or self._head.upgrade:
+        if endpoint is None:
+            return False
+        asked_for = retry_after(head)
+        if head.status == UNAVAILABLE and asked_for > 0:
+            endpoint.breaker.retry_after(asked_for, now)
+        fault = rule.recovery.fault(head.status, asked_for, self._client.out_of_time_at - now)
+        if fault is None or not self._is_repeatable or self._head.upgrade:
             return False
         is_hedged = self._hedge is not None and self._hedge.is_under_way
         error, pause = fault

@@ -271,7 +271,7 @@ class Exchange(Attempts):
 
     def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass the final head on, with the payload that came along; or ask again, when it is as good as none."""
-        if head.status >= _SERVER_ERROR and self._asks_again(head, now, is_complete=is_complete):
+        if head.status >= _SERVER_ERROR and self._is_as_good_as_none(head, now, is_complete=is_complete):
             return
         if self._hedge is not None:
             self._end_hedge()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # RFC 9110 §9.2.2: sending these twice does what sending them once does.
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-_UNAVAILABLE: Final = 503
+UNAVAILABLE: Final = 503
 _MOST_DIGITS: Final = 5
 
 
@@ -44,20 +44,18 @@ class Recovery:
         """Look after one request, from its first failure on."""
         return self.retries.begin()
 
-    def fault(self, head: ResponseHead, remaining: float) -> tuple[UpstreamFailed, float] | None:
+    def fault(self, status: int, asked_for: float, remaining: float) -> tuple[UpstreamFailed, float] | None:
         """An answer as good as none, and the least pause the upstream asks for; None when it shall be passed on.
 
-        An upstream that sheds (503) is only asked again when it says when, and that is soon enough.
+        An upstream that sheds (503) is only asked again when it says when (``asked_for`` seconds, below 0 when it does
+        not), and that is soon enough.
         """
-        if head.status == _UNAVAILABLE and _UNAVAILABLE not in self.statuses:
-            pause = retry_after(head)
-            if pause < 0 or pause >= remaining or remaining == inf:
+        if status == UNAVAILABLE and UNAVAILABLE not in self.statuses:
+            if asked_for < 0 or asked_for >= remaining or remaining == inf:
                 return None
-        elif head.status in self.statuses:
-            pause = max(0.0, retry_after(head))
-        else:
+        elif status not in self.statuses:
             return None
-        return UpstreamFailed("upstream_status", f"status {head.status}"), pause
+        return UpstreamFailed("upstream_status", f"status {status}"), max(0.0, asked_for)
 
 
 def retry_after(head: ResponseHead) -> float:

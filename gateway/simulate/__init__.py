@@ -3,14 +3,15 @@
 What it is for
     A limit, a queue or a whole gate lives through a story (arrivals, service, clients) in virtual time,
     with no socket and no sleep, and the book of the story says what it was worth: goodput, the latency
-    of the served, who was shed, how the limit went. The policies are the ones of production, not models
-    of them; only the world around them is made up.
+    of the served, who was shed, how the limit went. Gate, queue and limit are the objects that the gateway
+    uses, not models of them; only the world around them is made up.
 
 How it fits together
-    ``clock`` owns time; ``arrivals`` brings requests; a gate (any object with ``arrive``, ``finish``,
-    ``leave``, ``tick``) decides; ``service`` does the work; ``client`` says how long people wait and
-    whether they come back; ``world`` wires these and keeps the book; ``oracle`` finds what the best fixed
-    limit would have done in the same story.
+    ``clock`` owns time; ``arrivals`` brings requests and ``crowd`` says whose they are; ``request`` is the ticket
+    that passes :class:`gateway.admission.gate.Gate` or does not; ``service`` does the work; ``client`` says how
+    long people wait and whether they come back; ``world`` wires these and ``book`` is what they write down;
+    ``scenario`` is a story that can be told again; ``oracle`` knows what the best fixed limit would have
+    done in it, and what would have been fair.
 
 One generator per story
     Everything random comes from generators that are handed in, so one seed tells one story, whatever

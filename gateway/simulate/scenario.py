@@ -6,18 +6,28 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.admission.gate import Gate
+from gateway.admission.queue import Queue
+from gateway.admission.settings import QueueSettings
 from gateway.simulate.arrivals import Poisson
+from gateway.simulate.book import USEFUL
 from gateway.simulate.client import Patience
 from gateway.simulate.clock import EventClock
-from gateway.simulate.gate import MinimalGate
-from gateway.simulate.world import USEFUL, World
+from gateway.simulate.crowd import ANYBODY, Crowd
+from gateway.simulate.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gateway.admission.limits.limit import Limit
-    from gateway.simulate.gate import Gate
+    from gateway.simulate.crowd import Caller
     from gateway.simulate.service import Service, Work
+
+
+def make_gate(limit: Limit, settings: QueueSettings | None = None) -> Gate:
+    """A gate as the gateway makes it, with this limit and its default queue (or another)."""
+    settings = settings or QueueSettings()
+    return Gate(limit, Queue(max_length=settings.max_length, max_size=settings.max_bytes, max_wait=settings.max_wait))
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Scenario:
     """What is offered to what, and which spans of it count.
 
     ``offered`` are (instant, requests per second from then on); ``changes`` are (instant, what happens to the
-    service); ``spans`` are label → [begin, end).
+    service); ``spans`` are label → [begin, end); ``callers`` are who asks → its part of what is offered.
     """
 
     work: Callable[[Random], Work]
@@ -33,10 +43,11 @@ class Scenario:
     offered: tuple[tuple[float, float], ...]
     spans: dict[str, tuple[float, float]]
     changes: tuple[tuple[float, Callable[[Service], None]], ...] = ()
+    callers: Mapping[Caller, float] = field(default_factory=lambda: {ANYBODY: 1.0})
     patience: Patience = field(default_factory=lambda: Patience(give_up=1.0))
     useful: float = USEFUL
 
-    def tell(self, limit: Limit, seed: int, gate: Callable[[Limit], Gate] = MinimalGate) -> World:
+    def tell(self, limit: Limit, seed: int) -> World:
         """Live through it with this limit; each part of the world has its own dice."""
         clock = EventClock()
         work = self.work(_dice("work", seed))
@@ -47,9 +58,10 @@ class Scenario:
             clock,
             _dice("clients", seed),
             arrivals=Poisson(_dice("arrivals", seed), *self.offered),
-            gate=gate(limit),
+            gate=make_gate(limit),
             service=service,
             work=work,
+            crowd=Crowd(_dice("callers", seed), self.callers),
             patience=self.patience,
             useful=self.useful,
         )

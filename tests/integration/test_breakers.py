@@ -210,3 +210,21 @@ async def test_what_waits_in_the_queue_is_not_kept_waiting(pair: list[Origin]) -
         queued = [one for one in await asyncio.gather(*waiting) if one.json["reason"] != "upstream_head_timeout"]
         assert {one.json["reason"] for one in queued} <= {"breaker_open", "queue_timeout", "queue_delay"}
         assert queued
+
+
+async def test_an_upstream_that_asks_to_be_left_alone_is(pair: list[Origin]) -> None:
+    """503 with Retry-After opens it sooner than failures would, and for as long as it says."""
+    only = pair[0]
+
+    async def shed(exchange: Exchange) -> None:
+        await exchange.answer(b"full", b"503 Service Unavailable", b"Retry-After: 7\r\n")
+
+    only.default = shed
+    settings = BREAKER | {"min_calls": 20, "open_for": "1s", "max_open_for": "60s"}
+    async with gateway_before([only], breaker=settings) as gateway:
+        for _ in range(5):
+            assert (await ask(gateway)).body == b"full"
+        answer = await ask(gateway)
+        assert answer.json["reason"] == "breaker_open"
+        assert int(answer.value("Retry-After") or 0) >= 6
+    assert len(only.requests) == 5

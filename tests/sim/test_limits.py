@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from gateway.admission.limits.limit import Limit
+    from gateway.simulate.book import Span
     from gateway.simulate.clock import EventClock
     from gateway.simulate.service import Service, Work
-    from gateway.simulate.world import Span
 
 SEEDS = (1, 2)
 CAPACITY = 400.0
@@ -58,7 +58,7 @@ def _scenario(
 
 
 def _live(story: Scenario, limit: Callable[[], Limit] = Adaptive) -> list[Span]:
-    return [story.tell(limit(), seed).span(*story.spans[""]) for seed in SEEDS]
+    return [story.tell(limit(), seed).book.span(*story.spans[""]) for seed in SEEDS]
 
 
 def _goodput(spans: list[Span]) -> float:
@@ -71,6 +71,12 @@ def test_overload_costs_no_goodput_and_little_latency(times: float) -> None:
     spans = _live(_scenario(times * CAPACITY))
     assert _goodput(spans) >= 0.96 * CAPACITY
     assert median(span.p99 for span in spans) <= 0.15
+
+
+def test_overload_from_the_first_second_is_not_answered_by_starving() -> None:
+    """A trial down that costs a third of the goodput is seen as such, with any of these seeds."""
+    story = _scenario(3 * CAPACITY, until=3.0, since=0.0)
+    assert min(story.tell(Adaptive(), seed).book.span(0.0, 3.0).goodput for seed in range(1, 6)) >= 0.8 * CAPACITY
 
 
 def test_nobody_is_refused_at_half_load() -> None:
@@ -86,9 +92,17 @@ def test_it_follows_capacity_down_and_up() -> None:
         until=45.0,
         changes=((14.0, lambda service: service.resize(3)), (26.0, lambda service: service.resize(12))),
     )
-    worlds = [story.tell(Adaptive(), seed) for seed in SEEDS]
+    books = [story.tell(Adaptive(), seed).book for seed in SEEDS]
     for begin, end, capacity in ((5, 14, 400), (17, 26, 150), (36, 45, 600)):
-        assert median(world.span(begin, end).goodput for world in worlds) >= 0.93 * capacity
+        assert median(book.span(begin, end).goodput for book in books) >= 0.93 * capacity
+
+
+def test_a_service_that_slows_down_is_not_starved() -> None:
+    """All requests take 2.7 times as long: what looks like a line is none, and no chain of cuts may take it for one."""
+    story = _scenario(1200.0, until=20.0, since=15.0, changes=((10.0, lambda service: service.hurry(0.375)),))
+    goodputs = [story.tell(Adaptive(), seed).book.span(15.0, 20.0).goodput for seed in range(1, 6)]
+    assert min(goodputs) >= 0.85 * 150
+    assert median(goodputs) >= 0.94 * 150
 
 
 @pytest.mark.parametrize(
@@ -118,7 +132,7 @@ def test_growth_that_does_not_pay_is_taken_back() -> None:
     story = _scenario(2400.0, service=lambda clock, work: Sharing(clock, work, 16, knee=16))
     best = _goodput(_live(story, lambda: Fixed(16)))
     assert _goodput(_live(story, lambda: Fixed(40))) <= 0.6 * best
-    assert _goodput(_live(story)) >= 0.8 * best
+    assert _goodput(_live(story)) >= 0.87 * best
 
 
 def test_clients_that_come_back_at_once_change_nothing() -> None:
@@ -137,4 +151,4 @@ def test_the_other_policies_keep_goodput_too(kind: Callable[[], Limit]) -> None:
 def test_the_same_seed_tells_the_same_story(kind: Callable[[], Limit]) -> None:
     """With any policy."""
     story = _scenario(2 * CAPACITY, until=6.0)
-    assert story.tell(kind(), 1).course == story.tell(kind(), 1).course
+    assert story.tell(kind(), 1).book.course == story.tell(kind(), 1).book.course

@@ -12,22 +12,21 @@ Theory of operation
     of the mean. With b_k what m_k is when nobody waits, w = X × (m - b) requests wait inside the
     upstream. This is Diff × BaseRTT of Vegas (Brakmo & Peterson 1995) on a better statistic.
 
-    *Steering*: w below the target 0.3 + 0.03 L: grow, a tenth at first, doubling while it lasts. Above the
-    target by two standard errors: subtract the surplus at once. Otherwise hold, and let windows grow.
+    *Steering*: w below the target 0.5 + 0.04 L (or what makes a line of 2 ms, if that is more): grow, a tenth at
+    first, doubling while it lasts. Above the target by two standard errors: subtract the surplus at once. Otherwise
+    hold, and let windows grow.
 
     *Trials* keep b honest, because no b can be trusted: learned in congestion it hides the line, and from a
-    faster time it invents one. So every move is an experiment. With D the difference of two limits, each tried
-    for one window, the evidence that the upper one only lengthens the line is the sum of two log likelihood
-    ratios, each "D more wait" against "none more waits":
+    faster time it invents one. So every move is an experiment. Two limits, each tried for one window, differ by
+    Δln L. In a line the upper one gets no more done: Δln X = 0. Below the knee it does: Δln X = Δln L, of which no
+    more than 0.35 is asked for, because 30 % less done is proof enough and the knee may lie between the two. The
+    evidence of a line is the log likelihood ratio of these two, added up over trials until it decides. *line*: the
+    lower limit stays, b may fall. *free*: the upper limit stays, b follows; when the lower one was a cut of a surplus,
+    b goes all the way to what was seen there, because the line that was claimed was none. Undecided: back from a cut
+    (which is another trial of the same two) or from a trial for its own sake, and again later.
 
-    - by the faster half: q = X × Δm / D, which is 1 in a line and 0 below the knee;
-    - by throughput: Δln R / Δln L = 1 - Δln X / Δln L, which is 1 above the knee whatever the upstream is like
-      (a shared processor slows all alike, and its fast requests show less than D), above 1 when it thrashes, and 0
-      below; but it has all the noise of the mean.
-
-    Evidence is added up over trials until it decides. *line*: the lower limit stays, b may fall. *free*: the upper
-    limit stays, b follows. Undecided: back, and again later. The faster half may say less in one trial than
-    throughput: near the knee it sees a line before there is one worth cutting.
+    *Thrash*: e = d ln X / d ln L is learned from all trials. Where it is negative, more in flight get less done, and a
+    line that costs something is not to be had: the target is multiplied by 1 + e.
 
     *Which trials*: until one was free (or low load has shown b) they go down from the start value, halving at most,
     and the limit does not grow. Later they go where the evidence points: down while it says line, up while it says
@@ -38,16 +37,19 @@ Theory of operation
     second, and for as many requests as the limit, nothing else comes, then nobody is served: the limit is halved.
 
 Why it is so
-    The faster half shows a thrashing or queueing service sooner than throughput does, and is given less weight in a
-    trial, because near the knee it sees a line before there is one worth cutting. A line of 2 ms is left alone: an
-    upstream that answers in microseconds would otherwise be held below what one event loop can keep in flight.
+    Throughput alone decides a trial. The faster half shows a line sooner, but it shows one as well when the
+    service itself has become slower, and then confirms the cut that it asked for: a service slowed to 0.375 lost a
+    fifth for as long as that lasted. Throughput is the same witness for any kind of upstream. A line of 2 ms is left
+    alone: an upstream that answers in microseconds would otherwise be held below what one event loop can keep in
+    flight.
 
 What it does not do
     It cannot tell a slower service from a fuller one in less than a few windows; until then it keeps the limit or
     takes a cut back. It does not see below the noise: with exponential service a change of 5 % in capacity takes
-    thousands of samples. A service of one slow worker (10 requests a second) takes it half a minute and more to find
-    from 20, because that is how long a few dozen samples take. It does not know deadlines: goodput counts only
-    because the queue in the upstream is short.
+    thousands of samples, and past the knee of an upstream that thrashes it loses several per cent of goodput, because
+    it grows and is thrown back within that noise. A service of one slow worker (10 requests a second) takes it half
+    a minute and more to find from 20, because that is how long a few dozen samples take. It does not know deadlines:
+    goodput counts only because the queue in the upstream is short.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ from __future__ import annotations
 from math import log
 from typing import TYPE_CHECKING, Final
 
+from gateway.admission.limits.elasticity import Elasticity
 from gateway.admission.limits.window import Window
 from gateway.admission.sample import Change
 from gateway.core.outcome import Outcome
@@ -80,13 +83,11 @@ _FASTEST: Final = 8
 _STEP: Final = 0.125
 _FIRST_STEP: Final = 0.5
 _DECIDED: Final = 1.3
-# One window alone can hardly decide; and that the faster half does not see a line is weak evidence against one.
+# One window alone can hardly decide.
 _MOST_EVIDENCE: Final = 1.5
-_MOST_AGAINST: Final = 0.2
-_MOST_BY_HALF: Final = 0.5
-_DOUBT: Final = 0.1
-# A little more than half of what a line would show: a limit that is too low costs more than one that is too high.
-_HALF_A_LINE: Final = 0.65
+# So much of ln X lost is as good as all. With all of a halving asked for, one trial in six took the lower limit for no
+# worse when it served a third less, and stayed there.
+_TELLING: Final = 0.35
 _PAUSE: Final = 2.0
 _SHORT_PAUSE: Final = 0.5
 _PRICE: Final = 0.01
@@ -108,6 +109,7 @@ class Adaptive:
         "_answered_at",
         "_base",
         "_changed_at",
+        "_elasticity",
         "_evidence",
         "_growth",
         "_held_at",
@@ -142,6 +144,7 @@ class Adaptive:
         self._trial: Window | None = None
         self._is_probe = False
         self._evidence = 0.0
+        self._elasticity = Elasticity()
         self._suspects_line = True
         self._next_trial = 0.0
         self._paid_until = 0.0
@@ -216,12 +219,8 @@ class Adaptive:
             if self._evidence <= -_DECIDED:
                 return self._free(trial, window, now)
             self._suspects_line = self._evidence > 0
-            if self._is_probe:
-                doubt = 1 - max(0.0, self._evidence) / _DECIDED
-                self._pay(trial, now, doubt)
-                self._next_trial = now + _SHORT_PAUSE
-                self._stretch = 2
-                return self._move(trial.limit, "restore", now)
+            if self._is_probe or window.limit < trial.limit:
+                return self._go_back(trial, window, now)
         return self._steer(window, now)
 
     def _idle(self, window: Window, trial: Window | None, now: float) -> Change | None:
@@ -242,6 +241,7 @@ class Adaptive:
         waiting = window.waiting(self._base)
         count = window.rate * waiting.time
         target = max(_TARGET[0] + _TARGET[1] * limit, _HARMLESS * window.rate)
+        target *= max(0.0, min(1.0, 1 + self._elasticity.value))
         if count > target + _ERRORS * window.rate * waiting.error:
             self._growth = self._stretch = 1
             return self._try(window, max(limit // 2, int(limit - (count - target))), "surplus", now)
@@ -269,14 +269,21 @@ class Adaptive:
         """Add what two windows say to the evidence of a line."""
         lower, upper = (one, other) if one.limit < other.limit else (other, one)
         wider = log(upper.limit / lower.limit)
-        slower = wider - log(upper.rate / lower.rate)
-        evidence = wider * (slower - wider / 2) / (one.scatter / one.count + other.scatter / other.count)
+        served = log(upper.rate / lower.rate)
+        information = 1 / (one.scatter / one.count + other.scatter / other.count)
+        self._elasticity.learn(wider, served, information)
+        most = min(wider, _TELLING)
+        evidence = most * (most / 2 - served) * information
         self._evidence += max(-_MOST_EVIDENCE, min(_MOST_EVIDENCE, evidence))
-        later, error = upper.slower_than(lower)
-        if error:
-            per_request = (upper.rate + lower.rate) / 2 / (upper.limit - lower.limit)
-            evidence = (later * per_request - _HALF_A_LINE) / ((error * per_request) ** 2 + _DOUBT)
-            self._evidence += max(-_MOST_AGAINST, min(_MOST_BY_HALF, evidence))
+
+    def _go_back(self, trial: Window, window: Window, now: float) -> Change | None:
+        """Undecided: a trial for its own sake waits for its time; after a cut, the way back is one more trial."""
+        self._stretch = 2
+        if not self._is_probe:
+            return self._try(window, trial.limit, "restore", now)
+        self._pay(trial, now, 1 - max(0.0, self._evidence) / _DECIDED)
+        self._next_trial = now + _SHORT_PAUSE
+        return self._move(trial.limit, "restore", now)
 
     def _line(self, trial: Window, window: Window, now: float) -> Change | None:
         """The upper limit only lengthens the line."""
@@ -299,7 +306,8 @@ class Adaptive:
         self._suspects_line = False
         self._next_trial = now + _PAUSE
         self._pay(trial, now, 1.0 if self._is_base_proven else 0.0)
-        self._follow(window, _FOLLOW if self._is_base_proven else 1.0)
+        is_refuted = window.limit < trial.limit and not self._is_probe
+        self._follow(window, _FOLLOW if self._is_base_proven and not is_refuted else 1.0)
         self._is_base_proven = True
         return self._move(max(trial.limit, window.limit), "restore", now)
 

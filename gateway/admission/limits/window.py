@@ -66,24 +66,6 @@ class Window:
             self.scatter = max(1.0, self.count * squares / (total * total) - 1)
         self._latencies.clear()
 
-    def slower_than(self, other: Window) -> tuple[float, float]:
-        """How much longer the faster half took here than there, in seconds, and the standard error of that.
-
-        Over the kinds that both saw, in units as in :meth:`waiting`; the error is 0 when there is none.
-        """
-        excess = weight = noise = 0.0
-        for kind, (latency, count) in self.halves.items():
-            there = other.halves.get(kind)
-            if there is not None and there[0]:
-                usual, counted = there
-                share = min(count, counted)
-                excess += share * (latency / usual - 1)
-                weight += share / usual
-                noise += share * share * ((latency / usual) ** 2 / count + 1 / counted)
-        if not weight:
-            return 0.0, 0.0
-        return excess / weight, _SPREAD * noise**0.5 / weight
-
     def waiting(self, base: dict[str, float]) -> Waiting:
         """How much longer than ``base`` requests took, in seconds, and the standard error of that.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.admission.limits.adaptive import Adaptive
+from gateway.admission.limits.elasticity import Elasticity
 from gateway.admission.sample import Change, Sample
 from gateway.core.outcome import Outcome
 
@@ -127,6 +128,83 @@ def test_a_rare_slow_route_does_not_drown_what_the_others_see() -> None:
         limit.update(Sample(number * 0.01 - 0.5, number * 0.01, 2, "slow", Outcome.SUCCESS))
     feed(0.012, 3.0, 31.0)
     assert limit.value < 20
+
+
+@pytest.mark.parametrize("knee", [8, 16, 40])
+def test_a_limit_that_thrashes_is_left(knee: int) -> None:
+    """Where 5 % is lost with each request beyond the knee, it stays at most an eighth (and one) above it."""
+
+    def latency(in_flight: int) -> float:
+        return 0.02 * (1 + 0.05 * max(0, in_flight - knee)) * max(1.0, in_flight / knee)
+
+    limit = Adaptive(20, 1, 500)
+    _saturate(limit, latency, 30.0)
+    assert knee * 0.8 <= limit.value <= knee * 1.125 + 1
+
+
+def test_where_more_get_less_done_no_line_is_tolerated() -> None:
+    """Once trials have shown that throughput falls, nothing grows any more and a shorter line is enough to cut."""
+    known, unknown = Adaptive(20, 1, 500), Adaptive(20, 1, 500)
+    for limit in (known, unknown):
+        _saturate(limit, _knee(8, 0.02), 10.0)
+    known._elasticity.learn(1.0, -1.0, 1e9)
+    reasons = [
+        [change.reason for _, change in _saturate(limit, _knee(8, 0.02), 10.0, start=10.0)]
+        for limit in (known, unknown)
+    ]
+    assert "room" not in reasons[0]
+    assert "room" in reasons[1]
+    assert known.value <= unknown.value
+
+
+def test_a_refuted_cut_is_not_tried_again_and_again() -> None:
+    """Requests that take 2.5 times as long look like a line once; then that is what they take, and the limit grows."""
+    limit = Adaptive(10, 1, 500)
+    _saturate(limit, _knee(8, 0.02), 10.0)
+    changes = [change for _, change in _saturate(limit, lambda _: 0.05, 20.0, start=10.0)]
+    assert [change.reason for change in changes].count("surplus") == 1
+    assert limit.value >= 100
+
+
+def test_an_upstream_that_answers_within_two_milliseconds_is_not_held_back() -> None:
+    """The limit doubles from the start, without a trial down."""
+    limit = Adaptive(20, 1, 500)
+    changes = [change for _, change in _saturate(limit, lambda _: 0.001, 1.0)]
+    assert limit.value == 500
+    assert {change.reason for change in changes} == {"room"}
+
+
+def test_what_was_admitted_before_the_last_change_never_teaches() -> None:
+    """However much of it comes, however slow it was: the limit stays, and the next window has none of it."""
+    plain, flooded = Adaptive(20, 1, 500), Adaptive(20, 1, 500)
+    for limit in (plain, flooded):
+        _saturate(limit, _knee(8, 0.02), 10.0)
+    assert plain.value == flooded.value
+    before = flooded._changed_at - 0.001
+    for number in range(3000):
+        late = Sample(before, 10.0 + number * 1e-6, 20, "", Outcome.SUCCESS)
+        assert flooded.update(late) is None
+    runs = [_saturate(limit, _knee(8, 0.02), 10.0, start=10.01) for limit in (plain, flooded)]
+    assert runs[0] == runs[1]
+
+
+def test_elasticity_is_the_slope_of_the_late_trials() -> None:
+    """1 below the knee, 0 on a plateau, negative past it; unknown is 0, and what was is forgotten."""
+    known = Elasticity()
+    assert known.value == 0
+    for slope in (1.0, 0.0, -0.5):
+        for _ in range(60):
+            known.learn(0.1, 0.1 * slope, 60.0)
+        assert known.value == pytest.approx(slope, abs=0.2)
+    assert repr(known).startswith("<Elasticity -0.")
+
+
+def test_a_trial_counts_for_what_it_can_tell() -> None:
+    """A wide and long trial outweighs a narrow and noisy one that says the opposite."""
+    known = Elasticity()
+    known.learn(0.5, 0.5, 100.0)
+    known.learn(0.1, -0.1, 10.0)
+    assert known.value > 0.8
 
 
 def test_the_same_samples_make_the_same_changes() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import eq
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.admission.classes import TrafficClass
 from gateway.admission.limits.fixed import Fixed
 from gateway.simulate.arrivals import ClosedLoop, Poisson
 from gateway.simulate.client import Patience
 from gateway.simulate.clock import EventClock
-from gateway.simulate.gate import MinimalGate
-from gateway.simulate.oracle import best_fixed
-from gateway.simulate.scenario import Scenario
+from gateway.simulate.crowd import Caller
+from gateway.simulate.oracle import best_fixed, max_min
+from gateway.simulate.scenario import Scenario, make_gate
 from gateway.simulate.service import Mix, Sharing, Workers, bimodal, constant, exponential, lognormal
 from gateway.simulate.world import World
 
@@ -48,7 +53,7 @@ def test_a_closed_loop_never_has_more_requests_than_users() -> None:
     """Everybody waits for the answer before thinking and asking again."""
     clock = EventClock()
     work = constant(0.01)
-    gate = MinimalGate(Fixed(100))
+    gate = make_gate(Fixed(100))
     world = World(
         clock,
         Random(1),
@@ -58,8 +63,8 @@ def test_a_closed_loop_never_has_more_requests_than_users() -> None:
         work=work,
     )
     world.run(20.0)
-    assert max(in_flight for _, _, in_flight in world.course) <= 5
-    assert world.span(1.0, 20.0).goodput == pytest.approx(5 / (0.05 + 0.0175), rel=0.2)
+    assert max(in_flight for _, _, in_flight in world.book.course) <= 5
+    assert world.book.span(1.0, 20.0).goodput == pytest.approx(5 / (0.05 + 0.0175), rel=0.2)
 
 
 @pytest.mark.parametrize("make", [exponential, lognormal, bimodal])
@@ -124,14 +129,15 @@ def test_a_client_that_got_nothing_comes_back_as_often_as_it_may() -> None:
         clock,
         Random(1),
         arrivals=ClosedLoop(Random(1), users=1, think=1e9),
-        gate=MinimalGate(Fixed(1)),
+        gate=make_gate(Fixed(1)),
         service=Workers(clock, work, 1),
         work=work,
         patience=Patience(give_up=1.0, retries=3),
     )
     world._submit(_nothing)
     clock.run(10.0)
-    assert (len(world.arrivals), len(world.leaves), len(world.answers)) == (4, 4, 0)
+    assert (len(world.book.arrivals), len(world.book.answers)) == (4, 0)
+    assert len(world.book.leaves) + len(world.book.sheds) == 4
 
 
 def test_backoff_waits_a_random_share_of_a_doubling_time() -> None:
@@ -144,8 +150,8 @@ def test_backoff_waits_a_random_share_of_a_doubling_time() -> None:
     assert patience.pause(4, rng) is None
 
 
-def test_the_small_gate_serves_the_newest_and_sheds_who_waited_too_long() -> None:
-    """Whatever happens, in flight never exceeds the limit, and everybody is accounted for."""
+def test_the_gate_of_the_gateway_decides_and_everybody_is_accounted_for() -> None:
+    """In flight never exceeds the limit; who came was served, turned away, or is still there."""
     story = Scenario(
         lambda rng: exponential(rng, 0.02),
         lambda clock, work: Workers(clock, work, 8),
@@ -153,12 +159,89 @@ def test_the_small_gate_serves_the_newest_and_sheds_who_waited_too_long() -> Non
         {"": (1.0, 5.0)},
     )
     world = story.tell(Fixed(8), 1)
-    span = world.span(1.0, 5.0)
-    assert max(in_flight for _, _, in_flight in world.course) <= 8
-    assert {reason for _, reason in world.sheds} == {"queue_timeout"}
-    assert span.served + span.shed == pytest.approx(span.arrived, rel=0.02)
+    book = world.book
+    span = book.span(1.0, 5.0)
+    assert max(in_flight for _, _, in_flight in book.course) <= 8
+    assert {reason for _, _, reason in book.sheds} == {"queue_delay"}
+    here = world.gate.in_flight + world.gate.queue.count
+    assert len(book.answers) + len(book.sheds) + len(book.leaves) + here == len(book.arrivals)
     assert span.goodput == pytest.approx(390, rel=0.05)
+    assert span.lost == pytest.approx(span.arrived - span.goodput, rel=0.02)
     assert span.p99 < 0.25
+
+
+def test_a_client_that_leaves_gives_back_its_place_wherever_it_was() -> None:
+    """One in flight and one in the queue give up: the gate is empty, and the answer that comes later is nobody's."""
+    clock = EventClock()
+    work = constant(3.0)
+    world = World(
+        clock,
+        Random(1),
+        arrivals=Poisson(Random(1), (0.0, 0.0)),
+        gate=make_gate(Fixed(1)),
+        service=Workers(clock, work, 1),
+        work=work,
+        patience=Patience(give_up=0.05),
+    )
+    world._submit()
+    world._submit()
+    assert (world.gate.in_flight, world.gate.queue.count) == (1, 1)
+    clock.run(0.04)
+    assert (world.gate.in_flight, world.gate.queue.count) == (1, 1)
+    clock.run(10.0)
+    assert (world.gate.in_flight, world.gate.queue.count) == (0, 0)
+    assert (len(world.book.leaves), len(world.book.answers)) == (2, 0)
+
+
+@pytest.mark.parametrize("patience", [0.1, 0.3, 1.1, 4.0])
+def test_whoever_gives_up_does_so_when_its_time_is_over(patience: float) -> None:
+    """Not earlier, and whatever the rounding of instants, not never."""
+    story = Scenario(
+        lambda rng: exponential(rng, 2.0),
+        lambda clock, work: Workers(clock, work, 1),
+        ((0.0, 40.0), (3.0, 0.0)),
+        {"": (0.0, 9.0)},
+        patience=Patience(give_up=patience),
+    )
+    book = story.tell(Fixed(20), 3).book
+    assert book.leaves
+    arrivals = {at + patience for at, _ in book.arrivals}
+    assert {at for at, _ in book.leaves} <= arrivals
+
+
+def test_classes_and_keys_reach_the_queue() -> None:
+    """Of three classes at five times the capacity the first band loses nobody and the last gets nothing."""
+    classes = [Caller(TrafficClass(name, band=band)) for band, name in enumerate(("critical", "usual", "batch"))]
+    story = Scenario(
+        lambda rng: exponential(rng, 0.02),
+        lambda clock, work: Workers(clock, work, 8),
+        ((0.0, 2000.0),),
+        {"": (2.0, 8.0)},
+        callers=dict(zip(classes, (0.1, 0.6, 0.3), strict=True)),
+    )
+    book = story.tell(Fixed(10), 1).book
+    critical, usual, batch = (book.span(2.0, 8.0, partial(eq, one)) for one in classes)
+    assert critical.lost < 0.002 * critical.arrived
+    assert usual.goodput == pytest.approx(200, rel=0.1)
+    assert batch.goodput < 2
+    assert sum(book.asked(2.0, 8.0).values()) == pytest.approx(12_000, rel=0.05)
+    assert book.served(2.0, 8.0)[classes[1]] == round(usual.served * 6)
+
+
+def test_one_key_that_asks_for_everything_does_not_take_it() -> None:
+    """Twenty keys below their share beside one at twice the capacity: they lose little, it gets what is left."""
+    usual = TrafficClass("usual")
+    others = [Caller(usual, f"key {number}") for number in range(20)]
+    greedy = Caller(usual, "greedy")
+    story = Scenario(
+        lambda rng: exponential(rng, 0.02),
+        lambda clock, work: Workers(clock, work, 8),
+        ((0.0, 1040.0),),
+        {"": (2.0, 10.0)},
+        callers={**dict.fromkeys(others, 12.0), greedy: 800.0},
+    )
+    span = story.tell(Fixed(10), 1).book.span(2.0, 10.0, lambda caller: caller != greedy)
+    assert span.lost < 0.02 * span.arrived
 
 
 def test_the_same_seed_tells_the_same_story() -> None:
@@ -171,7 +254,7 @@ def test_the_same_seed_tells_the_same_story() -> None:
         patience=Patience(give_up=0.2, retries=1, backoff=0.05),
     )
     books = [
-        (world.answers, world.sheds, world.leaves, world.course)
+        (world.book.answers, world.book.sheds, world.book.leaves, world.book.course)
         for world in (story.tell(Fixed(3), seed) for seed in (1, 1, 2))
     ]
     assert books[0] == books[1]
@@ -189,3 +272,28 @@ def test_the_oracle_finds_the_peak(peak: int) -> None:
     found = best_fixed(hill, [1, 2, 3])
     assert found.limit == pytest.approx(peak, rel=0.03, abs=0)
     assert found.goodputs == pytest.approx([1.0] * 3, rel=0.03)
+
+
+def test_the_oracle_tries_few_limits() -> None:
+    """A search of two hundred costs a score of stories a seed at most."""
+    tried = set()
+
+    def hill(limit: int, seed: int) -> float:
+        tried.add((limit, seed))
+        return min(limit / 37, 1.0)
+
+    best_fixed(hill, [1])
+    assert len(tried) <= 20
+
+
+@given(
+    demands=st.lists(st.integers(0, 50), min_size=1, max_size=20),
+    capacity=st.integers(0, 300),
+)
+def test_max_min_shares_use_everything_and_envy_nobody(demands: list[int], capacity: int) -> None:
+    """All that is there is given out or all are content; who is not content has as much as anybody."""
+    shares = max_min(demands, capacity)
+    assert sum(shares) == pytest.approx(min(capacity, sum(demands)))
+    for demand, share in zip(demands, shares, strict=True):
+        assert share <= demand + 1e-9
+        assert share == pytest.approx(demand) or share >= max(shares) - 1e-9
