@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
-    from gateway.admission.sample import Sample
+    from gateway.admission.sample import Change, Sample
     from gateway.admission.ticket import Ticket
 
 ENOUGH: Final = 8.0
@@ -128,11 +128,15 @@ class Gate:
             self._learn_latency(sample.answered_at - sample.admitted_at)
         change = self.limit.update(sample)
         if change is not None:
-            self.changes[change.reason] = self.changes.get(change.reason, 0) + 1
+            self.note(change)
         if self.queue.count:
             self._drained += 1
             self._measure_rate(now)
             self.admit_waiting(now)
+
+    def note(self, change: Change) -> None:
+        """Count a move of the limit."""
+        self.changes[change.reason] = self.changes.get(change.reason, 0) + 1
 
     def admit_waiting(self, now: float) -> None:
         """Admit as many as the limit allows; called when something ended, and when the limit has grown."""

@@ -15,6 +15,10 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Annotated[
         Literal["adaptive", "fixed", "aimd", "vegas", "gradient"], Meta(description="how the limit is found")
     ] = "adaptive"
+    per: Annotated[
+        Literal["upstream", "endpoint"],
+        Meta(description="one limit for all, or one for each endpoint, to which the numbers below then belong"),
+    ] = "upstream"
     initial: Annotated[int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed")] = 20
     min: Annotated[int, Meta(ge=1, le=100_000, description="the limit never falls below this")] = 1
     max: Annotated[int, Meta(ge=1, le=100_000, description="the limit never grows above this")] = 500

@@ -13,13 +13,23 @@ from gateway.upstream.settings import EndpointSettings
 BreakerAction = Literal["force_open", "force_close", "reset"]
 
 
+class BreakerOrder(Struct, frozen=True, tag=True):
+    """Somebody sets a breaker by hand; an empty ``endpoint`` is that of the whole upstream."""
+
+    upstream: str
+    endpoint: str
+    action: BreakerAction
+    actor: str
+    reason: str
+
+
 class Configure(Struct, frozen=True, tag=True):
     """The first order: serve these settings (encoded) as worker ``number`` of ``workers``.
 
     ``name`` is the pseudonym of the whole gateway.
 
     ``endpoints`` are those that pools and names have now, ``down`` those that active checks found down, ``limits`` the
-    worker's parts of fixed limits; all by upstream.
+    worker's parts of fixed limits, all by upstream; ``orders`` are those given by hand that hold.
     """
 
     settings: bytes
@@ -29,6 +39,7 @@ class Configure(Struct, frozen=True, tag=True):
     endpoints: dict[str, tuple[EndpointSettings, ...]] = field(default_factory=dict)
     down: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+    orders: tuple[BreakerOrder, ...] = ()
 
 
 class Endpoints(Struct, frozen=True, tag=True):
@@ -59,16 +70,6 @@ class Checked(Struct, frozen=True, tag=True):
     endpoint: str
     is_up: bool
     has_passed: bool
-
-
-class BreakerOrder(Struct, frozen=True, tag=True):
-    """Somebody sets a breaker by hand; an empty ``endpoint`` is that of the whole upstream."""
-
-    upstream: str
-    endpoint: str
-    action: BreakerAction
-    actor: str
-    reason: str
 
 
 Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder

@@ -67,6 +67,7 @@ class ControlProcess:
         self._totals = Totals()
         self._seats: list[Seat] = []
         self._fixed: dict[str, FixedLimit] = {}
+        self._orders: dict[tuple[str, str], BreakerOrder] = {}
         self._pools: dict[str, ProcessPool] = {}
         self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
         self._doors: Listeners | None = None
@@ -121,7 +122,7 @@ class ControlProcess:
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
             for name, upstream in self._settings.upstreams.items()
-            if upstream.limit.kind == "fixed" and upstream.limit.mode == "enforce"
+            if upstream.limit.kind == "fixed" and upstream.limit.per == "upstream" and upstream.limit.mode == "enforce"
         }
         for number in range(workers):
             seat = Seat(
@@ -229,7 +230,7 @@ class ControlProcess:
         ]
 
     def set_breaker(self, order: BreakerOrder) -> None:
-        """Set a breaker by hand, in every worker that there is now."""
+        """Set a breaker by hand, in every worker that there is and that will be."""
         self._log.warning(
             "breaker set by hand",
             upstream=order.upstream,
@@ -238,6 +239,10 @@ class ControlProcess:
             actor=order.actor,
             reason=order.reason,
         )
+        if order.action == "reset":
+            self._orders.pop((order.upstream, order.endpoint), None)
+        else:
+            self._orders[order.upstream, order.endpoint] = order
         self.send(order)
 
     def status(self) -> Status:
@@ -279,7 +284,8 @@ class ControlProcess:
     def _configure(self, number: int) -> Configure:
         table = self._endpoints
         limits = {name: limit.start(number) for name, limit in self._fixed.items()}
-        return Configure(self._encoded, self._name, number, len(self._seats), table.changed, table.down, limits)
+        orders = tuple(self._orders.values())
+        return Configure(self._encoded, self._name, number, len(self._seats), table.changed, table.down, limits, orders)
 
     def send(self, order: Struct) -> None:
         """Give an order to every worker."""

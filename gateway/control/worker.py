@@ -74,6 +74,7 @@ class Worker:
         )
         self._endpoints = configure.endpoints
         self._down = configure.down
+        self._orders = configure.orders
         self._limits = configure.limits
         self._vitals = Vitals()
         self._worst_lag = 0.0
@@ -94,6 +95,8 @@ class Worker:
         for upstream, urls in self._down.items():
             for url in urls:
                 self._plane.on_checked(upstream, url, is_up=False, has_passed=False)
+        for order in self._orders:
+            self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
         self._plane.set_shares(self._limits, {}, {})  # before the loop turns, so before the first request
         self._channel.send(Ready())
         # What exists now lives as long as the process: the collector need not look at it again.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.admission.sample import Sample
 from gateway.core.errors import GatewayError, Shed, UpstreamFailed
 from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
@@ -304,7 +305,13 @@ class Attempts:
         self._last_endpoint = endpoint
         began_at = self._attempt_at
         answered_at = self._answered_at
-        counters = self._rule.upstream_counters
+        rule = self._rule
+        if rule.endpoint_limits is not None:
+            sample = Sample(began_at, answered_at or now, endpoint.in_flight, rule.name, outcome)
+            change = rule.endpoint_limits.teach(endpoint.url, sample)
+            if change is not None:
+                rule.gate.note(change)
+        counters = rule.upstream_counters
         if outcome is Outcome.SUCCESS:
             counters.good_attempts += 1
             endpoint.end(self._token, outcome, answered_at - began_at, now, now - began_at)

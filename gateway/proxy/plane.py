@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.admission.classes import compile_classes
+from gateway.admission.limits.by_endpoint import ByEndpoint
 from gateway.admission.limits.choice import make_limit
 from gateway.admission.limits.fixed import Fixed
 from gateway.admission.modes import make_gate
@@ -117,6 +118,7 @@ class DataPlane:
         self._ticked_at = now
         self._loop = loop
         classes = compile_classes(settings.classes)
+        limits_of: dict[str, ByEndpoint | None] = {}
         for name, upstream in settings.upstreams.items():
             line = Line(
                 loop=loop,
@@ -128,10 +130,12 @@ class DataPlane:
                 idle_timeout=upstream.timeouts.idle,
                 tunnel_timeout=upstream.timeouts.tunnel,
             )
-            group = self._make_group(name, upstream, line)
+            limits = self._endpoint_limits(upstream)
+            group = self._make_group(name, upstream, line, limits)
             group.set_endpoints(self._given[name], now)
             self._groups[name] = group
-            gate = self.gates[name] = self._make_gate(upstream)
+            gate = self.gates[name] = self._make_gate(upstream, limits)
+            limits_of[name] = limits
             group.on_change = partial(_bar, gate, group)
         recoveries = {name: Recovery(each.retry, each.hedge, self._rng) for name, each in settings.upstreams.items()}
         self._recoveries = recoveries
@@ -149,6 +153,7 @@ class DataPlane:
                 fairness=_reader(upstream.queue.fairness_key),
                 hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
                 recovery=recoveries[route.upstream],
+                endpoint_limits=limits_of[route.upstream],
                 counters=self.counters.route(name),
                 upstream_counters=self.counters.upstream(route.upstream),
             )
@@ -172,7 +177,12 @@ class DataPlane:
             self._servers.append(await loop.create_server(self.door.protocol, sock=listener, ssl=tls, backlog=4096))
         self._ticker = loop.call_later(TICK, self._tick)
 
-    def _make_group(self, name: str, upstream: Upstream, line: Line) -> UpstreamGroup:
+    def _endpoint_limits(self, upstream: Upstream) -> ByEndpoint | None:
+        if upstream.limit.per == "upstream":
+            return None
+        return ByEndpoint(partial(make_limit, upstream.limit, 1 / self._workers))
+
+    def _make_group(self, name: str, upstream: Upstream, line: Line, limits: ByEndpoint | None) -> UpstreamGroup:
         has_check = upstream.health is not None
 
         def make_breaker(url: str) -> Breaker:
@@ -189,6 +199,7 @@ class DataPlane:
             judge=Outliers(upstream.outlier).judge,
             slow_start=upstream.slow_start,
             panic_ratio=upstream.panic_ratio,
+            limits=limits,
         )
 
     def _make_rates(self, route: Route) -> RateGate | None:
@@ -198,10 +209,10 @@ class DataPlane:
         rates.set_share(1 / self._workers, 1 / self._workers)
         return rates
 
-    def _make_gate(self, upstream: Upstream) -> Gate:
+    def _make_gate(self, upstream: Upstream, limits: ByEndpoint | None) -> Gate:
         queue = upstream.queue
         return make_gate(
-            make_limit(upstream.limit, 1 / self._workers),
+            limits or make_limit(upstream.limit, 1 / self._workers),
             Queue(
                 max_length=math.ceil(queue.max_length / self._workers),
                 max_size=_bytes(queue.max_bytes, 1 / self._workers),

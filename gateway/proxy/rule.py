@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.admission.classes import TrafficClass
     from gateway.admission.gate import Gate
+    from gateway.admission.limits.by_endpoint import ByEndpoint
     from gateway.admission.priority import ClassChooser
     from gateway.admission.rate_gate import RateGate
     from gateway.admission.rate_key import KeyReader
@@ -38,6 +39,7 @@ class RouteRule:
     __slots__ = (
         "chooser",
         "counters",
+        "endpoint_limits",
         "fairness",
         "flow",
         "gate",
@@ -67,6 +69,7 @@ class RouteRule:
         fairness: KeyReader | None,
         hash_key: KeyReader | None,
         recovery: Recovery,
+        endpoint_limits: ByEndpoint | None = None,
         chooser: ClassChooser | None,
         counters: RouteCounters,
         upstream_counters: UpstreamCounters,
@@ -80,6 +83,7 @@ class RouteRule:
         self.flow = name if fairness is not None and fairness.is_of_route else ""
         self.hash_key = hash_key
         self.recovery = recovery
+        self.endpoint_limits = endpoint_limits
         self.chooser = chooser
         self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.core.errors import UpstreamFailed
 from gateway.http.upstream import Line, UpstreamConnection
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import Connections
 
 _NOISE: Final = 2.0
+
+
+class Limit(Protocol):
+    """How many attempts may be in flight at one endpoint."""
+
+    @property
+    def value(self) -> int:
+        """The limit of this moment."""
 
 
 class Endpoint:
@@ -48,6 +56,7 @@ class Endpoint:
         "cost",
         "has_peers",
         "in_flight",
+        "limit",
         "opened",
         "part",
         "place",
@@ -68,6 +77,7 @@ class Endpoint:
         breaker: Breaker,
         place: Place,
         host: str | None = None,
+        limit: Limit | None = None,
     ) -> None:
         self.url = url
         self.weight = weight
@@ -78,6 +88,7 @@ class Endpoint:
         self.best = 1.0
         self.breaker = breaker
         self.place = place
+        self.limit = limit
         self.standing = Standing()
         self.address = parse_address(url)
         self._server_name = host or self.address.host
@@ -114,6 +125,11 @@ class Endpoint:
         standing.note(outcome, seconds, now, total)
         slowness = standing.latency / (_NOISE * self.best)
         self.cost = max(1.0, slowness) * standing.penalty / self.weight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a limit of its own is reached."""
+        return self.limit is not None and self.in_flight >= self.limit.value
 
     def ages(self, now: float) -> list[float]:
         """For how many seconds each attempt is under way, tunnels aside."""

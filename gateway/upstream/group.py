@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.telemetry.counters import EndpointSnapshot
 from gateway.upstream.endpoint import Endpoint
@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from gateway.resilience.breaker import Breaker
     from gateway.resilience.outlier import Ejection, Standing
     from gateway.upstream.balance import Balancer
+    from gateway.upstream.endpoint import Limit
     from gateway.upstream.settings import Connections, EndpointSettings
 
 _LOOK: Final = 0.25
 # Below this, in seconds, latencies are not told apart.
 _FAST: Final = 0.001
+
+
+class Limits(Protocol):
+    """Limits of single endpoints, where each has its own."""
+
+    def of(self, endpoint: str) -> Limit:
+        """The endpoint's own limit."""
+
+    def use(self, endpoints: Collection[str], known: Collection[str]) -> None:
+        """These are in rotation now; of others only those that are known keep what was learned."""
 
 
 class UpstreamGroup:
@@ -36,6 +47,7 @@ class UpstreamGroup:
         "_connect_timeout",
         "_has_lost",
         "_judge",
+        "_limits",
         "_look_at",
         "_make_breaker",
         "_only",
@@ -67,6 +79,7 @@ class UpstreamGroup:
         judge: Callable[[Sequence[Standing], float], Sequence[Ejection]],
         slow_start: float,
         panic_ratio: float,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.line = line
@@ -86,6 +99,7 @@ class UpstreamGroup:
         self._judge = judge
         self._slow_start = slow_start
         self._panic_ratio = panic_ratio
+        self._limits = limits
         self._rotation: list[Endpoint] = []
         self._only: Endpoint | None = None
         self._look_at = 0.0
@@ -116,6 +130,7 @@ class UpstreamGroup:
                     breaker=self._make_breaker(url),
                     place=Place(now, is_new=is_late),
                     host=host,
+                    limit=None if self._limits is None else self._limits.of(url),
                 )
             endpoint.weight = weight
             endpoint.breaker.on_change = self._on_change
@@ -159,6 +174,8 @@ class UpstreamGroup:
             if not self.breaker.can_pass(now):
                 return None
             candidates = [one for one in candidates if one.breaker.can_pass(now)]
+        if self._limits is not None:  # a second attempt may find all of them full, and has its permit already
+            candidates = [one for one in candidates if not one.is_full] or candidates
         if len(candidates) <= 1:
             return candidates[0] if candidates else None
         return candidates[self._balancer.pick(candidates, key)]
@@ -208,6 +225,8 @@ class UpstreamGroup:
         for one in self.endpoints:
             one.assess(min(one.place.part(self._slow_start, now), one.standing.weight(now)), best)
         self.is_calm = self.breaker.is_passing and all(one.breaker.is_passing for one in endpoints)
+        if self._limits is not None:
+            self._limits.use([one.url for one in endpoints], [one.url for one in self.endpoints])
         self._only = endpoints[0] if self.is_calm and len(endpoints) == 1 else None
         self.is_shut = not self.is_calm and not min(self.breaker.room, sum(one.breaker.room for one in endpoints))
         self.on_change()

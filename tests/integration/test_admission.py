@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from tests.support.client import Client, connected
+from tests.support.origin import running_origin
 from tests.support.plane import RunningGateway, running_gateway
 
 if TYPE_CHECKING:
@@ -289,3 +290,22 @@ async def test_routes_share_fairly_where_each_is_one(origin: Origin) -> None:
         for client in clients:
             assert (await client.answer()).status == 200
     assert [request.target for request in origin.requests].index(b"/other") == 2
+
+
+async def test_a_limit_for_each_endpoint(origin: Origin) -> None:
+    """No endpoint gets more than its own limit, and the queue takes what exceeds the sum."""
+    async with running_origin() as other:
+        holds = [Hold(origin), Hold(other)]
+        config = _config(2)
+        config["upstreams"]["origin"]["limit"]["per"] = "endpoint"
+        config["upstreams"]["origin"]["endpoints"] = [f"http://127.0.0.1:{one.port}" for one in (origin, other)]
+        async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
+            clients = await _clients(stack, gateway, 7)
+            for client in clients:
+                await client.send(GET)
+            await _until(lambda: _queued(gateway) == 3)
+            assert [hold.held for hold in holds] == [2, 2]
+            for hold in holds:
+                hold.release(7)
+            for client in clients:
+                assert (await client.answer()).status == 200

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -139,6 +141,10 @@ async def test_an_order_by_hand(tmp_path: Path) -> None:
 
         await until(shown)
         assert gateway.events("breaker set by hand")[0]["actor"] == "ada"
+        os.kill(await gateway.worker_pid(0), signal.SIGKILL)
+        await until(lambda: len(gateway.events("worker ready")) == 3)
+        await until(shown)
+        assert {status for status, _ in [await gateway.get() for _ in range(8)]} == {503}, "a new worker knows it too"
         async with gateway.session.post(address, json=order | {"action": "reset"}, headers=headers) as accepted:
             assert accepted.status == 202
         async with asyncio.timeout(10):

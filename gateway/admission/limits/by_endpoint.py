@@ -1,0 +1,65 @@
+"""A limit for each endpoint; the upstream's is their sum over those in rotation.
+
+For endpoints that differ: a small machine beside a large one has a limit of its own, and whoever chooses passes over an
+endpoint that is full. The queue before them all stays one. Each limit learns from the attempts at its own endpoint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from gateway.admission.limits.limit import Limit
+    from gateway.admission.sample import Change, Sample
+
+
+class ByEndpoint:
+    """``value`` is the sum of the limits in use; ``make`` makes the limit of an endpoint that is new."""
+
+    __slots__ = ("_limits", "_make", "_used", "value")
+
+    def __init__(self, make: Callable[[], Limit]) -> None:
+        self._make = make
+        self._limits: dict[str, Limit] = {}
+        self._used: tuple[str, ...] = ()
+        self.value = 0
+
+    def of(self, endpoint: str) -> Limit:
+        """The endpoint's own limit."""
+        found = self._limits.get(endpoint)
+        if found is None:
+            found = self._limits[endpoint] = self._make()
+        return found
+
+    def use(self, endpoints: Collection[str], known: Collection[str]) -> None:
+        """These are in rotation now; of others only those that are ``known`` keep what was learned."""
+        for gone in [endpoint for endpoint in self._limits if endpoint not in known]:
+            del self._limits[gone]
+        self._used = tuple(endpoints)
+        self._add_up()
+
+    def teach(self, endpoint: str, sample: Sample) -> Change | None:
+        """An attempt at this endpoint has ended; the change when that moved its limit."""
+        change = self.of(endpoint).update(sample)
+        if change is not None:
+            self._add_up()
+        return change
+
+    def update(self, sample: Sample) -> Change | None:
+        """Nothing: a request is not one endpoint's doing."""
+        del sample
+        return None  # noqa: RET501, PLR1711 - it might have been a change
+
+    def held_back(self, now: float) -> None:
+        """All of them together have made somebody wait."""
+        for endpoint in self._used:
+            self.of(endpoint).held_back(now)
+
+    def _add_up(self) -> None:
+        self.value = sum(self.of(endpoint).value for endpoint in self._used)
+
+    def __repr__(self) -> str:
+        parts = " ".join(f"{endpoint}={self.of(endpoint).value}" for endpoint in self._used)
+        return f"<ByEndpoint {self.value}: {parts}>"
