@@ -163,16 +163,21 @@ def _check_rate_limits(walk: Walk, name: str, route: Route) -> None:
 def _check_fairness(walk: Walk, settings: Settings) -> None:
     """A path parameter must be one of a route that leads here; routes that have none share as one."""
     for name, upstream in settings.upstreams.items():
-        path: Path = ("upstreams", name, "queue", "fairness_key")
-        key = upstream.queue.fairness_key
         routes = {each: route for each, route in settings.routes.items() if route.upstream == name}
-        if key is None or not walk.is_whole(path) or not walk.is_whole(("routes",)):
-            continue
-        lacking = [each for each, route in routes.items() if _lacks_parameter(key, route)]
-        if routes and len(lacking) == len(routes):
-            walk.problem(path, "expected a parameter of the path of a route that leads here", f'"{key}"')
-        for each in lacking if len(lacking) < len(routes) else ():
-            walk.warning(path, f"routes.{each} has no such parameter in its path, so all its requests share as one")
+        _check_key(walk, ("upstreams", name, "queue", "fairness_key"), upstream.queue.fairness_key, routes)
+        if upstream.balance == "ring_hash":
+            _check_key(walk, ("upstreams", name, "hash_key"), upstream.hash_key, routes)
+
+
+def _check_key(walk: Walk, path: Path, key: str | None, routes: Mapping[str, Route]) -> None:
+    """A key may name a parameter that routes to the upstream have."""
+    if key is None or not walk.is_whole(path) or not walk.is_whole(("routes",)):
+        return
+    lacking = [each for each, route in routes.items() if _lacks_parameter(key, route)]
+    if routes and len(lacking) == len(routes):
+        walk.problem(path, "expected a parameter of the path of a route that leads here", f'"{key}"')
+    for each in lacking if len(lacking) < len(routes) else ():
+        walk.warning(path, f"routes.{each} has no such parameter in its path, so all its requests share as one")
 
 
 def _lacks_parameter(key: str, route: Route) -> bool:

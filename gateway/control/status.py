@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gateway.control.seat import SeatStatus
 from gateway.pool.process import ProcessStatus
+from gateway.telemetry.counters import Step
 
 
 class UpstreamStatus(Struct, frozen=True):
@@ -17,7 +18,7 @@ class UpstreamStatus(Struct, frozen=True):
 
 
 class BreakerStatus(Struct, frozen=True):
-    """One breaker: workers by state, workers that ask the endpoint, its weight in force (summed), attempts."""
+    """One breaker: workers by state, how many ask the endpoint, its weight in force (summed), attempts, last step."""
 
     upstream: str
     endpoint: str
@@ -25,6 +26,7 @@ class BreakerStatus(Struct, frozen=True):
     in_rotation: int
     weight: float
     in_flight: int
+    last: Step | None
 
 
 class TotalsStatus(Struct, frozen=True):

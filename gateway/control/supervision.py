@@ -223,7 +223,13 @@ class ControlProcess:
         """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream."""
         return [
             BreakerStatus(
-                name, url, endpoint.states, endpoint.in_rotation, round(endpoint.share, 3), endpoint.in_flight
+                name,
+                url,
+                endpoint.states,
+                endpoint.in_rotation,
+                round(endpoint.share, 3),
+                endpoint.in_flight,
+                endpoint.last,
             )
             for name, upstream in sorted(self._totals.sum().resilience.items())
             for url, endpoint in sorted(upstream.endpoints.items())

@@ -288,7 +288,7 @@ class DataPlane:
             found.limit_changes = dict(gate.changes)
         for name, group in self._groups.items():
             attempts = snapshot.resilience.setdefault(name, ResilienceSnapshot())
-            attempts.endpoints = group.read(self.clock.now())
+            attempts.endpoints = group.read(self.clock.now(), self.clock.wall())
             attempts.is_panicking = int(group.is_panicking)
             attempts.budget = self._recoveries[name].budget.ratio_used
         return snapshot

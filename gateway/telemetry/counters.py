@@ -59,6 +59,17 @@ class GateSnapshot(Struct):
     limit: int = 0
 
 
+class Step(Struct):
+    """The last change of a breaker's state: when (wall time), why, and on whose order with which words, if any."""
+
+    before: str
+    after: str
+    reason: str
+    at: float
+    actor: str = ""
+    note: str = ""
+
+
 class EndpointSnapshot(Struct):
     """One endpoint, or (with an empty name) the whole upstream: its breaker, its ejections; and its state now."""
 
@@ -70,6 +81,7 @@ class EndpointSnapshot(Struct):
     in_rotation: int = 0  # workers that ask it
     share: float = 0.0  # weight in force ÷ weight, summed over workers
     in_flight: int = 0
+    last: Step | None = None  # the newest of all workers
 
 
 class ResilienceSnapshot(Struct):

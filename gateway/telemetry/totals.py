@@ -122,6 +122,7 @@ def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapsh
         in_rotation=left.in_rotation + right.in_rotation,
         share=left.share + right.share,
         in_flight=left.in_flight + right.in_flight,
+        last=max((one for one in (left.last, right.last) if one is not None), key=lambda step: step.at, default=None),
     )
 
 

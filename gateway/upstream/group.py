@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.telemetry.counters import EndpointSnapshot
+from gateway.telemetry.counters import EndpointSnapshot, Step
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.rotation import Place, is_panic
 
@@ -260,11 +260,11 @@ class UpstreamGroup:
             key = (endpoints[ejection.index].url, ejection.reason, mode)
             self.ejections[key] = self.ejections.get(key, 0) + 1
 
-    def read(self, now: float) -> dict[str, EndpointSnapshot]:
+    def read(self, now: float, wall: float) -> dict[str, EndpointSnapshot]:
         """The state of the whole upstream's breaker (under an empty name) and of every endpoint."""
-        found = {"": _breaker(self.breaker)}
+        found = {"": _breaker(self.breaker, wall - now)}
         for one in self.endpoints:
-            snapshot = found[one.url] = _breaker(one.breaker)
+            snapshot = found[one.url] = _breaker(one.breaker, wall - now)
             snapshot.in_rotation = int(one in self._rotation and one.breaker.can_pass(now))
             snapshot.share = one.part
             snapshot.in_flight = one.in_flight
@@ -281,9 +281,13 @@ class UpstreamGroup:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
 
 
-def _breaker(breaker: Breaker) -> EndpointSnapshot:
-    transitions = [(*key, n) for key, n in breaker.transitions.items()]
-    return EndpointSnapshot(transitions=transitions, states={breaker.state_word: 1})
+def _breaker(breaker: Breaker, epoch: float) -> EndpointSnapshot:
+    found = EndpointSnapshot(states={breaker.state_word: 1})
+    found.transitions = [(*key, n) for key, n in breaker.transitions.items()]
+    if breaker.last is not None:
+        before, after, reason, at, actor, note = breaker.last
+        found.last = Step(before, after, reason, at + epoch, actor, note)
+    return found
 
 
 def _nothing() -> None:

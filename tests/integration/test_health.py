@@ -137,7 +137,8 @@ async def test_an_order_by_hand(tmp_path: Path) -> None:
 
         async def shown() -> bool:
             breakers = json.loads((await gateway.ask("/v1/breakers"))[1])["breakers"]
-            return any(one["states"] == {"forced_open": 2} and one["endpoint"] == "" for one in breakers)
+            found = [one for one in breakers if one["states"] == {"forced_open": 2} and one["endpoint"] == ""]
+            return bool(found) and (found[0]["last"]["actor"], found[0]["last"]["note"]) == ("ada", "maintenance")
 
         await until(shown)
         assert gateway.events("breaker set by hand")[0]["actor"] == "ada"
