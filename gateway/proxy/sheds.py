@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.proxy.rule import RouteRule
 
 _MOST: Final = 200
+# The table that made a decision, where it is not the queue.
+_TABLES: Final = {"limit_reached": "limit", "breaker_open": "breaker", "no_endpoint": "endpoints"}
 # What the two numbers of a refusal are.
 _DETAILS: Final = {
     "rate_limited": "{0:g} requests at once with this one; at most {1:g} may be",
@@ -66,80 +68,55 @@ class Sheds:
         """A limit or queue in shadow would have made the request wait, or turned it away."""
         self._note(rule, traffic_class, refusal, "shadow")
 
-    def _note(self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal, mode: Mode) -> tuple[str, int]:
-        gate = rule.gate
-        rule.upstream_counters.count_shed(traffic_class.name, refusal.reason, mode)
-        name = f"upstreams.{rule.group.name}.{'limit' if refusal.reason == 'limit_reached' else 'queue'}"
-        wait = retry_after(refusal.retry_after, self._rng)
-        self._decisions.append(
-            Decision(
-                at=self._clock.wall(),
-                route=rule.name,
-                upstream=rule.group.name,
-                traffic_class=traffic_class.name,
-                reason=refusal.reason,
-                mode=mode,
-                rule=name,
-                observed=refusal.observed,
-                allowed=refusal.allowed,
-                retry_after=wait,
-                in_flight=gate.in_flight,
-                limit=gate.limit.value,
-                queued=gate.queue.count,
-                drain_rate=gate.rate,
-                latency=gate.latency,
-            )
-        )
-        return name, wait
-
     def by_breaker(self, rule: RouteRule, now: float) -> Shed:
         """No endpoint may be asked now: all breakers are open, or there is none."""
         group = rule.group
         reason = "breaker_open" if group.endpoints else "no_endpoint"
         breakers = (group.breaker, *(one.breaker for one in group.endpoints))
-        open_ = sum(not breaker.is_passing for breaker in breakers)
-        refusal = Refusal(reason, open_, len(group.endpoints), group.retry_in(now))
-        name = f"upstreams.{group.name}.{'breaker' if group.endpoints else 'endpoints'}"
-        wait = retry_after(refusal.retry_after, self._rng)
-        rule.upstream_counters.count_shed(rule.traffic_class.name, reason, "enforce")
-        self._decisions.append(
-            Decision(
-                at=self._clock.wall(),
-                route=rule.name,
-                upstream=group.name,
-                traffic_class=rule.traffic_class.name,
-                reason=reason,
-                mode="enforce",
-                rule=name,
-                observed=refusal.observed,
-                allowed=refusal.allowed,
-                retry_after=wait,
-            )
-        )
+        closed = sum(breaker.is_passing for breaker in breakers)
+        refusal = Refusal(reason, len(breakers) - closed, len(group.endpoints), group.retry_in(now))
+        name, wait = self._note(rule, rule.traffic_class, refusal, "enforce")
         return _shed(name, refusal, {"Retry-After": str(wait)})
 
     def by_quota(self, rule: RouteRule, refusal: RateRefusal, keys: list[str], now: float) -> Shed:
         """One of the route's rate limits turned the request away."""
         name = f"routes.{rule.name}.rate_limits.{refusal.rule}"
-        wait = retry_after(refusal.retry_after, self._rng)
-        self._decisions.append(
-            Decision(
-                at=self._clock.wall(),
-                route=rule.name,
-                upstream=rule.group.name,
-                traffic_class=rule.traffic_class.name,
-                reason=refusal.reason,
-                mode="enforce",
-                rule=name,
-                observed=refusal.observed,
-                allowed=refusal.allowed,
-                retry_after=wait,
-            )
-        )
-        fields = {"Retry-After": str(wait), "RateLimit-Policy": rule.policy}
+        decision = self._keep(rule, rule.traffic_class, refusal, "enforce", name)
+        fields = {"Retry-After": str(decision.retry_after), "RateLimit-Policy": rule.policy}
         if rule.rates is not None:
             fields["RateLimit"] = quota_field(rule.rates.quotas(keys, now))
         return _shed(name, refusal, fields)
+
+    def _note(self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal, mode: Mode) -> tuple[str, int]:
+        """Count and keep what stands before the upstream has decided; the rule's name, and when to come back."""
+        gate = rule.gate
+        rule.upstream_counters.count_shed(traffic_class.name, refusal.reason, mode)
+        name = f"upstreams.{rule.group.name}.{_TABLES.get(refusal.reason, 'queue')}"
+        decision = self._keep(rule, traffic_class, refusal, mode, name)
+        decision.in_flight = gate.in_flight
+        decision.limit = gate.limit.value
+        decision.queued = gate.queue.count
+        decision.drain_rate = gate.rate
+        decision.latency = gate.latency
+        return name, decision.retry_after
+
+    def _keep(
+        self, rule: RouteRule, traffic_class: TrafficClass, refusal: Refusal | RateRefusal, mode: Mode, name: str
+    ) -> Decision:
+        decision = Decision(
+            at=self._clock.wall(),
+            route=rule.name,
+            upstream=rule.group.name,
+            traffic_class=traffic_class.name,
+            reason=refusal.reason,
+            mode=mode,
+            rule=name,
+            observed=refusal.observed,
+            allowed=refusal.allowed,
+            retry_after=retry_after(refusal.retry_after, self._rng),
+        )
+        self._decisions.append(decision)
+        return decision
 
 
 def _shed(rule: str, refusal: Refusal | RateRefusal, fields: dict[str, str]) -> Shed:

@@ -38,7 +38,7 @@ class Decision(Struct):
     rule: str
     observed: float
     allowed: float
-    retry_after: float
+    retry_after: int
     in_flight: int = 0
     limit: int = 0
     queued: int = 0
