@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-sim lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -48,6 +48,10 @@ bench-sim: $(STAMPS)/run ## the limits in virtual time, beside the best that cou
 bench-overload: $(STAMPS)/bench ## goodput beside other proxies under overload; hours (ARGS="--quick --only steady-5")
 	@$(call need,taskset)
 	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+bench-faults: $(STAMPS)/bench ## what clients see of bad endpoints, beside other proxies; 20 minutes (ARGS="--quick --only hang")
+	@$(call need,haproxy nginx taskset)
+	$(BIN)/python -m benchmarks.faults $(ARGS)
 
 lint: $(STAMPS)/dev ## style, format, dependencies, import floors
 	@failed=0; \
@@ -84,7 +88,7 @@ PYTHON_SPLITS := s/^greenlet==[0-2]\..*/&; python_version < "3.12"/
 python_or_stop = test -n '$(PYTHON)' || { \
 	echo "gateway needs Python 3.11 or newer, and none was found (python3 is $$(python3 --version 2>&1))"; exit 1; }
 need = for each in $(1); do command -v "$$each" >/dev/null || { \
-	echo "$$each is missing: apt-get install nginx-light wrk util-linux"; exit 1; }; done
+	echo "$$each is missing: apt-get install nginx-light haproxy wrk util-linux"; exit 1; }; done
 
 # One that was begun and not finished has no pip; one whose Python is gone does not run.
 $(STAMPS)/venv:

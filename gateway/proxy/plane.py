@@ -8,6 +8,8 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gateway.admission.classes import compile_classes
 from gateway.admission.limits.by_endpoint import ByEndpoint
 from gateway.admission.limits.choice import make_limit
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 TICK = 0.02
 _DRAIN_LOOK = 0.02
 _GUARD = 0.25
+# The breaker of a whole upstream opens when so much of it fails.
+_ALL_BUT = 0.9
 # Idle connections closed at one look, the oldest first.
 _TIDIED = 200
 
@@ -183,11 +187,13 @@ class DataPlane:
         return ByEndpoint(partial(make_limit, upstream.limit, 1 / self._workers))
 
     def _make_group(self, name: str, upstream: Upstream, line: Line, limits: ByEndpoint | None) -> UpstreamGroup:
-        has_check = upstream.health is not None
+        is_checked = upstream.health is not None
+        # One endpoint that answers is enough for the whole, so this one is about everything having failed.
+        whole = replace(upstream.breaker, failure_ratio=max(upstream.breaker.failure_ratio, _ALL_BUT))
 
         def make_breaker(url: str) -> Breaker:
-            # The whole upstream is not checked, only its endpoints are.
-            return Breaker(url, upstream.breaker, clock=self.clock, rng=self._rng, has_check=has_check and url != "")
+            settings = upstream.breaker if url else whole
+            return Breaker(url, settings, clock=self.clock, rng=self._rng, has_check=is_checked and url != "")
 
         return UpstreamGroup(
             name,
@@ -199,6 +205,7 @@ class DataPlane:
             judge=Outliers(upstream.outlier).judge,
             slow_start=upstream.slow_start,
             panic_ratio=upstream.panic_ratio,
+            is_checked=is_checked,
             limits=limits,
         )
 

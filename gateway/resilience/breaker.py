@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 _LEASE: Final = 2.0
 """A probe is given up after so many slow thresholds: at one it is slow, and the second is for answers under way."""
+_SLOWER: Final = 5.0
+"""So many times the usual time is slow, where that is more than the threshold: who always takes long is well. What is
+usual follows the calls that are not slow, or a service that slows down would make itself usual."""
+_FOLLOW: Final = 0.05
 _WIDE_OPEN: Final = 64
 """A ramp ends here at the latest: by then it has seen more good calls than any trip needs by default."""
 
@@ -78,8 +82,9 @@ class Breaker(ClockedBreaker):
         self._is_judging = settings.mode != "off"
         self._lets_all = settings.mode != "enforce"
         self._has_check = has_check
-        self._slow = float(settings.slow_threshold)
-        self._lease = _LEASE * self._slow
+        self._threshold = self._slow = float(settings.slow_threshold)
+        self._usual = 0.0
+        self._failed_in_a_row = 0
         self._longest = float(settings.max_open_for)
         self._rule = TripRule(settings)
         now = clock.now()
@@ -157,12 +162,20 @@ class Breaker(ClockedBreaker):
             if now >= window.until:
                 window.roll(now)
             window.calls += 1
-            if outcome is _SUCCESS and seconds < self._slow:
-                return
+            if outcome is _SUCCESS:
+                if self._failed_in_a_row:
+                    self._failed_in_a_row = 0
+                if seconds < self._slow:
+                    usual = self._usual
+                    self._usual = usual + _FOLLOW * (seconds - usual) if usual else seconds
+                    return
         self._report_notable(outcome, seconds, now)
 
     def _report_notable(self, outcome: Outcome, seconds: float, now: float) -> None:
         is_failure = outcome is not _SUCCESS
+        if not is_failure and not self._usual and self._is_flowing:
+            self._usual = seconds
+        self._learn_slow()
         is_slow = seconds >= self._slow
         word = self.state_word
         if word == "half_open":
@@ -176,7 +189,20 @@ class Breaker(ClockedBreaker):
                 return
         window.failures += is_failure
         window.slow += is_slow
+        if is_failure:
+            self._failed_in_a_row += 1
         self._judge(now)
+        if is_failure and self.state_word == word and self._rule.is_dead(self._failed_in_a_row, window):
+            self._move("nothing_succeeds", now)
+
+    @property
+    def lease(self) -> float:
+        """After so many seconds a probe that was not heard of is given up."""
+        return _LEASE * self._slow
+
+    def _learn_slow(self) -> None:
+        """A call is slow from the threshold on, but never before it takes several times what is usual here."""
+        self._slow = max(self._threshold, _SLOWER * self._usual)
 
     def answered(self, token: int, now: float) -> None:
         """The answer to a call has begun and may last: from here on the call does not hang.
@@ -206,7 +232,7 @@ class Breaker(ClockedBreaker):
             return self._longest
         # all places are taken: one is free again when the oldest call has ended, or is given up
         oldest = next(iter(self._flying.values()), now)
-        return max(0.0, min(self._longest, oldest + self._lease - now))
+        return max(0.0, min(self._longest, oldest + self.lease - now))
 
     # --- time passes ---
 
@@ -218,8 +244,9 @@ class Breaker(ClockedBreaker):
         elif word == "half_open":
             self._expire_probes(now)
         elif self._is_flowing or word == "ramping":
+            self._learn_slow()
             self._judge(now)
-            if self.state_word == word:
+            if self.state_word == word and self._usual:  # before an answer came nobody knows how long it takes
                 self._judge_hanging(now)
             if self.state_word == "ramping" and now - self._since >= self._settings.window:
                 self._move("ramp_over", now)
@@ -314,12 +341,12 @@ class Breaker(ClockedBreaker):
     def _expire_probes(self, now: float) -> None:
         """Give up the probe that never came back; an answer that has lasted as long as a lease counts as good."""
         began = next(iter(self._flying.values()), now)
-        if now - began >= self._lease:
+        if now - began >= self.lease:
             self._move("probe_lost", now)
             return
         while self._answering and self.state_word == "half_open":
             token, began = next(iter(self._answering.items()))
-            if now - began < self._lease:
+            if now - began < self.lease:
                 return
             del self._answering[token]
             self._report_probe(now, is_failure=False, is_slow=False)
@@ -345,6 +372,7 @@ class Breaker(ClockedBreaker):
         """Closed, and everything that was learned is forgotten."""
         self._move("reset", now, actor, reason)
         self._forget(now)
+        self._usual = 0.0
 
     # --- transitions ---
 
@@ -371,7 +399,7 @@ class Breaker(ClockedBreaker):
             # a new generation; the end of a ramp asks nothing new of the calls under way
             self._flying.clear()
             self._answering.clear()
-        self._good = self._slow_probes = 0
+        self._good = self._slow_probes = self._failed_in_a_row = 0
         self._since = now
         self._show()
         self.last = Transition(before, after, row.reason, now, actor, note)

@@ -88,7 +88,8 @@ class Outliers:
             return []
         suspects = []
         for index in staying:
-            suspicion = self._suspect(standings[index], [standings[other] for other in staying if other != index])
+            peers = [standings[other] for other in staying if other != index]
+            suspicion = self._suspect(standings[index], peers, now)
             if suspicion is not None:
                 suspects.append((suspicion, index))
         suspects.sort(key=lambda suspect: (-suspect[0].badness, suspect[1]))
@@ -100,17 +101,19 @@ class Outliers:
         standing.eject(now + seconds, is_shadow=is_shadow)
         return Ejection(index, seconds, reason, is_shadow)
 
-    def _suspect(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+    def _suspect(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
         if not peers:
             return None
-        return self._fails(one, peers) or self._drips(one, peers) or self._is_slow(one, peers)
+        return self._fails(one, peers, now) or self._drips(one, peers, now) or self._is_slow(one, peers)
 
-    def _fails(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+    def _fails(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
         calls = sum(peer.window.calls for peer in peers)
         failures = sum(peer.window.failures for peer in peers)
         usual = failures / calls if calls else 0.0
         in_a_row = one.consecutive
-        if in_a_row >= _IN_A_ROW and usual**in_a_row <= _BY_CHANCE:
+        # who has just come back has no credit
+        enough = 1 if one.weight(now) < 1 else _IN_A_ROW
+        if in_a_row >= enough and usual**in_a_row <= _BY_CHANCE:
             return Suspicion(1.0 + in_a_row, "consecutive")
         window = one.window
         if window.calls >= _LEAST_CALLS and calls:
@@ -120,17 +123,20 @@ class Outliers:
                 return Suspicion(1.0 + surely, "failures")
         return None
 
-    def _drips(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
+    def _drips(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
         finished = [peer for peer in peers if peer.window.calls >= _LEAST_SAMPLES]
         if not finished:
             return None
         age = max(LEFT_LATE, _LONGER * median(peer.usual_total for peer in finished))
         stuck = one.stuck(age)
         unanswered = stuck + one.abandoned
-        if unanswered < _STUCK_SHARE * (one.window.calls + unanswered):
+        # calls that ended before the oldest of them began say nothing about what became of it
+        since = max(one.in_progress, default=0.0) if stuck else one.window.seconds
+        if unanswered < _STUCK_SHARE * (one.window.recent(since, now) + unanswered):
             return None
         expected = sum(peer.stuck(age) + peer.abandoned for peer in finished) / len(finished)
-        if unanswered < _LEAST_STUCK + expected + _SIGMAS * sqrt(expected):
+        enough = 1 if one.weight(now) < 1 else _LEAST_STUCK
+        if unanswered < enough + expected + _SIGMAS * sqrt(expected):
             return None
         return Suspicion(1.0 + unanswered, "stuck" if stuck >= one.abandoned else "abandoned")
 

@@ -25,9 +25,10 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     min_calls: Annotated[int, Meta(ge=1, le=1_000_000, description="fewer calls in the window never trip it")] = 20
     failure_ratio: Annotated[Share, Meta(description="trips from this share of failed calls")] = 0.5
     slow_ratio: Annotated[Share, Meta(description="trips from this share of slow calls")] = 0.8
-    slow_threshold: Annotated[Seconds, Meta(description="a call is slow from here; while it lasts, it hangs")] = (
-        Seconds(2)
-    )
+    slow_threshold: Annotated[
+        Seconds,
+        Meta(description="a call is slow from here, and from five times what is usual; while it lasts, it hangs"),
+    ] = Seconds(2)
     open_for: Annotated[
         Seconds, Meta(description="how long it stays open at first; doubles each time it opens again")
     ] = Seconds(5)
@@ -60,9 +61,7 @@ class RetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
     backoff: Annotated[Backoff, Meta(description="the wait before a retry")] = Backoff()
     attempt_timeout: Annotated[
         Seconds | None,
-        Meta(
-            description="for one attempt to begin its answer; none = the upstream's head timeout", examples=["2s"]
-        ),
+        Meta(description="for one attempt to begin its answer; none = the upstream's head timeout", examples=["2s"]),
     ] = None
     statuses: Annotated[
         tuple[Annotated[int, Meta(ge=400, le=599)], ...], Meta(description="answers that are tried again")

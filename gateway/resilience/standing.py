@@ -148,6 +148,11 @@ class Standing:
         """Calls in progress that are older than ``age`` seconds."""
         return sum(1 for one in self.in_progress if one > age)
 
+    def restart(self, now: float) -> None:
+        """It was away, and is back: what it did before says nothing about now."""
+        self._forget(now)
+        self._noted_at = self._faded_at = now
+
     def is_ejected(self, now: float) -> bool:
         """Whether it is left out now."""
         return now < self.ejected_until

@@ -13,6 +13,7 @@ STATES: Final[tuple[State, ...]] = ("closed", "open", "half_open", "ramping", "f
 
 Event = Literal[
     "failures",
+    "nothing_succeeds",
     "slow_calls",
     "hanging_calls",
     "asked_to_wait",
@@ -44,6 +45,7 @@ class Row(NamedTuple):
 TABLE: Final[dict[tuple[State, Event], Row]] = {
     # traffic flows until calls say that it must not
     ("closed", "failures"): Row("open", "failure_ratio"),
+    ("closed", "nothing_succeeds"): Row("open", "consecutive"),
     ("closed", "slow_calls"): Row("open", "slow_ratio"),
     ("closed", "hanging_calls"): Row("open", "hanging"),
     ("closed", "asked_to_wait"): Row("open", "retry_after"),
@@ -59,6 +61,7 @@ TABLE: Final[dict[tuple[State, Event], Row]] = {
     ("half_open", "probes_passed"): Row("ramping", "probes_passed"),
     # more and more of them, until the cap does not matter any more
     ("ramping", "failures"): Row("open", "failure_ratio"),
+    ("ramping", "nothing_succeeds"): Row("open", "consecutive"),
     ("ramping", "slow_calls"): Row("open", "slow_ratio"),
     ("ramping", "hanging_calls"): Row("open", "hanging"),
     ("ramping", "asked_to_wait"): Row("open", "retry_after"),

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
 
 _SAID_SO: Final = 4
 """An upstream that itself asks to be left alone is believed on a quarter of the calls that are needed otherwise."""
+_LEAST_HANGING: Final = 5
+"""So many calls that hang are enough where ``min_calls`` is more: a low limit may let no more of them be in flight."""
 
 
 class TripRule:
-    """Judges a window of calls by shares, and never by fewer than ``min_calls`` of them."""
+    """Judges a window of calls by shares, and never by fewer than ``min_calls`` of them, save those that hang."""
 
-    __slots__ = ("_failure_ratio", "_least", "_least_asked", "_slow_ratio")
+    __slots__ = ("_failure_ratio", "_least", "_least_asked", "_least_hanging", "_slow_ratio")
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._least = settings.min_calls
         self._least_asked = -(-settings.min_calls // _SAID_SO)
+        self._least_hanging = min(settings.min_calls, _LEAST_HANGING)
         self._failure_ratio = settings.failure_ratio
         self._slow_ratio = settings.slow_ratio
 
@@ -41,6 +44,10 @@ class TripRule:
                 return "asked_to_wait"
         return None
 
+    def is_dead(self, failed_in_a_row: int, window: Window) -> bool:
+        """Whether so many calls in a row failed that the good ones before them need not be outnumbered first."""
+        return failed_in_a_row >= self._least and window.failures >= self._least
+
     def is_hanging(self, hanging: int, ended: int) -> bool:
         """Whether calls hang that should have ended: ``hanging`` of them, while ``ended`` others did end.
 
@@ -48,4 +55,4 @@ class TripRule:
         whole window of good calls behind it, a sudden silence would go unnoticed until they are forgotten.
         """
         calls = hanging + ended
-        return hanging > 0 and calls >= self._least and hanging >= self._slow_ratio * calls
+        return calls >= self._least_hanging and hanging >= max(1.0, self._slow_ratio * calls)

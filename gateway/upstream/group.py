@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import Connections, EndpointSettings
 
 _LOOK: Final = 0.25
+# Opened for these reasons: that it accepts a connection, which is all that is asked without a health table, is no cure.
+_SILENT: Final = frozenset({"hanging", "slow_ratio", "probe_lost", "probe_slow"})
 # Below this, in seconds, latencies are not told apart.
 _FAST: Final = 0.001
 
@@ -46,6 +48,7 @@ class UpstreamGroup:
         "_began_at",
         "_connect_timeout",
         "_has_lost",
+        "_is_checked",
         "_judge",
         "_limits",
         "_look_at",
@@ -79,6 +82,7 @@ class UpstreamGroup:
         judge: Callable[[Sequence[Standing], float], Sequence[Ejection]],
         slow_start: float,
         panic_ratio: float,
+        is_checked: bool,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
@@ -99,6 +103,7 @@ class UpstreamGroup:
         self._judge = judge
         self._slow_start = slow_start
         self._panic_ratio = panic_ratio
+        self._is_checked = is_checked
         self._limits = limits
         self._rotation: list[Endpoint] = []
         self._only: Endpoint | None = None
@@ -147,9 +152,20 @@ class UpstreamGroup:
         """Take the word of active checks about one endpoint."""
         for endpoint in self.endpoints:
             if endpoint.url == url:
-                endpoint.place.set_up(now, is_up=is_up)
-                (endpoint.breaker.check_passed if has_passed else endpoint.breaker.check_failed)(now)
+                self._note_check(endpoint, now, is_up=is_up, has_passed=has_passed)
         self.refresh(now)
+
+    def _note_check(self, endpoint: Endpoint, now: float, *, is_up: bool, has_passed: bool) -> None:
+        place, breaker = endpoint.place, endpoint.breaker
+        if is_up and not place.is_up:
+            endpoint.standing.restart(now)
+        self._has_lost = self._has_lost or not is_up
+        place.set_up(now, is_up=is_up)
+        if not has_passed:
+            breaker.check_failed(now)
+        elif self._is_checked or breaker.last is None or breaker.last.reason not in _SILENT:
+            breaker.check_passed(now)
+            self.breaker.check_passed(now)
 
     def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
         """Set a breaker by hand; an empty ``url`` is that of the whole upstream."""
@@ -209,6 +225,10 @@ class UpstreamGroup:
 
     def _on_change(self, breaker: Breaker) -> None:
         self._has_lost = self._has_lost or breaker.state_word == "open"
+        if breaker.state_word == "half_open":
+            for one in self.endpoints:
+                if one.breaker is breaker and breaker.last is not None:
+                    one.standing.restart(breaker.last.at)
         if breaker.last is not None:
             self.refresh(breaker.last.at)
 
@@ -246,7 +266,7 @@ class UpstreamGroup:
         if self._has_lost:
             self._has_lost = False
             for one in endpoints:
-                if one.breaker.state_word == "open" or one.standing.is_ejected(now):
+                if one.breaker.state_word == "open" or not one.place.is_up or one.standing.is_ejected(now):
                     one.give_up()
 
     def _compare(self, now: float) -> None:

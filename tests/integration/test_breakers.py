@@ -96,8 +96,9 @@ async def test_it_comes_back_by_probes_and_a_ramp(pair: list[Origin]) -> None:
 async def test_calls_that_hang_open_it(pair: list[Origin]) -> None:
     """Nobody reports, so nobody fails; the age of what is in flight is enough."""
     only = pair[0]
-    only.default = hang
     async with gateway_before([only], breaker=BREAKER, timeouts={"head": "3s"}) as gateway:
+        await ask(gateway)
+        only.default = hang
         waiting = [asyncio.create_task(ask(gateway)) for _ in range(12)]
         await until(lambda: _state(gateway, _url(only)) == "open", within=2.5)
         answer = await ask(gateway)
@@ -202,9 +203,10 @@ async def test_by_hand(pair: list[Origin]) -> None:
 async def test_what_waits_in_the_queue_is_not_kept_waiting(pair: list[Origin]) -> None:
     """When the only endpoint hangs and its breaker opens, newcomers are refused at once, although the limit is full."""
     only = pair[0]
-    only.default = hang
     limit = {"kind": "fixed", "initial": 10, "max": 10}
     async with gateway_before([only], breaker=BREAKER, limit=limit, timeouts={"head": "3s"}) as gateway:
+        await ask(gateway)
+        only.default = hang
         waiting = [asyncio.create_task(ask(gateway)) for _ in range(25)]
         await until(lambda: _state(gateway, _url(only)) == "open", within=2.5)
         queued = [one for one in await asyncio.gather(*waiting) if one.json["reason"] != "upstream_head_timeout"]
@@ -228,3 +230,31 @@ async def test_an_upstream_that_asks_to_be_left_alone_is(pair: list[Origin]) -> 
         assert answer.json["reason"] == "breaker_open"
         assert int(answer.value("Retry-After") or 0) >= 6
     assert len(only.requests) == 5
+
+
+async def test_who_always_takes_long_is_well(pair: list[Origin]) -> None:
+    """A service whose usual answer takes longer than the threshold never opens its breaker by that."""
+    only = pair[0]
+
+    async def long(exchange: Exchange) -> None:
+        await asyncio.sleep(0.35)
+        await echo(exchange)
+
+    only.default = long
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        for _ in range(2):
+            answers = await asyncio.gather(*(ask(gateway) for _ in range(20)))
+            assert {answer.status for answer in answers} == {200}
+        assert _state(gateway, _url(only)) == "closed"
+
+
+async def test_nothing_but_failures_after_a_good_time_open_it_at_once(pair: list[Origin]) -> None:
+    """As many failures in a row as calls are needed are enough, however many good ones were before."""
+    only = pair[0]
+    async with gateway_before([only], breaker=BREAKER | {"open_for": "30s"}) as gateway:
+        for _ in range(40):
+            await ask(gateway)
+        only.default = refuse_by_status
+        for _ in range(10):
+            assert (await ask(gateway)).status == 500
+        assert (await ask(gateway)).json["reason"] == "breaker_open"

@@ -321,7 +321,7 @@ class World:
             if word == "half_open":
                 assert len(kept) <= self.settings.probes
                 oldest = min((began for began in breaker._flying.values()), default=now)
-                assert now - oldest <= 2 * SLOW + 0.2
+                assert now - oldest <= breaker.lease + 0.2
             elif word == "ramping":
                 assert now - breaker._since <= self.settings.window + 0.2
             elif word == "open":

@@ -93,7 +93,7 @@ def test_volume_that_is_reached_by_a_success_is_seen_at_the_next_tick() -> None:
 def test_slow_calls_trip() -> None:
     """Four fifths of the calls were slow, though each succeeded."""
     breaker = _breaker()
-    _calls(breaker, SUCCESS, 4, 1.0)
+    _calls(breaker, SUCCESS, 4, 1.0, 0.01)
     _calls(breaker, SUCCESS, 15, 1.0, SLOW)
     assert breaker.state_word == "closed"
     _calls(breaker, SUCCESS, 1, 1.0, SLOW)
