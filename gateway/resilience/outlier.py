@@ -130,8 +130,8 @@ class Outliers:
         age = max(LEFT_LATE, _LONGER * median(peer.usual_total for peer in finished))
         stuck = one.stuck(age)
         unanswered = stuck + one.abandoned
-        # calls that ended before the oldest of them began say nothing about what became of it
-        since = max(one.in_progress, default=0.0) if stuck else one.window.seconds
+        # calls that ended before the oldest of them began say nothing about what became of it (a bucket is a second)
+        since = max(max(one.in_progress) - 1.0, 0.0) if stuck else one.window.seconds
         if unanswered < _STUCK_SHARE * (one.window.recent(since, now) + unanswered):
             return None
         expected = sum(peer.stuck(age) + peer.abandoned for peer in finished) / len(finished)
