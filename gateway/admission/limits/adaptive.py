@@ -28,6 +28,13 @@ Theory of operation
     *Thrash*: e = d ln X / d ln L is learned from all trials. Where it is negative, more in flight get less done, and a
     line that costs something is not to be had: the target is multiplied by 1 + e.
 
+    *Memory*: one window of 60 samples sees X to 13 %, and past the knee of an upstream that thrashes each request
+    more costs 5 %. So completions and seconds are summed up by limit, and fade within ten seconds. D is Δ ln X from L
+    to all limits in (L, 1.3 L] together, in standard errors. D < -1.2: what is above gets less done; no growth until
+    that has faded. D < -0.5: grow by one at a time. D ≥ 2: what is above gets more done, so what seems to wait at L is
+    no line and is not cut. A window that differs by three standard errors from what its limit got done before
+    is of another service, and the memory begins anew; a trial that was *free* refutes what is above its lower limit.
+
     *Which trials*: until one was free (or low load has shown b) they go down from the start value, halving at most,
     and the limit does not grow. Later they go where the evidence points: down while it says line, up while it says
     free. A trial down may cost throughput, so it is paid for: after it, none for so long that 1 % is lost at most.
@@ -46,10 +53,11 @@ Why it is so
 What it does not do
     It cannot tell a slower service from a fuller one in less than a few windows; until then it keeps the limit or
     takes a cut back. It does not see below the noise: with exponential service a change of 5 % in capacity takes
-    thousands of samples, and past the knee of an upstream that thrashes it loses several per cent of goodput, because
-    it grows and is thrown back within that noise. A service of one slow worker (10 requests a second) takes it half
-    a minute and more to find from 20, because that is how long a few dozen samples take. It does not know deadlines:
-    goodput counts only because the queue in the upstream is short.
+    thousands of samples, and past the knee of an upstream that thrashes it loses a few per cent of goodput, because
+    it must fall behind by one or two requests before it knows. What it remembers of another service may hold growth
+    back for some seconds, when the change was too small to be seen in one window. A service of one slow worker (10
+    requests a second) takes it half a minute and more to find from 20, because that is how long a few dozen samples
+    take. It does not know deadlines: goodput counts only because the queue in the upstream is short.
 """
 
 from __future__ import annotations
@@ -58,6 +66,7 @@ from math import log
 from typing import TYPE_CHECKING, Final
 
 from gateway.admission.limits.elasticity import Elasticity
+from gateway.admission.limits.memory import Memory
 from gateway.admission.limits.window import Window
 from gateway.admission.sample import Change
 from gateway.core.outcome import Outcome
@@ -79,6 +88,13 @@ _HARMLESS: Final = 0.002
 _ERRORS: Final = 2.0
 _GROWTH: Final = 0.1
 _FASTEST: Final = 8
+
+# What was held up to this share above the limit is what the memory is asked about, in standard errors. With 1.5 for
+# the worse, the knee loses one per cent more; with 1, growth after a change loses one.
+_REACH: Final = 0.3
+_WORSE: Final = -1.2
+_LESS: Final = -0.5
+_MORE: Final = 2.0
 
 _STEP: Final = 0.125
 _FIRST_STEP: Final = 0.5
@@ -116,6 +132,7 @@ class Adaptive:
         "_is_base_proven",
         "_is_probe",
         "_max",
+        "_memory",
         "_min",
         "_next_trial",
         "_paid_until",
@@ -145,6 +162,7 @@ class Adaptive:
         self._is_probe = False
         self._evidence = 0.0
         self._elasticity = Elasticity()
+        self._memory = Memory()
         self._suspects_line = True
         self._next_trial = 0.0
         self._paid_until = 0.0
@@ -209,6 +227,7 @@ class Adaptive:
             return self._idle(window, trial, now)
         if window.timeouts * 2 > window.count:
             return self._move(self.value // 2, "timeouts", now)
+        self._memory.learn(window, now)
         for kind, (latency, _) in window.halves.items():
             self._base.setdefault(kind, latency)
         if trial is not None and trial.limit != window.limit:
@@ -242,11 +261,12 @@ class Adaptive:
         count = window.rate * waiting.time
         target = max(_TARGET[0] + _TARGET[1] * limit, _HARMLESS * window.rate)
         target *= max(0.0, min(1.0, 1 + self._elasticity.value))
-        if count > target + _ERRORS * window.rate * waiting.error:
+        gain = self._memory.gain(limit, limit + max(1, int(limit * _REACH)))
+        if count > target + _ERRORS * window.rate * waiting.error and gain < _MORE:
             self._growth = self._stretch = 1
             return self._try(window, max(limit // 2, int(limit - (count - target))), "surplus", now)
-        if count < target and self._is_base_proven:
-            more = min(int(max(1.0, _GROWTH * limit) * self._growth), max(1, limit // 2))
+        if count < target and self._is_base_proven and gain > _WORSE:
+            more = min(int(max(1.0, _GROWTH * limit) * self._growth), max(1, limit // 2)) if gain > _LESS else 1
             self._growth = min(self._growth * 2, _FASTEST)
             self._stretch = 1
             return self._try(window, limit + more, "room", now)
@@ -304,6 +324,7 @@ class Adaptive:
         """The upper limit gets more done, or costs nothing."""
         self._evidence = 0.0
         self._suspects_line = False
+        self._memory.forget(min(trial.limit, window.limit))
         self._next_trial = now + _PAUSE
         self._pay(trial, now, 1.0 if self._is_base_proven else 0.0)
         is_refuted = window.limit < trial.limit and not self._is_probe

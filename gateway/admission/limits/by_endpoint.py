@@ -50,7 +50,7 @@ class ByEndpoint:
     def update(self, sample: Sample) -> Change | None:
         """Nothing: a request is not one endpoint's doing."""
         del sample
-        return None  # noqa: RET501, PLR1711 - it might have been a change
+        return None
 
     def held_back(self, now: float) -> None:
         """All of them together have made somebody wait."""

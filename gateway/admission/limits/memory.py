@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from gateway.admission.limits.window import Window
 
-_FORGETTING: Final = 20.0
+_FORGETTING: Final = 10.0
 """Seconds in which a record loses all but 1/e of its weight."""
 _FAINT: Final = 10.0
+"""A record of fewer completions is dropped."""
 _MOST: Final = 32
+# In standard errors. With 2, one window in twenty ended the memory of a service that had not changed.
 _CHANGED: Final = 3.0
-
-
-class Slope(NamedTuple):
-    """Throughput at other limits beside one: Δ ln L, Δ ln X, and the variance of the latter."""
-
-    wider: float
-    served: float
-    variance: float
-
-    def is_worth(self, errors: float) -> bool:
-        """Whether they get more done, by so many standard errors."""
-        return self.served > errors * self.variance**0.5
 
 
 class _Record:
@@ -39,20 +29,21 @@ class _Record:
         self.scatter = window.scatter
 
     def fade(self, now: float) -> None:
+        """Lose what time takes."""
         kept = exp((self.at - now) / _FORGETTING)
         self.count *= kept
         self.time *= kept
         self.at = now
 
     def add(self, window: Window) -> None:
-        share = window.count / (window.count + self.count)
-        self.scatter += (window.scatter - self.scatter) * share
+        """Take a window more."""
         self.count += window.count
         self.time += window.count / window.rate
+        self.scatter += (window.scatter - self.scatter) * window.count / self.count
 
 
 class Memory:
-    """Limit → completions and seconds under it, both fading; forgotten when the service is no longer what it was."""
+    """Limit → completions and seconds under it, both fading; nothing when the service is no longer what it was."""
 
     __slots__ = ("_records",)
 
@@ -79,22 +70,26 @@ class Memory:
         while len(records) > _MOST:
             del records[min(records, key=lambda limit: records[limit].count)]
 
-    def beside(self, limit: int, low: int, high: int) -> Slope | None:
-        """What the limits in [low, high] got done together, beside ``limit``; None when nothing is known."""
+    def gain(self, limit: int, high: int) -> float:
+        """Δ ln X from ``limit`` to those in (limit, high] together, in standard errors of it; 0 when not known."""
         own = self._records.get(limit)
         if own is None:
-            return None
-        count = time = wide = noise = 0.0
+            return 0.0
+        count = time = noise = 0.0
         for other, record in self._records.items():
-            if low <= other <= high and other != limit:
+            if limit < other <= high:
                 count += record.count
                 time += record.time
-                wide += record.count * log(other / limit)
                 noise += record.count * record.scatter
         if not count:
-            return None
+            return 0.0
         served = log(count / time * own.time / own.count)
-        return Slope(wide / count, served, noise / count**2 + own.scatter / own.count)
+        return float(served / (noise / count**2 + own.scatter / own.count) ** 0.5)
+
+    def forget(self, limit: int) -> None:
+        """What was learned above ``limit`` has been refuted."""
+        for other in [other for other in self._records if other > limit]:
+            del self._records[other]
 
     def __repr__(self) -> str:
         return f"<Memory limits={sorted(self._records)}>"

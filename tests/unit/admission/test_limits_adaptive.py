@@ -9,6 +9,8 @@ import pytest
 
 from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.elasticity import Elasticity
+from gateway.admission.limits.memory import Memory
+from gateway.admission.limits.window import Window
 from gateway.admission.sample import Change, Sample
 from gateway.core.outcome import Outcome
 
@@ -155,6 +157,123 @@ def test_where_more_get_less_done_no_line_is_tolerated() -> None:
     assert "room" not in reasons[0]
     assert "room" in reasons[1]
     assert known.value <= unknown.value
+
+
+def _window(limit: int, rate: float, count: int = 240) -> Window:
+    window = Window(limit, 0.0)
+    for _ in range(count):
+        window.add("", 0.02, limit)
+    window.close(count / rate)
+    return window
+
+
+def _stopped_growing(memory: Callable[[Adaptive, float], None]) -> list[str]:
+    """The reasons of the changes within a second in which nothing waits, after ``memory`` was tampered with."""
+    limit = Adaptive(20, 1, 500)
+    _saturate(limit, lambda _: 0.02, 0.5)
+    memory(limit, 0.5)
+    return [change.reason for _, change in _saturate(limit, lambda _: 0.02, 1.0, start=0.5)]
+
+
+def test_a_limit_that_got_less_done_is_not_tried_again() -> None:
+    """There is room, but two limits just above are on record for a third less."""
+
+    def spoil(limit: Adaptive, now: float) -> None:
+        for above in (1, 2):
+            limit._memory.learn(_window(limit.value + above, limit.value / 0.03, 2000), now)
+
+    assert "room" in _stopped_growing(lambda _limit, _now: None)
+    assert "room" not in _stopped_growing(spoil)
+
+
+def test_growth_is_by_one_where_more_may_get_less_done() -> None:
+    """A record that is lower, but by less than can be trusted, makes the next step small."""
+
+    def step(share: float) -> int:
+        limit = Adaptive(40, 1, 500)
+        _saturate(limit, _knee(40, 0.02), 10.0)
+        limit._base[""] = 0.03  # so that nothing seems to wait
+        before = limit.value
+        limit._memory = Memory()
+        limit._memory.learn(_window(before, 2000.0, 400), 10.0)
+        limit._memory.learn(_window(before + 2, share * 2000.0, 400), 10.0)
+        changes = [change for _, change in _saturate(limit, _knee(40, 0.02), 1.0, start=10.0)]
+        assert changes[0].reason == "room"
+        return changes[0].limit - before
+
+    assert step(0.95) == 1
+    assert step(1.0) > 1
+
+
+def test_a_trial_that_was_free_refutes_what_is_on_record_above_it() -> None:
+    """Twenty get twice as much done as ten: then whatever is said of more than ten is of another service."""
+    limit = Adaptive(20, 1, 500)
+    limit._memory.learn(_window(22, 500.0, 20000), 0.0)
+    changes = [change for _, change in _saturate(limit, _knee(1000, 0.02), 3.0)]
+    assert [change.reason for change in changes[:3]] == ["probe", "restore", "room"]
+
+
+def test_a_limit_below_one_that_gets_more_done_is_not_cut() -> None:
+    """Requests take twice as long and that looks like a line, but the limits above are on record for half as much."""
+
+    def surplus(*, is_known: bool) -> bool:
+        limit = Adaptive(20, 1, 20)
+        _saturate(limit, lambda _: 0.02, 5.0)
+        limit._memory = Memory()
+        if is_known:
+            limit._memory.learn(_window(22, 1500.0, 20000), 5.0)
+        return "surplus" in [change.reason for _, change in _saturate(limit, lambda _: 0.04, 0.5, start=5.0)]
+
+    assert surplus(is_known=False)
+    assert not surplus(is_known=True)
+
+
+def test_memory_adds_up_what_a_limit_got_done() -> None:
+    """The more was seen, the surer: 5 % less is half a standard error in one window each, and three in thirty-six."""
+    known = Memory()
+    assert known.gain(16, 20) == 0
+    for rounds, gain in ((1, -0.56), (35, -3.4)):
+        for _ in range(rounds):
+            known.learn(_window(16, 800.0), 1.0)
+            known.learn(_window(17, 760.0), 1.0)
+        assert known.gain(16, 20) == pytest.approx(gain, abs=0.1)
+    assert known.gain(16, 16) == known.gain(17, 22) == 0
+    assert repr(known) == "<Memory limits=[16, 17]>"
+
+
+def test_memory_fades() -> None:
+    """After half a minute hardly anything is left, after two nothing."""
+    known = Memory()
+    for limit, rate in ((16, 800.0), (17, 600.0)):
+        known.learn(_window(limit, rate), 0.0)
+    fresh = known.gain(16, 20)
+    known.learn(_window(16, 800.0), 30.0)
+    assert fresh < -3
+    assert -1.2 < known.gain(16, 20) < 0
+    known.learn(_window(16, 800.0), 120.0)
+    assert repr(known) == "<Memory limits=[16]>"
+
+
+def test_memory_of_another_service_is_none() -> None:
+    """A limit that suddenly gets a third more done ends it; one that is as before, or refuted, does not."""
+    known = Memory()
+    known.learn(_window(16, 800.0), 0.0)
+    known.learn(_window(17, 800.0), 0.0)
+    known.learn(_window(16, 820.0), 0.0)
+    assert repr(known) == "<Memory limits=[16, 17]>"
+    known.learn(_window(16, 1200.0), 0.0)
+    assert repr(known) == "<Memory limits=[16]>"
+    known.learn(_window(17, 800.0), 0.0)
+    known.forget(16)
+    assert repr(known) == "<Memory limits=[16]>"
+
+
+def test_memory_is_bounded() -> None:
+    """However many limits are held, the faintest go."""
+    known = Memory()
+    for limit in range(1, 200):
+        known.learn(_window(limit, 800.0, 100 + limit), 0.0)
+    assert repr(known) == f"<Memory limits={list(range(168, 200))}>"
 
 
 def test_a_refuted_cut_is_not_tried_again_and_again() -> None:
