@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.proxy.plan import RequestPlan
     from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
+    from gateway.proxy.waiting import Waiting
     from gateway.resilience.retry import Repeats
     from gateway.upstream.endpoint import Endpoint
 
@@ -35,15 +36,18 @@ EARLY_BYTES: Final = 64 * 1024
 
 
 class Attempts:
-    """Sends one request until one attempt is good, or none is left.
+    """Sends one request until one attempt is good, or none is left; holds all that is known of the request.
 
     ``status`` is 0 until a final response head has gone to the client; after that no attempt follows.
     """
 
     __slots__ = (
+        "_admitted_at",
         "_answered_at",
         "_attempt_at",
         "_attempts",
+        "_bytes_in",
+        "_bytes_out",
         "_client",
         "_connecting",
         "_connection",
@@ -55,22 +59,30 @@ class Attempts:
         "_has_body",
         "_head",
         "_hedge",
+        "_in_flight_then",
         "_is_body_lost",
+        "_is_chunked",
         "_is_finished",
+        "_is_kept",
         "_is_request_done",
         "_last_endpoint",
         "_pause",
         "_plane",
+        "_rate_keys",
         "_repeats",
         "_rule",
+        "_started_at",
         "_status",
+        "_ticket",
         "_token",
         "_tried",
+        "_tunnel_ends",
         "request_id",
     )
 
-    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead) -> None:
+    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead, started_at: float) -> None:
         self._plane = plane
+        self._started_at = started_at
         self._client = client
         self._head = head
         self.request_id = head.request_id or plane.ids.next()
@@ -81,7 +93,7 @@ class Attempts:
         self._connecting: asyncio.Task[None] | None = None
         self._token = 0
         self._group_token = 0
-        self._tried: list[Endpoint] = []
+        self._tried: tuple[Endpoint, ...] = ()
         self._repeats: Repeats | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._hedge: Hedge | None = None
@@ -96,6 +108,15 @@ class Attempts:
         self._answered_at = 0.0
         self._dispatched_at = -1.0
         self._attempt_at = 0.0
+        self._admitted_at = -1.0
+        self._in_flight_then = 0
+        self._ticket: Waiting | None = None
+        self._rate_keys: list[str] | None = None
+        self._is_chunked = False
+        self._is_kept = True
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._tunnel_ends = 0
 
     def _refuse(self, error: GatewayError) -> None:
         """Tell the client that no attempt was good."""
@@ -121,7 +142,6 @@ class Attempts:
             counters = rule.upstream_counters
             counters.in_flight += 1
             counters.firsts += 1
-            rule.recovery.budget.deposit(now)
             if endpoint.has_peers:
                 self._group_token = group.enter(now)
         self._ask(endpoint, now, endpoint.take_idle())
@@ -130,7 +150,8 @@ class Attempts:
         """Begin an attempt at this endpoint, on a connection that was kept or on a new one."""
         self._attempts += 1
         self._endpoint = endpoint
-        self._token = endpoint.begin(now)
+        endpoint.in_flight += 1
+        self._token = endpoint.breaker.acquire(now)
         self._attempt_at = now
         if connection is not None:
             self._send(connection, endpoint, now)
@@ -211,7 +232,7 @@ class Attempts:
         """Try again if that cannot do a thing twice, or tell the client."""
         now = self._plane.clock.now()
         if self._endpoint is not None:
-            self._tried.append(self._endpoint)
+            self._tried = (*self._tried, self._endpoint)
             self._end_attempt(outcome_of(0, error.reason), now)
         if self._is_finished:
             return
@@ -237,7 +258,7 @@ class Attempts:
         error, pause = fault
         delay = None
         if not is_hedged:
-            if rule.group.pick([*self._tried, endpoint], "", now) is None:
+            if rule.group.pick((*self._tried, endpoint), "", now) is None:
                 return False
             delay = self._delay(error, pause, now)
             if delay is None:
@@ -246,7 +267,7 @@ class Attempts:
         self._connection = None
         if connection is not None and not is_complete:
             connection.abort()
-        self._tried.append(endpoint)
+        self._tried = (*self._tried, endpoint)
         self._end_attempt(Outcome.FAILURE, now)
         if delay is not None:  # else the second attempt, which is under way, decides
             self._begin_again(delay, error, now)
@@ -311,15 +332,19 @@ class Attempts:
             change = rule.endpoint_limits.teach(endpoint.url, sample)
             if change is not None:
                 rule.gate.note(change)
-        counters = rule.upstream_counters
+        endpoint.in_flight -= 1
+        took = (answered_at or now) - began_at
+        endpoint.breaker.report(self._token, outcome, took, now)
         if outcome is Outcome.SUCCESS:
-            counters.good_attempts += 1
-            endpoint.end(self._token, outcome, answered_at - began_at, now, now - began_at)
+            rule.upstream_counters.good_attempts += 1
+            if endpoint.has_peers:
+                endpoint.learn(outcome, took, now, now - began_at)
             return
-        counters.count_bad_attempt(outcome)
-        endpoint.end(self._token, outcome, (answered_at or now) - began_at, now)
-        if self._status and outcome is Outcome.NEUTRAL:
-            endpoint.standing.abandon(now - began_at, now)
+        rule.upstream_counters.count_bad_attempt(outcome)
+        if endpoint.has_peers:
+            endpoint.learn(outcome, took, now)
+            if self._status and outcome is Outcome.NEUTRAL:
+                endpoint.standing.abandon(now - began_at, now)
 
     def on_endpoint_lost(self) -> None:
         """The endpoint hangs, and is not asked any more: go elsewhere instead of waiting, if that is safe."""
@@ -330,7 +355,7 @@ class Attempts:
             return
         if self._attempts >= rule.recovery.attempts:
             return
-        if rule.group.pick([*self._tried, self._endpoint], "", now) is None:
+        if rule.group.pick((*self._tried, self._endpoint), "", now) is None:
             return
         connection.abort()
         self._connection = None

@@ -27,10 +27,8 @@ from gateway.telemetry.counters import NO_ROUTE
 
 if TYPE_CHECKING:
     from gateway.admission.rate_gate import RateGate
-    from gateway.http.downstream import ClientConnection
-    from gateway.http.heads import RequestHead, ResponseHead
+    from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
-    from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
 
 _CLIENT_GONE: Final = 499
@@ -42,31 +40,7 @@ _SERVER_ERROR: Final = 500
 class Exchange(Attempts):
     """One request between its client's connection and an upstream's."""
 
-    __slots__ = (
-        "_admitted_at",
-        "_bytes_in",
-        "_bytes_out",
-        "_in_flight_then",
-        "_is_chunked",
-        "_is_kept",
-        "_rate_keys",
-        "_started_at",
-        "_ticket",
-        "_tunnel_ends",
-    )
-
-    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead, started_at: float) -> None:
-        super().__init__(plane, client, head)
-        self._started_at = started_at
-        self._is_chunked = False
-        self._is_kept = True
-        self._admitted_at = -1.0
-        self._in_flight_then = 0
-        self._ticket: Waiting | None = None
-        self._rate_keys: list[str] | None = None
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._tunnel_ends = 0
+    __slots__ = ()
 
     # --- the path --------------------------------------------------------------------------------
 

@@ -55,9 +55,8 @@ class Hedge:
         endpoint = exchange.hedge_endpoint(now)
         if endpoint is None:
             return
-        self._token = endpoint.begin(now)
-        if not self._token:
-            return
+        endpoint.in_flight += 1
+        self._token = endpoint.breaker.acquire(now)
         self.endpoint = endpoint
         self._began_at = now
         connection = endpoint.take_idle()
@@ -105,7 +104,9 @@ class Hedge:
             return
         self.endpoint = None
         now = self._plane.clock.now()
-        endpoint.end(self._token, outcome, now - self._began_at, now)
+        endpoint.in_flight -= 1
+        endpoint.breaker.report(self._token, outcome, now - self._began_at, now)
+        endpoint.learn(outcome, now - self._began_at, now)
         if self._exchange is not None:
             self._exchange.on_hedge_failed(outcome)
 

@@ -423,8 +423,9 @@ class DataPlane:
             self._guard()
         self._wheel.advance(now)
         self.door.departures.look()
-        for group in self._groups.values():
+        for name, group in self._groups.items():
             group.tick(now)
+            self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
         for name, gate in self.gates.items():
             if self._groups[name].is_shut and gate.queue.count:
                 gate.shed_waiting("breaker_open", now)

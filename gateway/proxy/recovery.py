@@ -31,7 +31,7 @@ _MOST_DIGITS: Final = 5
 class Recovery:
     """The means of one upstream. ``attempts`` is how often one request may be sent."""
 
-    __slots__ = ("attempts", "budget", "hedge", "retries", "statuses")
+    __slots__ = ("_deposited", "attempts", "budget", "hedge", "retries", "statuses")
 
     def __init__(self, retry: RetrySettings, hedge: HedgeSettings, rng: Random) -> None:
         self.budget = Budget(retry.budget.ratio, retry.budget.min_per_second)
@@ -39,6 +39,12 @@ class Recovery:
         self.hedge = HedgeDelay(hedge) if hedge.after else None
         self.statuses = frozenset(retry.statuses) if retry.attempts > 1 else frozenset[int]()
         self.attempts = retry.attempts
+        self._deposited = 0
+
+    def deposit(self, firsts: int, now: float) -> None:
+        """Pay into the budget for the requests since the last time; ``firsts`` is how many there ever were."""
+        self.budget.deposit(now, firsts - self._deposited)
+        self._deposited = firsts
 
     def begin(self) -> Repeats:
         """Look after one request, from its first failure on."""

@@ -32,12 +32,12 @@ class Budget:
         self._at = 0
         self._until = 0.0
 
-    def deposit(self, now: float) -> None:
-        """A request makes its first attempt."""
+    def deposit(self, now: float, requests: int = 1) -> None:
+        """So many requests made their first attempts."""
         if now >= self._until:
             self._roll(now)
-        self._paid[self._at] += 1
-        self._deposits += 1
+        self._paid[self._at] += requests
+        self._deposits += requests
 
     def withdraw(self, now: float) -> bool:
         """Whether one more attempt may be made; True spends."""

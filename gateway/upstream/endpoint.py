@@ -105,22 +105,12 @@ class Endpoint:
         self._open: set[UpstreamConnection] = set()
         self._is_gone = False
 
-    def begin(self, now: float) -> int:
-        """Count an attempt; the breaker's token for it, 0 when the breaker refuses."""
-        token = self.breaker.acquire(now)
-        if token:
-            self.in_flight += 1
-        return token
+    def learn(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
+        """An attempt has ended, and there are peers to compare with.
 
-    def end(self, token: int, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
-        """An attempt has ended: ``seconds`` after it began the answer came, or was waited for in vain.
-
-        ``total`` is when the answer was complete, below 0 when it never was.
+        The answer came after ``seconds``, or was waited for so long in vain; it was complete after ``total``, below 0
+        when it never was.
         """
-        self.in_flight -= 1
-        self.breaker.report(token, outcome, seconds, now)
-        if not self.has_peers:
-            return
         standing = self.standing
         standing.note(outcome, seconds, now, total)
         slowness = standing.latency / (_NOISE * self.best)
