@@ -1,0 +1,257 @@
+"""The whole loop for one target: votes, hysteresis, verification, guards, decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.scaling.analyzers.backlog import backlog
+from gateway.scaling.analyzers.burn import burn, is_burning
+from gateway.scaling.analyzers.cost import cost
+from gateway.scaling.analyzers.demand import demand, demand_slots, replicas_for
+from gateway.scaling.analyzers.dependency import Dependency
+from gateway.scaling.analyzers.strain import strain
+from gateway.scaling.analyzers.trend import Trend
+from gateway.scaling.decision import Decision, Expected
+from gateway.scaling.guards.order import guarded
+from gateway.scaling.guards.plan import Facts, Plan
+from gateway.scaling.hysteresis import Hysteresis
+from gateway.scaling.shadow import ShadowPool
+from gateway.scaling.verifier import GROWN, WINDOW, Verifier
+
+if TYPE_CHECKING:
+    from gateway.scaling.guards.plan import Mark
+    from gateway.scaling.settings import ScalingSettings
+    from gateway.scaling.verifier import Revert
+    from gateway.scaling.vote import Vote
+    from gateway.signals.signals import Signals
+
+TICK: Final = 5.0
+"""Seconds between two steps."""
+DEADBAND: Final = 0.1
+"""Replicas: scale-in leaves so much beyond what is wanted."""
+FROZEN_FOR: Final = 3600.0
+"""Seconds after which a freeze ends by itself, when nobody ended it before."""
+DRAIN: Final = 1.0
+"""Seconds in which a queue should be gone once the replicas are ready."""
+
+
+class Scaler:
+    """Decides for one target.
+
+    ``step`` is called once a tick with the target's signals. Its decisions are to be carried out when their mode is
+    ``live`` or ``pinned``; in ``shadow`` they move a simulated pool (:attr:`shadow`).
+    """
+
+    __slots__ = (
+        "_dependency",
+        "_frozen_load",
+        "_hysteresis",
+        "_ordered",
+        "_pin_until",
+        "_serial",
+        "_started_at",
+        "_tick",
+        "_trend",
+        "_verifier",
+        "ceilings",
+        "desired",
+        "frozen_at",
+        "owner",
+        "reason",
+        "room",
+        "settings",
+        "shadow",
+        "target",
+        "votes",
+    )
+
+    def __init__(self, settings: ScalingSettings, target: str = "", *, tick: float = TICK) -> None:
+        self.settings = settings
+        self.target = target
+        self.room: int | None = None
+        """Replicas that the machine's memory and CPU allow; the shell sets it."""
+        self.owner: str | None = None
+        """Another autoscaler of the same target, by name; the shell sets it."""
+        self.desired: int | None = None
+        """What the last step came to; None before the first."""
+        self.reason = "start_up"
+        """The word for what the last step did, a hold included."""
+        self.votes: tuple[Vote, ...] = ()
+        self.ceilings: tuple[Vote, ...] = ()
+        self.frozen_at: float | None = None
+        self.shadow: ShadowPool | None = None
+        self._tick = tick
+        self._trend = Trend()
+        self._dependency = Dependency()
+        self._hysteresis = Hysteresis(settings.hold, settings.max_hold)
+        self._verifier = Verifier()
+        self._ordered: int | None = None
+        self._frozen_load = 0.0
+        self._serial = 0
+        self._started_at: float | None = None
+        self._pin_until: float | None = None
+
+    def step(self, signals: Signals, now: float) -> Decision | None:
+        """One tick; None when everything stays as it is."""
+        settings = self.settings
+        if settings.mode == "off":
+            return None
+        if self.frozen_at is not None and now - self.frozen_at >= FROZEN_FOR:
+            self.thaw()
+        if self._started_at is None:
+            self._started_at = now
+            if settings.mode == "pinned":
+                self._pin_until = now + settings.pin_for
+        current = self._current(signals, now)
+        self._vote(signals, current, now)
+        wanted, reason = self._wanted(signals, current, now)
+        revert = self._verifier.look(signals, now) if settings.mode == "live" else None
+        wanted, reason = self._overruled(Plan(current, wanted), reason, revert, signals.load_slots, now)
+        marks: tuple[Mark, ...] = ()
+        if wanted == current and self._is_plain(signals, current):
+            target = current
+        else:
+            target, marks = guarded(Plan(current, wanted), self._facts(signals, revert, now))
+        if marks and not current < target < wanted:
+            # a scale-out that was only made smaller keeps the word of its vote
+            reason = marks[-1].reason
+        self.desired, self.reason = target, reason
+        if target == current or settings.mode == "observe":
+            return None
+        decision = self._decide(signals, current, target, reason, now, marks, revert)
+        self._hysteresis.moved(target - current, now)
+        if revert is not None and target == revert.to and self._verifier.reverted(revert, signals.load_slots, now):
+            self.frozen_at = now
+            self._frozen_load = signals.load_slots
+        self._verifier.watch(decision, signals, now)
+        if settings.mode == "shadow" and self.shadow is not None:
+            self.shadow.resize(target, now)
+        return decision
+
+    def order(self, replicas: int) -> None:
+        """Somebody's word for the next step instead of the votes; guards and verifier treat it like any other."""
+        self._ordered = replicas
+
+    def thaw(self) -> None:
+        """End a freeze: an operator has looked."""
+        self.frozen_at = None
+        self._verifier.forgive()
+
+    def _current(self, signals: Signals, now: float) -> int:
+        if self.settings.mode == "shadow":
+            if self.shadow is None:
+                self.shadow = ShadowPool(signals.replicas.ready + signals.replicas.warming, self.settings)
+            self.shadow.step(signals, now)
+            return self.shadow.asked
+        # who never asked for anything starts from what is there
+        return signals.replicas.desired or signals.replicas.ready + signals.replicas.warming
+
+    def _vote(self, signals: Signals, current: int, now: float) -> None:
+        if signals.signal_valid:
+            self._trend.update(signals.load_slots, signals.cold_start_p90_s + self._tick, now)
+        votes = (
+            demand(signals),
+            backlog(signals, DRAIN),
+            self._trend.vote(signals.spare_slots, signals.slots_per_replica),
+            burn(signals, current),
+        )
+        ceilings = (
+            self._dependency.vote(signals, now),
+            cost(self.settings.price, signals.replicas.standby),
+            strain(signals),
+        )
+        self.votes = tuple([vote for vote in votes if vote is not None])
+        self.ceilings = tuple([vote for vote in ceilings if vote is not None])
+
+    def _wanted(self, signals: Signals, current: int, now: float) -> tuple[int, str]:
+        """The highest vote; when it is below the present number, no lower than what the hold allows."""
+        if not signals.signal_valid:
+            return current, "stale"
+        best = max(self.votes, key=_replicas)
+        hysteresis = self._hysteresis
+        hysteresis.want(self._kept(signals, best.replicas), now)
+        if best.replicas >= current:
+            return best.replicas, best.reason if best.replicas > current else "enough"
+        floor = hysteresis.floor(current, now)
+        if floor is None or floor >= current:
+            return current, "hold"
+        return max(floor, best.replicas), "surplus"
+
+    def _kept(self, signals: Signals, wanted: int) -> int:
+        """What scale-in must leave: a little more than is wanted, so that chance does not ask for it back."""
+        return max(
+            wanted,
+            replicas_for(demand_slots(signals) + DEADBAND * signals.slots_per_replica, signals.slots_per_replica),
+        )
+
+    def _overruled(self, plan: Plan, reason: str, revert: Revert | None, load: float, now: float) -> tuple[int, str]:
+        """What stands above the votes: an order, what must be undone, a direction that was useless lately."""
+        ordered, self._ordered = self._ordered, None
+        if revert is not None:
+            return revert.to, revert.reason
+        if ordered is not None:
+            return ordered, "ordered"
+        if plan.target > plan.current and self._verifier.is_backed_off(load, now):
+            return plan.current, "backed_off"
+        return plan.target, reason
+
+    def _is_plain(self, signals: Signals, current: int) -> bool:
+        """Whether no guard could have a say in staying; then none is asked, because most ticks are like that."""
+        settings = self.settings
+        return settings.min <= current <= settings.max and settings.mode != "pinned" and signals.signal_valid == 1
+
+    def _facts(self, signals: Signals, revert: Revert | None, now: float) -> Facts:
+        settings = self.settings
+        pin = settings.pin if self._pin_until is not None and now < self._pin_until else None
+        return Facts(
+            signals,
+            settings,
+            self.ceilings,
+            room=self.room,
+            tick=self._tick,
+            has_window=now - (self._started_at or 0.0) >= settings.hold,
+            is_burning=is_burning(signals) and revert is None,
+            is_frozen=self.frozen_at is not None or (settings.mode == "pinned" and pin is None),
+            pin=pin,
+            owner=self.owner,
+            is_starving=self.frozen_at is not None
+            and (is_burning(signals) or signals.load_slots > GROWN * self._frozen_load),
+            is_restoring=revert is not None and revert.to > revert.decision.after,
+        )
+
+    def _decide(  # noqa: PLR0913, PLR0917 - a record
+        self,
+        signals: Signals,
+        current: int,
+        target: int,
+        reason: str,
+        now: float,
+        marks: tuple[Mark, ...],
+        revert: Revert | None,
+    ) -> Decision:
+        self._serial += 1
+        return Decision(
+            id=f"{self.target or 'target'}-{self._serial}",
+            t=now,
+            target=self.target,
+            before=current,
+            after=target,
+            reason=reason,
+            votes=self.votes + self.ceilings,
+            guards=marks,
+            expected=Expected(
+                by=now + signals.cold_start_p90_s + WINDOW,
+                need=signals.demand_slots + signals.backlog_slots,
+                slots=signals.slots_per_replica,
+                throughput=signals.admitted_rps,
+            ),
+            mode=self.settings.mode,
+            undoes=revert.decision.id if revert is not None else "",
+        )
+
+    def __repr__(self) -> str:
+        return f"<Scaler {self.target} desired={self.desired} {self.reason}>"
+
+
+def _replicas(vote: Vote) -> int:
+    return vote.replicas

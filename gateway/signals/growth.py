@@ -1,0 +1,63 @@
+"""How much the load is likely to grow before a replica that is asked for now can serve.
+
+Square-root staffing covers the chance in arrivals whose rate is known. A rate that will be another one when the
+replica is ready needs more: the spare for an uncertain rate is a quantile of its change (Whitt 2006, *Staffing a call
+center with uncertain arrival rate and absenteeism*; Bassamboo, Randhawa & Zeevi 2010). The changes over one lead time
+that were seen in the last ten minutes are the sample; falls count as no growth.
+
+A surge is nothing like what was seen before. While the load climbs, half as much again as its slope would bring in the
+lead time counts too, because surges that matter accelerate.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from typing import Final
+
+MEMORY: Final = 600.0
+"""Seconds for which a change is remembered."""
+QUANTILE: Final = 0.95
+RUN: Final = 20.0
+"""The slope is that of so many seconds."""
+STEEPER: Final = 1.5
+"""Of the slope, because surges that matter accelerate."""
+FLAT: Final = 0.6
+"""Of the load: a climb that brings less in a lead time is no surge."""
+
+
+class Growth:
+    """A quantile of the growth of a value over a lead time, ≥ 0."""
+
+    __slots__ = ("_changes", "_order", "_quantile", "_times", "_values")
+
+    def __init__(self, quantile: float = QUANTILE) -> None:
+        self._quantile = quantile
+        self._times: list[float] = []
+        self._values: list[float] = []
+        self._changes: deque[tuple[float, float]] = deque()
+        self._order: list[float] = []
+
+    def update(self, value: float, lead: float, now: float) -> tuple[float, float]:
+        """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
+
+        The first lead time has no change to offer, and counts as one without growth.
+        """
+        times, values = self._times, self._values
+        place = bisect_right(times, now - lead) - 1
+        change = max(value - values[place], 0.0) if place >= 0 else 0.0
+        run = bisect_right(times, now - RUN) - 1
+        slope = max(value - values[run], 0.0) / (now - times[run]) if run >= 0 else 0.0
+        times.append(now)
+        values.append(value)
+        if place > 64:  # noqa: PLR2004 - trimmed now and then, not each time
+            del times[:place]
+            del values[:place]
+        self._changes.append((now, change))
+        insort(self._order, change)
+        while self._changes[0][0] < now - MEMORY:
+            _, old = self._changes.popleft()
+            del self._order[bisect_left(self._order, old)]
+        usual = self._order[int(self._quantile * (len(self._order) - 1) + 0.5)]
+        surge = STEEPER * slope * lead
+        return usual, surge if surge > FLAT * value else 0.0

@@ -1,0 +1,274 @@
+"""From readings to signals, tick by tick, for one target."""
+
+from __future__ import annotations
+
+from math import hypot, isfinite, sqrt
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.signals.growth import Growth
+from gateway.signals.history import History
+from gateway.signals.reading import DELAY_BOUNDS
+from gateway.signals.signals import Signals
+from gateway.signals.slots import ReplicaSlots
+from gateway.signals.staffing import spare_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.signals.reading import Reading
+
+INVALID_AFTER: Final = 30.0
+"""Seconds after which a signal says nothing about the present."""
+LONGEST: Final = 3600.0
+"""What a time that may be without end is capped to, in seconds."""
+FAST: Final = 10.0
+"""The window of the arrival rate, in seconds: two ticks of five."""
+MIDDLE: Final = 60.0
+SLOW: Final = 600.0
+HEADROOM: Final = 0.2
+"""Of the load, at least so much is in ``demand_slots`` beside it: an autoscaler with Kubernetes' tolerance of a tenth
+would else stay below what is needed (kubernetes#116984)."""
+NOISE: Final = 2.0
+"""Standard deviations of a count that chance alone may explain."""
+_INSTANT: Final = 5.0
+_ENOUGH: Final = 50
+_MOST: Final = 1e12
+_HEALTHY_BURN: Final = 1.0
+_FAILING: Final = 0.1
+
+
+class Objective(Struct, frozen=True):
+    """What the numbers are judged by."""
+
+    wait: float = 0.25
+    """A longer queue delay is a violation, in seconds."""
+    objective: float = 0.999
+    """The share of requests that must be good, in (0, 1)."""
+    drain: float = 1.0
+    """Seconds in which a queue should be gone."""
+    cold_start: float = 30.0
+    """Seconds from intent to ready, until one was measured."""
+    slots: float = 1.0
+    """Slots of one replica until a limit says more."""
+    replica_hour: float = 0.0
+    """The price of one replica for one hour."""
+
+
+class Meter:
+    """Keeps the history of one target; ``observe`` makes its signals."""
+
+    __slots__ = ("_growth", "_history", "_known", "_objective", "_seen_at", "_seq", "_slots")
+
+    def __init__(self, objective: Objective | None = None) -> None:
+        self._objective = objective or Objective()
+        self._history = History()
+        self._growth = Growth()
+        self._slots = ReplicaSlots(self._objective.slots)
+        self._seq = 0
+        self._known: Signals | None = None
+        self._seen_at: float | None = None
+
+    def observe(self, reading: Reading | None, now: float) -> Signals:
+        """The signals of this tick; without a reading that says something, the last ones with their age.
+
+        Before anything was ever known the age is 3600 s and nothing is valid.
+        """
+        self._seq += 1
+        if reading is not None and reading.has_data and _is_sound(reading):
+            self._history.add(reading)
+            self._seen_at = reading.at - reading.age
+            self._known = self._measure()
+        age = LONGEST if self._seen_at is None else min(max(now - self._seen_at, 0.0), LONGEST)
+        return replace(
+            self._known or Signals(at=now),
+            at=now,
+            seq=self._seq,
+            signal_age_s=age,
+            signal_valid=int(age <= INVALID_AFTER),
+        )
+
+    def _measure(self) -> Signals:
+        history, objective = self._history, self._objective
+        last = history.last
+        fast, middle, slow = history.back(FAST), history.back(MIDDLE), history.back(SLOW)
+        burn_5, burn_60, burn_600 = (self._burn(each) for each in (history.back(_INSTANT), middle, slow))
+        replicas = last.replicas
+        seconds = last.at - fast.at
+        arrived = last.first_tries + last.retries - fast.first_tries - fast.retries
+        offered = arrived / seconds if seconds else 0.0
+        failed = _rate(last.failed, fast.failed, seconds)
+        is_healthy = not last.is_breaker_open and burn_60 <= _HEALTHY_BURN and failed <= _FAILING * offered
+        slots = self._slots.learn(last.limit, replicas.ready, is_healthy=is_healthy, now=last.at)
+        service, service_cv2 = _service(last, middle, slow)
+        arrival_cv2 = _arrival_cv2(last, slow)
+        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.tunnels
+        cold = sorted(last.cold_starts)
+        cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
+        growth, surge = self._growth.update(load, cold_p90 + FAST, last.at)
+        spare = spare_slots(
+            load,
+            objective.wait / service if service > 0 else 0.0,
+            1.0 - objective.objective,
+            (arrival_cv2 + service_cv2) / 2,
+        )
+        demand = load + max(hypot(spare, max(growth, surge)), HEADROOM * load)
+        backlog = last.queued * service / objective.drain
+        ready = slots * replicas.ready
+        coming = slots * (replicas.ready + replicas.warming)
+        idle = ready - load
+        p50, p95, p99 = _quantiles(last.delays, fast.delays)
+        admitted = _rate(last.dispatched, fast.dispatched, seconds)
+        goodput = _rate(last.good, fast.good, seconds)
+        cost = objective.replica_hour * (replicas.ready + replicas.warming + replicas.standby + replicas.draining)
+        earlier = last.at - middle.at
+        slope = 0.0
+        if earlier > seconds > 0:
+            before = (fast.first_tries + fast.retries - middle.first_tries - middle.retries) / (earlier - seconds)
+            slope = (offered - before) * service / (earlier / 2)
+        return Signals(
+            at=last.at,
+            history_s=history.span,
+            offered_rps=offered,
+            first_tries_rps=_rate(last.first_tries, fast.first_tries, seconds),
+            retries_rps=_rate(last.retries, fast.retries, seconds),
+            admitted_rps=admitted,
+            goodput_rps=goodput,
+            failed_rps=failed,
+            shed_rps={reason: _rate(count, fast.shed.get(reason, 0.0), seconds) for reason, count in last.shed.items()},
+            inflight=_rate(last.in_flight_time, fast.in_flight_time, seconds),
+            queued=last.queued,
+            queued_bytes=last.queued_bytes,
+            oldest_age_s=last.oldest_age,
+            queue_delay_p50_s=p50,
+            queue_delay_p95_s=p95,
+            queue_delay_p99_s=p99,
+            service_time_s=service,
+            service_time_cv2=service_cv2,
+            arrival_cv2=arrival_cv2,
+            slots_per_replica=slots,
+            limit=last.limit,
+            replicas=replicas,
+            utilization=min(last.in_flight / ready, 1.0) if ready > 0 else 0.0,
+            load_slots=load,
+            spare_slots=spare,
+            growth_slots=growth,
+            surge_slots=surge,
+            demand_slots=demand,
+            backlog_slots=backlog,
+            # without any slot, one slot is what the demand is compared with: large, and finite
+            pressure=min((demand + backlog) / (coming or 1.0), _MOST),
+            time_to_drain_s=_time(last.queued * service, idle),
+            headroom_rps=max(idle, 0.0) / service if service > 0 else 0.0,
+            time_to_saturation_s=0.0 if idle <= 0 else _time(idle, slope),
+            slo_burn_5s=burn_5,
+            slo_burn_60s=burn_60,
+            slo_burn_600s=burn_600,
+            error_budget_left=max(0.0, 1.0 - burn_600),
+            breaker_open=int(last.is_breaker_open),
+            cold_start_p50_s=cold[len(cold) // 2] if cold else objective.cold_start,
+            cold_start_p90_s=cold_p90,
+            cost_rate=cost,
+            cost_per_1k=cost / (goodput * 3.6) if goodput > 0 else 0.0,
+            gateway_strain=last.gateway_strain,
+        )
+
+    def _burn(self, since: Reading) -> float:
+        """(bad ÷ total) ÷ (1 - objective) since a reading; 0 without traffic."""
+        last = self._history.last
+        bad = last.bad - since.bad
+        total = bad + last.good - since.good
+        return bad / total / (1.0 - self._objective.objective) if total > 0 else 0.0
+
+
+def _rate(last: float, before: float, seconds: float) -> float:
+    return (last - before) / seconds if seconds > 0 else 0.0
+
+
+def _time(amount: float, speed: float) -> float:
+    if amount <= 0:
+        return 0.0
+    return min(amount / speed, LONGEST) if speed > 0 else LONGEST
+
+
+def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, float]:
+    """The mean service time and cs², from a minute or, with few answers, from ten.
+
+    Requests that are still running are missing among the finished, the longest ones most. Little's law has them:
+    the time integral of what is in flight ÷ what was dispatched is S as well, so the larger of both counts.
+    """
+    finished = last.finished - middle.finished
+    since = middle if finished >= _ENOUGH else slow
+    finished = last.finished - since.finished
+    mean = (last.service_time - since.service_time) / finished if finished > 0 else 0.0
+    dispatched = last.dispatched - since.dispatched
+    if dispatched > 0:
+        mean = max(mean, (last.in_flight_time - since.in_flight_time) / max(dispatched, 1.0))
+    finished = last.finished - slow.finished
+    if finished < _ENOUGH:
+        return mean, 1.0
+    first = (last.service_time - slow.service_time) / finished
+    second = (last.service_squares - slow.service_squares) / finished
+    return mean, max(second / (first * first) - 1.0, 0.0) if first > 0 else 1.0
+
+
+def _settled(fast: float, arrival_cv2: float, seconds: float, last: Reading, middle: Reading) -> float:
+    """The rate of a minute, unless the fast window differs by more than chance: then that."""
+    rate = _rate(last.first_tries + last.retries, middle.first_tries + middle.retries, last.at - middle.at)
+    chance = NOISE * sqrt(max(arrival_cv2, 1.0) * rate / seconds) if seconds > 0 else 0.0
+    return rate if abs(fast - rate) <= chance else fast
+
+
+def _arrival_cv2(last: Reading, slow: Reading) -> float:
+    """ca² as the dispersion of counts of a second, from differences of neighbours (von Neumann 1941).
+
+    Half the mean squared difference is the variance, and a slow change of the rate adds next to nothing to it.
+    """
+    arrived = last.first_tries + last.retries - slow.first_tries - slow.retries
+    if arrived < _ENOUGH:
+        return 1.0
+    return max((last.arrival_steps - slow.arrival_steps) / (2.0 * arrived), 0.0)
+
+
+def _quantiles(last: Sequence[float], before: Sequence[float]) -> tuple[float, float, float]:
+    """p50, p95 and p99 as the upper ends of their buckets; above the last bound, the last bound."""
+    if not last:
+        return 0.0, 0.0, 0.0
+    counts = [one - other for one, other in zip(last, before or (0.0,) * len(last), strict=True)]
+    total = sum(counts)
+    if total <= 0:
+        return 0.0, 0.0, 0.0
+    if counts[0] >= 0.99 * total:
+        return DELAY_BOUNDS[0], DELAY_BOUNDS[0], DELAY_BOUNDS[0]
+    found: list[float] = []
+    passed, wanted = 0.0, [0.5 * total, 0.95 * total, 0.99 * total]
+    for bucket, count in enumerate(counts):
+        passed += count
+        while len(found) < len(wanted) and passed >= wanted[len(found)]:
+            found.append(DELAY_BOUNDS[min(bucket, len(DELAY_BOUNDS) - 1)])
+    while len(found) < len(wanted):
+        found.append(DELAY_BOUNDS[-1])
+    return found[0], found[1], found[2]
+
+
+def _is_sound(reading: Reading) -> bool:
+    """Whether every number that sums go into is finite and not negative."""
+    numbers = (
+        reading.at,
+        reading.first_tries,
+        reading.retries,
+        reading.dispatched,
+        reading.good,
+        reading.bad,
+        reading.finished,
+        reading.service_time,
+        reading.service_squares,
+        reading.arrival_steps,
+        reading.queued,
+        reading.in_flight_time,
+        reading.limit,
+        reading.age,
+    )
+    return isfinite(sum(numbers)) and min(numbers[1:]) >= 0

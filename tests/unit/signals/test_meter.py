@@ -1,0 +1,190 @@
+"""From readings to signals."""
+
+from __future__ import annotations
+
+from math import inf, isfinite, nan
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.signals.growth import Growth
+from gateway.signals.history import History
+from gateway.signals.meter import Meter, Objective
+from gateway.signals.reading import Reading, Replicas
+from gateway.signals.slots import ReplicaSlots
+
+OBJECTIVE = Objective(slots=8)
+
+
+def reading(at: float, rate: float = 100.0, service: float = 0.1, **more: object) -> Reading:
+    count = rate * at
+    made = Reading(
+        at=at,
+        first_tries=count,
+        dispatched=count,
+        good=count,
+        finished=count,
+        service_time=service * count,
+        service_squares=2 * service * service * count,
+        arrival_steps=2 * count,
+        in_flight_time=service * count,
+        limit=16.0,
+        replicas=Replicas(ready=2, desired=2),
+    )
+    return replace(made, **more)
+
+
+def run(meter: Meter, until: float, **more: object) -> None:
+    for at in range(0, int(until) + 1, 5):
+        meter.observe(reading(float(at), **more), float(at))
+
+
+def test_demand_is_the_offered_load_and_what_chance_needs() -> None:
+    meter = Meter(OBJECTIVE)
+    run(meter, 120)
+    signals = meter.observe(reading(125.0), 125.0)
+    assert signals.load_slots == pytest.approx(10.0)
+    assert signals.demand_slots > signals.load_slots + 0.9 * signals.spare_slots
+    assert signals.service_time_cv2 == pytest.approx(1.0)
+    assert signals.arrival_cv2 == pytest.approx(1.0)
+
+
+def test_the_shed_count_as_demand() -> None:
+    """A target that refuses half still asks for slots for all."""
+    meter = Meter(OBJECTIVE)
+    for at in range(0, 125, 5):
+        half = 50.0 * at
+        signals = meter.observe(
+            reading(
+                float(at),
+                dispatched=half,
+                finished=half,
+                service_time=0.1 * half,
+                in_flight_time=0.1 * half,
+                good=half,
+                bad=half,
+                shed={"queue_full": half},
+            ),
+            float(at),
+        )
+    assert signals.offered_rps == pytest.approx(100.0)
+    assert signals.load_slots == pytest.approx(10.0)
+    assert signals.shed == pytest.approx(50.0)
+    assert signals.slo_burn_60s == pytest.approx(500.0)
+
+
+def test_requests_that_still_run_are_part_of_the_service_time() -> None:
+    """The finished alone say 0.1 s; what is in flight says that the mean is a second."""
+    meter = Meter(OBJECTIVE)
+    for at in range(0, 125, 5):
+        signals = meter.observe(reading(float(at), in_flight_time=100.0 * at), float(at))
+    assert signals.service_time_s == pytest.approx(1.0)
+
+
+def test_without_a_reading_the_last_signals_grow_old_and_then_invalid() -> None:
+    meter = Meter(OBJECTIVE)
+    run(meter, 60)
+    known = meter.observe(None, 80.0)
+    assert (known.signal_age_s, known.signal_valid) == (20.0, 1)
+    assert known.offered_rps == pytest.approx(100.0)
+    old = meter.observe(replace(reading(100.0), has_data=False), 100.0)
+    assert (old.signal_age_s, old.signal_valid) == (40.0, 0)
+    assert old.demand_slots == known.demand_slots > 0
+
+
+def test_nothing_known_is_invalid_and_not_zero_demand_that_is_valid() -> None:
+    signals = Meter(OBJECTIVE).observe(None, 5.0)
+    assert (signals.signal_valid, signals.signal_age_s) == (0, 3600.0)
+
+
+@pytest.mark.parametrize("bad", [nan, inf, -1.0])
+def test_a_reading_that_is_no_number_is_no_reading(bad: float) -> None:
+    meter = Meter(OBJECTIVE)
+    run(meter, 60)
+    signals = meter.observe(reading(65.0, first_tries=bad), 65.0)
+    assert signals.signal_age_s == 5.0
+    assert signals.offered_rps == pytest.approx(100.0)
+
+
+def test_counters_that_begin_anew_give_no_negative_rate() -> None:
+    meter = Meter(OBJECTIVE)
+    run(meter, 60)
+    signals = meter.observe(replace(reading(1.0), at=65.0), 65.0)
+    assert signals.offered_rps == 0.0
+    assert signals.history_s == 0.0
+
+
+def test_the_sequence_goes_up_with_every_tick() -> None:
+    meter = Meter(OBJECTIVE)
+    assert [meter.observe(None, 5.0 * tick).seq for tick in range(3)] == [1, 2, 3]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1e5), st.floats(0, 1e3), st.floats(0, 1e6), st.integers(0, 50), st.floats(0, 1e4)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_every_flat_value_is_finite_whatever_is_counted(steps: list[tuple[float, float, float, int, float]]) -> None:
+    meter = Meter(OBJECTIVE)
+    count = work = 0.0
+    for tick, (more, service, queued, ready, limit) in enumerate(steps):
+        count, work = count + more, work + service
+        made = Reading(
+            at=5.0 * tick,
+            first_tries=count,
+            finished=count / 2,
+            service_time=work,
+            service_squares=work * service,
+            queued=queued,
+            limit=limit,
+            replicas=Replicas(ready=ready),
+            bad=count / 3,
+            delays=(count,) * 16,
+        )
+        flat = meter.observe(made, 5.0 * tick).flat()
+        assert all(isfinite(value) for value in flat.values()), flat
+
+
+def test_the_flat_form_names_replicas_and_reasons() -> None:
+    meter = Meter(OBJECTIVE)
+    flat = meter.observe(reading(5.0, shed={"queue_full": 1.0}), 5.0).flat()
+    assert {"demand_slots", "pressure", "replicas_ready", "shed_rps", "shed_rps_queue_full", "signal_valid"} <= set(
+        flat
+    )
+
+
+def test_slots_stay_at_their_healthy_value_while_the_limit_shrinks_in_sickness() -> None:
+    slots = ReplicaSlots(1)
+    for tick in range(20):
+        slots.learn(16.0, 2, is_healthy=True, now=10.0 * tick)
+    for tick in range(20, 200):
+        slots.learn(4.0, 2, is_healthy=False, now=10.0 * tick)
+    assert slots.value == 8.0
+    for tick in range(200, 300):
+        slots.learn(4.0, 2, is_healthy=True, now=10.0 * tick)
+    assert slots.value == 2.0
+
+
+def test_a_steady_load_does_not_grow_and_a_climb_is_a_surge() -> None:
+    growth = Growth()
+    for tick in range(60):
+        assert growth.update(10.0, 40.0, 5.0 * tick) == (0.0, 0.0)
+    for tick in range(60, 66):
+        usual, surge = growth.update(10.0 + 2.0 * (tick - 60), 40.0, 5.0 * tick)
+    assert surge == pytest.approx(1.5 * 40 * 8 / 20)
+    assert usual >= 0
+
+
+def test_a_window_is_the_difference_of_two_readings() -> None:
+    history = History()
+    for at in range(0, 700, 5):
+        history.add(Reading(at=float(at), first_tries=float(at)))
+    assert history.back(60.0).at == 635.0
+    assert history.span <= 1000
+    history.add(Reading(at=1.0))
+    assert history.last.at == 695.0
