@@ -258,7 +258,7 @@ class Attempts:
         error, pause = fault
         delay = None
         if not is_hedged:
-            if rule.group.pick((*self._tried, endpoint), "", now) is None:
+            if not rule.group.has_other((*self._tried, endpoint), now):
                 return False
             delay = self._delay(error, pause, now)
             if delay is None:
@@ -293,7 +293,7 @@ class Attempts:
             remaining=self._client.out_of_time_at - now,
             now=now,
             at_least=pause,
-            is_elsewhere=error.is_unsent and rule.group.pick(self._tried, "", now) is not None,
+            is_elsewhere=error.is_unsent and rule.group.has_other(self._tried, now),
         )
         if delay is None:
             rule.upstream_counters.count_denied(repeats.verdict)
@@ -355,7 +355,7 @@ class Attempts:
             return
         if self._attempts >= rule.recovery.attempts:
             return
-        if rule.group.pick((*self._tried, self._endpoint), "", now) is None:
+        if not rule.group.has_other((*self._tried, self._endpoint), now):
             return
         connection.abort()
         self._connection = None

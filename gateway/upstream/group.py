@@ -146,6 +146,7 @@ class UpstreamGroup:
         for endpoint in present.values():
             self.opened_before += endpoint.opened
             endpoint.close()
+        self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
         self.refresh(now)
 
     def on_checked(self, url: str, now: float, *, is_up: bool, has_passed: bool) -> None:
@@ -195,6 +196,12 @@ class UpstreamGroup:
         if len(candidates) <= 1:
             return candidates[0] if candidates else None
         return candidates[self._balancer.pick(candidates, key)]
+
+    def has_other(self, tried: Collection[Endpoint], now: float) -> bool:
+        """Whether somebody may be asked who is not one of ``tried``."""
+        if not self.breaker.can_pass(now):
+            return False
+        return any(one not in tried and one.breaker.can_pass(now) for one in self._rotation)
 
     def enter(self, now: float) -> int:
         """A request begins its first attempt at one of several endpoints; the token of the whole upstream's breaker.
