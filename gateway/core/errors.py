@@ -142,10 +142,3 @@ class DeadlineExceeded(GatewayError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("request_timeout", detail)
-
-
-class ClientGone(GatewayError):
-    """The client left; there is nothing to answer. Logged as 499."""
-
-    def __init__(self, detail: str = "") -> None:
-        super().__init__("client_gone", detail)

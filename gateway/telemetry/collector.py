@@ -232,6 +232,9 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
     transitions = CounterMetricFamily(
         "gateway_breaker_transitions", "Changes of a breaker's state.", labels=(*by_endpoint, "from", "to", "reason")
     )
+    shadow = CounterMetricFamily(
+        "gateway_breaker_shadow_refused", "Attempts that a breaker in shadow would have refused.", labels=by_endpoint
+    )
     up = GaugeMetricFamily("gateway_endpoint_up", "1 while some worker asks the endpoint.", labels=by_endpoint)
     share = GaugeMetricFamily(
         "gateway_endpoint_weight_ratio", "Weight in force ÷ weight, mean over workers.", labels=by_endpoint
@@ -246,6 +249,7 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
                 state.add_metric((name, url, word), found.states.get(word, 0))
             for before, after, reason, n in found.transitions:
                 transitions.add_metric((name, url, before, after, reason), n)
+            shadow.add_metric((name, url), found.shadow_refused)
             if not url:
                 continue
             workers = sum(found.states.values())
@@ -254,7 +258,7 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
             busy.add_metric((name, url), found.in_flight)
             for reason, mode, n in found.ejections:
                 ejections.add_metric((name, url, reason, mode), n)
-    yield from (state, transitions, up, share, busy, ejections)
+    yield from (state, transitions, shadow, up, share, busy, ejections)
 
 
 def _connections(reading: Reading) -> Iterator[Metric]:

@@ -75,6 +75,7 @@ class EndpointSnapshot(Struct):
 
     # counters
     transitions: list[tuple[str, str, str, int]] = field(default_factory=list)  # from, to, reason, n
+    shadow_refused: int = 0  # attempts that it would have refused but for its mode
     ejections: list[tuple[str, str, int]] = field(default_factory=list)  # reason, mode, n
     # gauges
     states: dict[str, int] = field(default_factory=dict)  # breaker state -> workers in it

@@ -117,6 +117,7 @@ def _resilience(left: ResilienceSnapshot, right: ResilienceSnapshot) -> Resilien
 def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapshot:
     return EndpointSnapshot(
         transitions=[(*key, n) for key, n in _merged(left.transitions, right.transitions).items()],
+        shadow_refused=left.shadow_refused + right.shadow_refused,
         ejections=[(*key, n) for key, n in _merged(left.ejections, right.ejections).items()],
         states=_summed(left.states, right.states),
         in_rotation=left.in_rotation + right.in_rotation,

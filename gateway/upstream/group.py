@@ -310,6 +310,7 @@ class UpstreamGroup:
 
 def _breaker(breaker: Breaker, epoch: float) -> EndpointSnapshot:
     found = EndpointSnapshot(states={breaker.state_word: 1})
+    found.shadow_refused = breaker.shadow_refused
     found.transitions = [(*key, n) for key, n in breaker.transitions.items()]
     if breaker.last is not None:
         before, after, reason, at, actor, note = breaker.last

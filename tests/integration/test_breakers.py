@@ -165,6 +165,7 @@ async def test_in_shadow_it_decides_and_refuses_nothing(pair: list[Origin]) -> N
         for _ in range(20):
             assert (await ask(gateway)).status == 500
         assert _state(gateway, _url(only)) == "open"
+        assert gateway.snapshot().resilience["origin"].endpoints[_url(only)].shadow_refused == 10
     assert len(only.requests) == 20
 
 
