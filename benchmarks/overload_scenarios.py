@@ -83,6 +83,7 @@ def _all(scale: float) -> Iterator[Scenario]:
     yield _tenants(scale)
     yield _flood(scale)
     yield _memory(scale)
+    yield _soak(scale)
 
 
 def _half(scale: float) -> Scenario:
@@ -299,6 +300,29 @@ def _memory(scale: float) -> Scenario:
                 "growth once it is full, MiB/s",
                 lambda trial: _scaled(figures.memory_slope(trial, full), 1 / 1024**2),
                 (Target(None, 0.5, is_ceiling=True),),
+                2,
+            ),
+            *_usual(busy)[:2],
+            *_machine(busy),
+        ),
+    )
+
+
+def _soak(scale: float) -> Scenario:
+    calm, surge = 2.0, 600 * scale
+    busy = Window(calm, calm + surge)
+    # after the first tenth nothing new comes to be
+    later = Window(busy.begin + surge / 10, busy.end)
+    return Scenario(
+        "soak",
+        f"5 times the capacity for {surge:g} s",
+        Clients((Phase(calm, CAPACITY / 2), Phase(surge, 5 * CAPACITY))),
+        busy,
+        (
+            Measure(
+                "growth after the first tenth, KiB/s",
+                lambda trial: _scaled(figures.memory_slope(trial, later), 1 / 1024),
+                (Target(None, 8, is_ceiling=True),),
                 2,
             ),
             *_usual(busy)[:2],
