@@ -88,7 +88,8 @@ class Gate:
         if self.in_flight < self.limit.value and not self.queue.count and (self.bar is None or self.bar(now)):
             self.in_flight += 1
             return True
-        self.limit.held_back(now)
+        if self.bar is None or self.in_flight >= self.limit.value:  # else it is a breaker that holds back
+            self.limit.held_back(now)
         return False
 
     def enqueue(self, ticket: Ticket, now: float) -> Refusal | None:

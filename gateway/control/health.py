@@ -42,7 +42,7 @@ class Checks:
         self._watched: dict[str, asyncio.Task[None]] = {}
         self._judgements: dict[str, RiseFall] = {}
         self._troubled: dict[str, asyncio.Event] = {}
-        self._endpoints: frozenset[str] = frozenset()
+        self._hosts: dict[str, str | None] = {}
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -51,7 +51,10 @@ class Checks:
 
     def set_endpoints(self, endpoints: Iterable[str | EndpointSettings]) -> None:
         """Check these from now on, and no others."""
-        urls = [one.url if isinstance(one, EndpointSettings) else one for one in endpoints]
+        self._hosts = {
+            one.url if isinstance(one, EndpointSettings) else one: getattr(one, "host", None) for one in endpoints
+        }
+        urls = list(self._hosts)
         for url in [one for one in self._watched if one not in urls]:
             self._watched.pop(url).cancel()
             self._judgements.pop(url)
@@ -95,7 +98,7 @@ class Checks:
                     await _set_from_unset(troubled)
             except TimeoutError:
                 pass
-            has_passed = await check(address, health)
+            has_passed = await check(address, health, self._hosts.get(url))
             if (self._health is not None and judgement.note(has_passed=has_passed)) or troubled.is_set():
                 self._report(url, judgement.is_up, has_passed)
             is_calm = judgement.is_up and judgement.is_certain and not troubled.is_set()
@@ -109,13 +112,16 @@ async def _set_from_unset(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def check(address: Address, health: Health) -> bool:
-    """Whether one check passes: the whole answer within the timeout, with a status below 400."""
+async def check(address: Address, health: Health, host: str | None = None) -> bool:
+    """Whether one check passes: the whole answer within the timeout, with a status below 400.
+
+    ``host`` is the endpoint's name where its address is a number: in TLS and in the Host field.
+    """
     try:
         async with asyncio.timeout(health.timeout):
             if health.path is None:
                 return await _connects(address)
-            return await _answers(address, health.path)
+            return await _answers(address, health.path, host)
     except (TimeoutError, OSError, aiohttp.ClientError, ValueError):
         return False
 
@@ -129,13 +135,14 @@ async def _connects(address: Address) -> bool:
     return True
 
 
-async def _answers(address: Address, path: str) -> bool:
+async def _answers(address: Address, path: str, host: str | None) -> bool:
     # A connection of its own for every check: a kept one would not see that nobody can connect any more.
     connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector(force_close=True)
     base = f"{address.scheme}://{address.authority}"
+    fields = {} if host is None else {"Host": address._replace(host=host).authority}
     async with (
         aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
-        session.get(base + path, allow_redirects=False) as response,
+        session.get(base + path, allow_redirects=False, headers=fields, server_hostname=host) as response,
     ):
         async for piece in response.content.iter_chunked(_LARGEST):
             if len(piece) >= _LARGEST:

@@ -270,6 +270,8 @@ class Exchange(Attempts):
             return
         if not is_complete:
             self._endpoint.breaker.answered(self._token, now)  # type: ignore[union-attr]  # it is answering
+            if self._group_token:
+                rule.group.answered(self._group_token, now)
         self._write_head(head, payload, is_complete=is_complete)
         if is_complete:
             self._complete(now)

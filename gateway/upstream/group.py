@@ -214,6 +214,10 @@ class UpstreamGroup:
             breaker.answered(token, now)  # that a request hangs is held against its endpoint alone
         return token
 
+    def answered(self, token: int, now: float) -> None:
+        """The answer to the request has begun, and may last."""
+        self.breaker.answered(token, now)
+
     def leave(self, token: int, outcome: Outcome, seconds: float, now: float) -> None:
         """The request has ended, after however many attempts."""
         self.breaker.report(token, outcome, seconds, now)

@@ -259,3 +259,21 @@ async def test_nothing_but_failures_after_a_good_time_open_it_at_once(pair: list
         for _ in range(10):
             assert (await ask(gateway)).status == 500
         assert (await ask(gateway)).json["reason"] == "breaker_open"
+
+
+async def test_a_request_whose_answer_lasts_is_no_lost_probe(pair: list[Origin]) -> None:
+    """The breaker of the whole upstream hears that an answer has begun, while it is trying too."""
+
+    async def stream(exchange: Exchange) -> None:
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(12):
+            await exchange.wire.send(b"3\r\n:\n\n\r\n")
+            await asyncio.sleep(0.1)
+        await exchange.wire.send(b"0\r\n\r\n")
+
+    pair[0].default = pair[1].default = stream
+    async with gateway_before(pair, breaker=BREAKER) as gateway:
+        gateway.plane._groups["origin"].breaker.half_open()
+        assert {answer.status for answer in await asyncio.gather(ask(gateway), ask(gateway))} == {200}
+        transitions = gateway.snapshot().resilience["origin"].endpoints[""].transitions
+        assert "probe_lost" not in {reason for _, _, reason, _ in transitions}

@@ -421,3 +421,24 @@ def test_the_limit_holds_and_equals_keep_their_order(seed: int) -> None:
     assert len(admitted) >= 2990
     assert any(request.admitted_at > request.arrived_at for request in admitted)
     assert all(first.admitted_at <= second.admitted_at for first, second in pairwise(admitted))
+
+
+def test_a_bar_holds_back_without_the_limit() -> None:
+    """While something else counts places, who finds none waits, and the limit does not hear of it."""
+    limit = Fixed(10)
+    gate = Gate(limit, Queue(max_length=10, max_size=10_000, max_wait=5.0))
+    places = [1]
+    gate.bar = lambda _now: bool(places)
+    assert gate.try_admit(0.0)
+    places.clear()
+    assert not gate.try_admit(0.1)
+    waiting = Request(gate)
+    assert gate.enqueue(waiting, 0.1) is None
+    assert not gate.try_admit(0.2)
+    assert (limit.held, waiting.told) == (0, "")
+    places.append(1)
+    gate.tick(0.3)
+    assert waiting.admitted_at == 0.3
+    limit.value = 1
+    assert not gate.try_admit(0.4)
+    assert limit.held == 1
