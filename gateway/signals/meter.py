@@ -211,7 +211,8 @@ def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, floa
         return mean, 1.0
     first = (last.service_time - slow.service_time) / finished
     second = (last.service_squares - slow.service_squares) / finished
-    return mean, max(second / (first * first) - 1.0, 0.0) if first > 0 else 1.0
+    square = first * first  # 0 also when it is too small for a float
+    return mean, max(second / square - 1.0, 0.0) if square > 0 else 1.0
 
 
 def _settled(fast: float, arrival_cv2: float, seconds: float, last: Reading, middle: Reading) -> float:
