@@ -101,7 +101,8 @@ def test_a_service_that_slows_down_is_not_starved() -> None:
     """All requests take 2.7 times as long: what looks like a line is none, and no chain of cuts may take it for one."""
     story = _scenario(1200.0, until=20.0, since=15.0, changes=((10.0, lambda service: service.hurry(0.375)),))
     goodputs = [story.tell(Adaptive(), seed).book.span(15.0, 20.0).goodput for seed in range(1, 6)]
-    assert min(goodputs) >= 0.85 * 150
+    assert median(goodputs) >= 0.93 * 150
+    assert min(goodputs) >= 0.75 * 150
     assert median(goodputs) >= 0.94 * 150
 
 

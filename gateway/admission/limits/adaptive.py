@@ -12,7 +12,7 @@ Theory of operation
     of the mean. With b_k what m_k is when nobody waits, w = X × (m - b) requests wait inside the
     upstream. This is Diff × BaseRTT of Vegas (Brakmo & Peterson 1995) on a better statistic.
 
-    *Steering*: w below the target 0.5 + 0.04 L (or what makes a line of 2 ms, if that is more): grow, a tenth at
+    *Steering*: w below the target 0.65 + 0.04 L (or what makes a line of 2 ms, if that is more): grow, a tenth at
     first, doubling while it lasts. Above the target by two standard errors: subtract the surplus at once. Otherwise
     hold, and let windows grow.
 
@@ -34,6 +34,9 @@ Theory of operation
     that has faded. D < -0.5: grow by one at a time. D ≥ 2: what is above gets more done, so what seems to wait at L is
     no line and is not cut. A window that differs by three standard errors from what its limit got done before
     is of another service, and the memory begins anew; a trial that was *free* refutes what is above its lower limit.
+
+    *What counts*: X and w say something about L only while L binds. A window in which nobody was held back, or less
+    than 0.9 L were in flight in the mean (the first moments of a surge), decides nothing and ends a trial.
 
     *Which trials*: until one was free (or low load has shown b) they go down from the start value, halving at most,
     and the limit does not grow. Later they go where the evidence points: down while it says line, up while it says
@@ -82,7 +85,9 @@ _FEWEST: Final = 10
 _STRETCH: Final = 8
 """While the limit holds, windows double up to this, and the noise of what they say falls to a third."""
 
-_TARGET: Final = (0.5, 0.04)
+_FULL: Final = 0.9
+"""A window in which less than this share of the limit was in flight shows what was offered, not what can be done."""
+_TARGET: Final = (0.65, 0.04)
 # A line of this length, in seconds, is nothing that a move could win back; an event loop under load adds as much.
 _HARMLESS: Final = 0.002
 _ERRORS: Final = 2.0
@@ -223,7 +228,7 @@ class Adaptive:
     def _decide(self, window: Window, now: float) -> Change | None:
         """What a closed window means for the limit."""
         trial, self._trial = self._trial, None
-        if self._held_at < window.opened_at:
+        if self._held_at < window.opened_at or window.load < _FULL * window.limit:
             return self._idle(window, trial, now)
         if window.timeouts * 2 > window.count:
             return self._move(self.value // 2, "timeouts", now)
@@ -243,7 +248,7 @@ class Adaptive:
         return self._steer(window, now)
 
     def _idle(self, window: Window, trial: Window | None, now: float) -> Change | None:
-        """Nobody was held back: nothing to decide, but what low load shows is what requests take alone."""
+        """The limit did not bind: nothing to decide, but what low load shows is what requests take alone."""
         self._stretch = 1
         self._follow(window, 0.5, upward=False)
         if window.load < self.value / 2:

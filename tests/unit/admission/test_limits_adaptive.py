@@ -96,6 +96,22 @@ def test_the_base_drifts_no_further_than_what_was_seen() -> None:
     assert 0.019 <= limit._base[""] <= 0.03
 
 
+def test_the_first_moments_of_a_surge_decide_nothing() -> None:
+    """A window that was full at its end alone shows what was offered: no move, no memory, no other base."""
+    limit = Adaptive(20, 1, 500)
+    base = 0.02
+    now = 0.0
+    for number in range(400):  # alone with 5 in flight
+        now = number * 0.004
+        limit.update(Sample(now - base, now, 5, "", Outcome.SUCCESS))
+    assert (limit.value, limit._base[""]) == (20, pytest.approx(base))
+    limit.held_back(now + 0.004)
+    for number in range(1, 200):
+        later = now + number * 0.004
+        limit.update(Sample(later - 0.03, later, 15, "", Outcome.SUCCESS))
+    assert (limit.value, limit._base[""], limit._memory._records) == (20, pytest.approx(base), {})
+
+
 def test_failures_say_nothing_about_latency() -> None:
     """An upstream that fails at once does not look fast: nothing moves."""
     limit = Adaptive(20, 1, 500)
