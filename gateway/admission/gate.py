@@ -185,6 +185,10 @@ class Gate:
         """Bytes of those who wait."""
         return self.queue.size
 
+    def oldest(self) -> float | None:
+        """The arrival of whoever has waited longest; None when nobody waits."""
+        return self.queue.oldest()
+
     def leave(self, ticket: Ticket, now: float) -> None:
         """A waiting client has gone."""
         self.queue.leave(ticket, now)

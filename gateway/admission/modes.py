@@ -107,6 +107,12 @@ class ShadowQueueGate(Gate):
             found[name] = found.get(name, 0) + 1
         return found
 
+    def oldest(self) -> float | None:
+        """The arrival of whoever has waited longest, those aside too."""
+        aside = min((ticket.arrived_at for ticket in self._aside), default=None)
+        queued = super().oldest()
+        return queued if aside is None else aside if queued is None else min(aside, queued)
+
     @property
     def waiting_size(self) -> int:
         """Bytes of those who wait, those aside too."""

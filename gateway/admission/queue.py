@@ -191,6 +191,10 @@ class Queue:
         """How many wait, by class."""
         return {name: found.count for name, found in self._classes.items()}
 
+    def oldest(self) -> float | None:
+        """The arrival of whoever has waited longest; None when nobody waits."""
+        return min((next(iter(band.order)).arrived_at for band in self._bands if band.order), default=None)
+
     def ahead_of(self, ticket: Ticket, now: float) -> int:
         """About how many would be served before this one: higher bands, and its turn among the flows of its band."""
         band = self._class(ticket.traffic_class).band

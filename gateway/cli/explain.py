@@ -1,4 +1,4 @@
-"""``gateway explain FILE METHOD URL``."""
+"""``gateway explain FILE METHOD URL`` and ``gateway explain decision ID``."""
 
 from __future__ import annotations
 
@@ -39,13 +39,27 @@ class Request(NamedTuple):
         return self.target.partition("?")[0]
 
 
-def explain(
-    file: Annotated[Path, typer.Argument(help="The configuration file.")],
-    method: Annotated[str, typer.Argument(help="The request's method, in capitals.")],
-    url: Annotated[str, typer.Argument(help="http://host/path?query, or only a path.")],
+def explain(  # noqa: PLR0913, PLR0917 - a command line
+    file: Annotated[Path, typer.Argument(help='The configuration file, or the word "decision".')],
+    method: Annotated[str, typer.Argument(help="The request's method, in capitals; or the decision's id.")],
+    url: Annotated[str, typer.Argument(help="http://host/path?query, or only a path.")] = "",
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help='"name: value"; may be repeated.')] = None,
+    admin: Annotated[str, typer.Option(help="Of a decision: whom to ask.", metavar="URL")] = "http://127.0.0.1:9090",
+    ledger: Annotated[Path | None, typer.Option(help="Of a decision: the file to read instead.")] = None,
 ) -> None:
-    """Say which route takes a request, why, and with which policies; end with 1 when it is refused."""
+    """Say which route takes a request, why, and with which policies; or why a scaling decision was made.
+
+    Ends with 1 when the request is refused, or nobody knows the decision.
+    """
+    if str(file) == "decision" and not url:
+        # Only this one needs what the control process knows; the other starts faster without.
+        from gateway.cli.explain_decision import explain_decision  # noqa: PLC0415
+
+        explain_decision(method, admin, ledger)
+        return
+    if not url:
+        message = "expected a URL after the method"
+        raise typer.BadParameter(message)
     request = _request(method, url, header or [])
     settings = load_or_exit(file).settings
     table = RoutingTable.compile({name: route.match for name, route in settings.routes.items()})

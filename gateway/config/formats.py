@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from gateway.admission.rate_key import KeyReader
 from gateway.config.addresses import parse_endpoint, parse_listen
@@ -19,6 +20,7 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*\Z")
+_OBJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")  # RFC 1123, as Kubernetes reads it
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 # Fields by which a message is delimited or a connection is run (RFC 9110 §7.6.1, RFC 9112 §6): the
 # gateway writes them itself, and a second opinion on them is how requests are smuggled.
@@ -114,6 +116,26 @@ def _file(text: str) -> None:
         raise ValueError(message)
 
 
+def _object_name(text: str) -> None:
+    if not _OBJECT.match(text):
+        message = "expected a name of lower-case letters, digits, - or ."
+        raise ValueError(message)
+
+
+def _url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or not _VALUE.match(text) or " " in text:
+        message = "expected a URL such as https://scaler.example.com/decisions"
+        raise ValueError(message)
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        message = "expected a URL without user, password or fragment"
+        raise ValueError(message)
+
+
 _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "rate_key": KeyReader.parse,
     "argument": _without_nul,
@@ -130,8 +152,10 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "method": _method,
     "name": _name,
     "network": _network,
+    "object_name": _object_name,
     "path": _path,
     "path_pattern": PathPattern.parse,
+    "url": _url,
 }
 
 

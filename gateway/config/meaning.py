@@ -10,39 +10,58 @@ from difflib import get_close_matches
 from pathlib import Path as File
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gateway.admission.classes import DEFAULT_CLASS
 from gateway.admission.rate_key import KeyReader
 from gateway.admission.rate_settings import broken_rule
 from gateway.config.addresses import parse_listen
 from gateway.config.judged import check_judged
+from gateway.config.scaled import check_scaled
+from gateway.pool.settings import PLACEHOLDERS
 from gateway.routing.conflicts import RouteConflict
 from gateway.routing.rewrite import PathRewrite
 from gateway.routing.rules import Rule
 from gateway.routing.table import RoutingTable
+from gateway.scaling.settings import with_full_paths as with_full_paths_of_actuator
 from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.config.document import Document
-    from gateway.config.settings import Route, Settings
+    from gateway.config.settings import Route, Settings, Upstream
     from gateway.config.shown import Path
     from gateway.config.walk import Walk
     from gateway.http.settings import Tls
+    from gateway.pool.settings import Pool
 
 
 def with_full_paths(settings: Settings, folder: File) -> Settings:
     """The same settings with the names of files made absolute."""
     admin = settings.admin
-    if admin.token_file is not None:
-        settings = replace(settings, admin=replace(admin, token_file=str(folder / admin.token_file)))
+    files = {"token_file": admin.token_file, "ledger": admin.ledger}
+    full = {key: str(folder / name) for key, name in files.items() if name is not None}
+    settings = replace(settings, admin=replace(admin, **full), upstreams=_upstreams(settings.upstreams, folder))
+    if settings.keda is not None and settings.keda.tls is not None:
+        names = asdict(settings.keda.tls)
+        full = {key: str(folder / name) for key, name in names.items() if name is not None}
+        settings = replace(settings, keda=replace(settings.keda, tls=replace(settings.keda.tls, **full)))
     tls = settings.gateway.tls
     if tls is None:
         return settings
     tls = replace(tls, certificate=str(folder / tls.certificate), key=str(folder / tls.key))
     return replace(settings, gateway=replace(settings.gateway, tls=tls))
+
+
+def _upstreams(upstreams: Mapping[str, Upstream], folder: File) -> dict[str, Upstream]:
+    found = dict(upstreams)
+    for name, upstream in upstreams.items():
+        scaling = upstream.scaling
+        if scaling is not None:
+            actuator = with_full_paths_of_actuator(scaling.actuator, folder)
+            found[name] = replace(upstream, scaling=replace(scaling, actuator=actuator))
+    return found
 
 
 def check(walk: Walk, document: Document, settings: Settings) -> None:
@@ -76,6 +95,8 @@ def _check_addresses(walk: Walk, settings: Settings) -> None:
         places.append((("admin", "listen"), settings.admin.listen))
         if not parse_listen(settings.admin.listen).is_loopback:
             walk.warning(("admin", "listen"), "can be reached from other machines; whoever reaches it can read it")
+    if settings.keda is not None and walk.is_whole(("keda", "listen")):
+        places.append((("keda", "listen"), settings.keda.listen))
     if walk.is_whole(("gateway", "listen")):
         places += [(("gateway", "listen", index), text) for index, text in enumerate(settings.gateway.listen)]
     for path, text in places:
@@ -112,14 +133,15 @@ def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
     if walk.is_whole((*path, "limit")) and not limit.min <= limit.initial <= limit.max:
         walk.problem((*path, "limit"), f"expected min <= initial <= max; got {limit.min}, {limit.initial}, {limit.max}")
     check_judged(walk, path, upstream)
+    check_scaled(walk, path, upstream)
     if not walk.is_whole((*path, "endpoints")) or not walk.is_whole((*path, "pool")):
         return
     if upstream.endpoints and upstream.pool is not None:
         walk.problem(path, 'expected either "endpoints" or "pool", not both')
     elif not upstream.endpoints and upstream.pool is None:
         walk.problem(path, 'expected "endpoints" or a "pool" table')
-    if upstream.pool is not None and not any("{port}" in argument for argument in upstream.pool.command):
-        walk.warning((*path, "pool", "command"), 'has no "{port}", so every process must learn its port otherwise')
+    if upstream.pool is not None:
+        _check_pool(walk, (*path, "pool"), upstream.pool)
     seen: set[str] = set()
     for index, endpoint in enumerate(upstream.endpoints):
         url = (endpoint.url if isinstance(endpoint, EndpointSettings) else endpoint).removesuffix("/")
@@ -128,6 +150,14 @@ def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
                 (*path, "endpoints", index), "expected every endpoint once; use weight for a larger share", url
             )
         seen.add(url)
+
+
+def _check_pool(walk: Walk, path: Path, pool: Pool) -> None:
+    used = [word for word in PLACEHOLDERS if any(word in argument for argument in pool.command)]
+    if not used:
+        walk.warning((*path, "command"), 'has no "{port}", "{fd}" or "{socket}": the port is in its PORT variable only')
+    elif len(used) > 1:
+        walk.problem((*path, "command"), f"expected one of {', '.join(PLACEHOLDERS)}; got {', '.join(used)}")
 
 
 def _check_route(walk: Walk, name: str, route: Route, upstreams: list[str]) -> None:

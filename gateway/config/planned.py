@@ -12,9 +12,6 @@ from typing import Final
 PLANNED: Final[frozenset[tuple[str, ...]]] = frozenset(
     {
         ("fleet",),
-        ("upstreams", "*", "scaling"),
-        ("upstreams", "*", "pool", "max"),
-        ("upstreams", "*", "pool", "standby"),
     }
 )
 

@@ -45,6 +45,7 @@ def reference() -> str:
     blocks = [_HEAD]
     for name in ("gateway", "admin", "log"):
         blocks += _table(name, fields[name].type)
+    blocks += _table("keda", fields["keda"].type, _remark(fields["keda"].type), is_comment=True)
     for name, examples in (
         ("classes", ("default", "batch")),
         ("upstreams", ("app", "reports")),

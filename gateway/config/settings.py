@@ -12,9 +12,11 @@ from gateway.admission.rate_settings import RateLimit
 from gateway.admission.settings import QueueSettings
 from gateway.core.units import Seconds
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
+from gateway.keda.settings import KedaSettings
 from gateway.pool.settings import Pool
 from gateway.resilience.settings import BreakerSettings, HedgeSettings, OutlierSettings, RetrySettings
 from gateway.routing.settings import Match
+from gateway.scaling.settings import ScalingSettings
 from gateway.telemetry.settings import Log
 from gateway.upstream.settings import Balance, Connections, Dns, EndpointSettings, Health, UpstreamTimeouts
 
@@ -57,6 +59,14 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["admin.token"],
         ),
     ] = None
+    ledger: Annotated[
+        str | None,
+        Meta(
+            description="every scaling decision is appended there as a line of JSON; none = the newest are in memory",
+            extra={"format": "file"},
+            examples=["decisions.jsonl"],
+        ),
+    ] = None
 
 
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +106,10 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     pool: Annotated[Pool | None, Meta(description="processes that the gateway runs itself, instead of endpoints")] = (
         None
     )
+    scaling: Annotated[
+        ScalingSettings | None,
+        Meta(description="how many replicas; none = signals only, or demand where a pool has max > min"),
+    ] = None
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,3 +181,4 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     gateway: Annotated[Gateway, Meta(description="the proxy's own address and what it takes from clients")] = Gateway()
     admin: Annotated[Admin, Meta(description="the control process's own address")] = Admin()
     log: Annotated[Log, Meta(description="lines on standard error")] = Log()
+    keda: Annotated[KedaSettings | None, Meta(description="an external scaler for KEDA; none = it is not there")] = None

@@ -6,37 +6,44 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-from msgspec import json
-
-from gateway.control.connections import Connection, Server, problem
-from gateway.control.orders import LARGEST, OrderRefused, Orders
+from gateway.control.answers import answer, as_json, refused
+from gateway.control.connections import Server, problem
+from gateway.control.orders import LARGEST, OrderRefused, Orders, read_breaker_order
+from gateway.control.scaling.orders import read_order
+from gateway.control.scaling.pages import DECISIONS, TARGETS, ScalingPages
 from gateway.telemetry.collector import Exposition
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from gateway.control.supervision import ControlProcess
+    from aiohttp import web
 
+    from gateway.control.supervision import ControlProcess
+    from gateway.core.clock import Clock
+
+_STREAM: Final = "/v1/signals/stream"
 _INDEX: Final = """gateway
   /healthz     200 while the control process lives
   /readyz      200 when traffic should come here, else 503 with the reasons
   /metrics     Prometheus text, or OpenMetrics when asked for
   /v1/status   everything at a glance, as JSON
-  /v1/decisions  the newest refusals with everything known at the time, as JSON
+  /v1/decisions  the newest refusals and scaling decisions with everything known at the time; /ID for one of the latter
   /v1/breakers  the state of every breaker; POST sets one by hand
+  /v1/signals  the demand at every upstream, in numbers; /UPSTREAM for one, /stream for server-sent events
+  /queue       requests present and asked for, as KEDA's http-add-on wants them
+  POST /v1/scaling  pins, modes and other orders about replicas
 """
 
 
 class Admin:
     """Serves the admin pages of one control process. Only orders change anything, and they need a token."""
 
-    def __init__(self, control: ControlProcess, token_file: str | None) -> None:
+    def __init__(self, control: ControlProcess, token_file: str | None, clock: Clock) -> None:
         self._control = control
         self._orders = Orders(token_file)
         self._exposition = Exposition(control.reading)
-        self._encode = json.Encoder().encode
+        self._scaling = ScalingPages(lambda: control.scaling, clock)
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
             "/": self._index,
             "/healthz": self._health,
@@ -45,6 +52,16 @@ class Admin:
             "/v1/status": self._status,
             "/v1/decisions": self._decisions,
             "/v1/breakers": self._breakers,
+            "/v1/signals": self._scaling.signals,
+            "/queue": self._scaling.queue,
+        }
+        self._below: dict[str, Callable[[web.BaseRequest], web.Response]] = {
+            TARGETS: self._scaling.target,
+            DECISIONS: self._scaling.decision,
+        }
+        self._by_order: dict[str, Callable[[bytes], object]] = {
+            "/v1/breakers": self._set_breaker,
+            "/v1/scaling": self._order_scaling,
         }
         self._server: Server | None = None
         self._listening: list[asyncio.Server] = []
@@ -67,61 +84,64 @@ class Admin:
         if self._server is not None:
             await self._server.shutdown(1.0)
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        page = self._pages.get(request.path)
-        if page is None:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, method = request.path, request.method
+        order = self._by_order.get(path)
+        if order is not None and method == "POST":
+            return await self._obey(request, order)
+        page = self._page(path)
+        allowed = ("GET, HEAD",) * (page is not None or path == _STREAM) + ("POST",) * (order is not None)
+        if not allowed:
             return problem(HTTPStatus.NOT_FOUND)
-        if request.path == "/v1/breakers" and request.method == "POST":
-            return await self._set_breaker(request)
-        if request.method not in {"GET", "HEAD"}:
-            allow = "GET, HEAD, POST" if request.path == "/v1/breakers" else "GET, HEAD"
-            return problem(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allow})
-        return page(request)
+        if method not in {"GET", "HEAD"} or "GET, HEAD" not in allowed:
+            return problem(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
+        return await self._control.scaling.stream.answer(request) if page is None else page(request)
+
+    def _page(self, path: str) -> Callable[[web.BaseRequest], web.Response] | None:
+        if path == _STREAM:
+            return None
+        below = (page for prefix, page in self._below.items() if path.startswith(prefix))
+        return self._pages.get(path) or next(below, None)
 
     def _index(self, _request: web.BaseRequest) -> web.Response:
-        return _response(_INDEX.encode(), "text/plain; charset=utf-8")
+        return answer(_INDEX.encode(), "text/plain; charset=utf-8")
 
     def _health(self, _request: web.BaseRequest) -> web.Response:
-        return self._json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     def _readiness(self, _request: web.BaseRequest) -> web.Response:
         reasons = self._control.not_ready()
         if reasons:
-            return self._json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
-        return self._json({"status": "ready", "reasons": reasons})
+            return as_json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return as_json({"status": "ready", "reasons": reasons})
 
     def _metrics(self, request: web.BaseRequest) -> web.Response:
         kind, body = self._exposition.answer(request.headers.get("Accept", ""))
-        return _response(body, kind)
+        return answer(body, kind)
 
     def _status(self, _request: web.BaseRequest) -> web.Response:
-        return self._json(self._control.status())
+        return as_json(self._control.status())
 
     def _decisions(self, _request: web.BaseRequest) -> web.Response:
-        return self._json({"decisions": self._control.decisions()})
+        return as_json({"decisions": self._control.decisions(), "scaling": self._scaling.decisions()})
 
     def _breakers(self, _request: web.BaseRequest) -> web.Response:
-        return self._json({"breakers": self._control.breakers()})
+        return as_json({"breakers": self._control.breakers()})
 
-    async def _set_breaker(self, request: web.BaseRequest) -> web.Response:
+    async def _obey(self, request: web.BaseRequest, order: Callable[[bytes], object]) -> web.Response:
         try:
-            body = await request.content.read(LARGEST + 1)
-            order = self._orders.breaker(request.headers.get("Authorization", ""), body, self._control.endpoint_names())
+            self._orders.authorize(request.headers.get("Authorization", ""))
+            accepted = order(await request.content.read(LARGEST + 1))
         except OrderRefused as refusal:
-            content = {"title": refusal.status.phrase, "status": refusal.status.value, "detail": refusal.detail}
-            return _response(self._encode(content), "application/problem+json", refusal.status)
+            return refused(refusal)
+        return as_json({"accepted": accepted}, HTTPStatus.ACCEPTED)
+
+    def _set_breaker(self, body: bytes) -> object:
+        order = read_breaker_order(body, self._control.endpoint_names())
         self._control.set_breaker(order)
-        return self._json({"accepted": order}, HTTPStatus.ACCEPTED)
+        return order
 
-    def _json(self, content: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-        return _response(self._encode(content), "application/json", status)
-
-
-def _response(body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    fields = {
-        "Content-Type": kind,
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        **Connection.SERVER,
-    }
-    return web.Response(body=body, status=status, headers=fields)
+    def _order_scaling(self, body: bytes) -> object:
+        order = read_order(body, self._control.scaling.targets)
+        self._control.order_scaling(order)
+        return order

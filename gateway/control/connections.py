@@ -69,6 +69,10 @@ class Connection(web.RequestHandler):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def hold(self) -> None:
+        """Take as long as it likes from now on: its answer is a stream."""
+        self._stop_waiting()
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from gateway.control.health import Checks
 from gateway.control.messages import Checked, Endpoints
 from gateway.control.names import Names
+from gateway.control.traffic import EndpointTraffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from msgspec import Struct
@@ -36,11 +37,21 @@ class EndpointTable:
         self._send = send
         self._changed: dict[str, tuple[EndpointSettings, ...]] = {}
         self._checks: dict[str, Checks] = {}
+        self._orders: dict[str, int] = {}
+        # Only a pool asks, and there may be many upstreams.
+        self._traffic: dict[str, EndpointTraffic] = {
+            name: EndpointTraffic() for name, upstream in settings.upstreams.items() if upstream.pool is not None
+        }
 
     @property
     def changed(self) -> dict[str, tuple[EndpointSettings, ...]]:
         """What a new worker must know beyond the settings: endpoints of pools and of names."""
         return dict(self._changed)
+
+    @property
+    def orders(self) -> dict[str, int]:
+        """The numbers of the orders that told what is in ``changed``."""
+        return dict(self._orders)
 
     @property
     def down(self) -> dict[str, tuple[str, ...]]:
@@ -69,19 +80,34 @@ class EndpointTable:
             await names.stop()
         for checks in self._checks.values():
             await checks.stop()
+        self._checks.clear()  # a pool may still change after this
 
-    def change(self, upstream: str, endpoints: tuple[EndpointSettings, ...]) -> None:
-        """From now on the upstream has these endpoints."""
+    def traffic(self, upstream: str) -> EndpointTraffic:
+        """What goes to the endpoints of an upstream with a pool, those that left included."""
+        return self._traffic[upstream]
+
+    def change(self, upstream: str, endpoints: tuple[EndpointSettings, ...], warm: tuple[str, ...] = ()) -> None:
+        """From now on the upstream has these endpoints; ``warm`` ones need no slow start."""
+        order = self._orders[upstream] = self._orders.get(upstream, 0) + 1
         self._changed[upstream] = endpoints
-        self._send(Endpoints(upstream, endpoints))
+        if upstream in self._traffic:
+            self._traffic[upstream].ordered(order, (endpoint.url for endpoint in endpoints))
+        self._send(Endpoints(upstream, endpoints, order, warm))
         if upstream in self._checks:
             self._checks[upstream].set_endpoints(endpoints)
 
-    def look(self, workers: Iterable[Snapshot]) -> None:
-        """See in what the workers last said which endpoints are in trouble, and watch those more closely."""
+    def look(self, workers: Mapping[int, Snapshot | None]) -> None:
+        """See in what each worker said last which endpoints are idle, and which need closer checks because of trouble.
+
+        None stands for a worker that has said nothing yet.
+        """
+        for name, traffic in self._traffic.items():
+            traffic.heard(
+                {number: None if one is None else one.resilience.get(name) for number, one in workers.items()}
+            )
         troubled: dict[str, set[str]] = {name: set() for name in self._checks}
-        for snapshot in workers:
-            for name, upstream in snapshot.resilience.items():
+        for snapshot in workers.values():
+            for name, upstream in () if snapshot is None else snapshot.resilience.items():
                 for url, endpoint in upstream.endpoints.items():
                     if url and any(endpoint.states.get(word) for word in _TROUBLED):
                         troubled.setdefault(name, set()).add(url)

@@ -28,8 +28,9 @@ class Configure(Struct, frozen=True, tag=True):
 
     ``name`` is the pseudonym of the whole gateway.
 
-    ``endpoints`` are those that pools and names have now, ``down`` those that active checks found down, ``limits`` the
-    worker's parts of fixed limits, all by upstream; ``orders`` are those given by hand that hold.
+    ``endpoints`` are those that pools and names have now by the newest orders ``endpoint_orders``, ``down`` those that
+    active checks found down, ``limits`` the worker's parts of fixed limits, all by upstream; ``orders`` are those given
+    by hand that hold.
     """
 
     settings: bytes
@@ -37,16 +38,23 @@ class Configure(Struct, frozen=True, tag=True):
     number: int
     workers: int
     endpoints: dict[str, tuple[EndpointSettings, ...]] = field(default_factory=dict)
+    endpoint_orders: dict[str, int] = field(default_factory=dict)
     down: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     orders: tuple[BreakerOrder, ...] = ()
 
 
 class Endpoints(Struct, frozen=True, tag=True):
-    """From now on the upstream has these endpoints."""
+    """From now on the upstream has these endpoints.
+
+    ``order`` is this order's number, which grows; a snapshot says the newest that was obeyed. ``warm`` are the URLs of
+    endpoints that may have their whole weight at once.
+    """
 
     upstream: str
     endpoints: tuple[EndpointSettings, ...]
+    order: int = 0
+    warm: tuple[str, ...] = ()
 
 
 class Drain(Struct, frozen=True, tag=True):
@@ -72,7 +80,15 @@ class Checked(Struct, frozen=True, tag=True):
     has_passed: bool
 
 
-Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder
+class Cap(Struct, frozen=True, tag=True):
+    """For so many ``seconds`` no more than ``limit`` may be in flight at this worker; with None that is over."""
+
+    upstream: str
+    limit: int | None
+    seconds: float
+
+
+Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder | Cap
 
 
 class Ready(Struct, frozen=True, tag=True):

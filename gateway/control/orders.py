@@ -41,28 +41,13 @@ class _Breaker(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Orders:
-    """Reads orders; ``token_file`` is read at each order, so that a token can be changed while we run."""
+    """Knows who may give orders; ``token_file`` is read at each order, so that a token can be changed while we run."""
 
     def __init__(self, token_file: str | None) -> None:
         self._token_file = token_file
 
-    def breaker(self, authorization: str, body: bytes, endpoints: Mapping[str, Collection[str]]) -> BreakerOrder:
-        """The order in a POST to /v1/breakers; raises :class:`OrderRefused`."""
-        self._authorize(authorization)
-        if len(body) > LARGEST:
-            raise OrderRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has at most {LARGEST} bytes")
-        try:
-            order = json.decode(body, type=_Breaker)
-        except MsgspecError as error:
-            raise OrderRefused(HTTPStatus.BAD_REQUEST, f"not an order: {error}") from None
-        if order.upstream not in endpoints:
-            raise OrderRefused(HTTPStatus.NOT_FOUND, f"no such upstream; there are {', '.join(sorted(endpoints))}")
-        if order.endpoint and order.endpoint not in endpoints[order.upstream]:
-            known = ", ".join(sorted(endpoints[order.upstream]))
-            raise OrderRefused(HTTPStatus.NOT_FOUND, f"no such endpoint of this upstream; there are {known}")
-        return BreakerOrder(order.upstream, order.endpoint, order.action, order.actor, order.reason)
-
-    def _authorize(self, authorization: str) -> None:
+    def authorize(self, authorization: str) -> None:
+        """Raise :class:`OrderRefused` unless this ``Authorization`` field has the token."""
         if self._token_file is None:
             detail = "admin.token_file is not set in the configuration, so nothing can be changed here"
             raise OrderRefused(HTTPStatus.FORBIDDEN, detail)
@@ -75,3 +60,19 @@ class Orders:
             raise OrderRefused(
                 HTTPStatus.UNAUTHORIZED, 'expected "Authorization: Bearer TOKEN" with the token in admin.token_file'
             )
+
+
+def read_breaker_order(body: bytes, endpoints: Mapping[str, Collection[str]]) -> BreakerOrder:
+    """The order in a POST to /v1/breakers; raises :class:`OrderRefused`."""
+    if len(body) > LARGEST:
+        raise OrderRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has at most {LARGEST} bytes")
+    try:
+        order = json.decode(body, type=_Breaker)
+    except MsgspecError as error:
+        raise OrderRefused(HTTPStatus.BAD_REQUEST, f"not an order: {error}") from None
+    if order.upstream not in endpoints:
+        raise OrderRefused(HTTPStatus.NOT_FOUND, f"no such upstream; there are {', '.join(sorted(endpoints))}")
+    if order.endpoint and order.endpoint not in endpoints[order.upstream]:
+        known = ", ".join(sorted(endpoints[order.upstream]))
+        raise OrderRefused(HTTPStatus.NOT_FOUND, f"no such endpoint of this upstream; there are {known}")
+    return BreakerOrder(order.upstream, order.endpoint, order.action, order.actor, order.reason)

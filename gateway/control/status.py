@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.control.seat import SeatStatus
-from gateway.pool.process import ProcessStatus
+from gateway.pool.status import ProcessStatus
 from gateway.telemetry.counters import Step
 
 

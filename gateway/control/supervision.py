@@ -8,27 +8,38 @@ import random
 import resource
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import asdict
+
 from gateway import __version__
+from gateway.actuators.choice import make_actuator
 from gateway.config.encoding import encode
 from gateway.control.admin import Admin
 from gateway.control.endpoints import EndpointTable
-from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure, Shares
+from gateway.control.listeners import BindFailed, Listeners
+from gateway.control.messages import Cap, Configure, Shares
+from gateway.control.scaling.loop import Scaling
+from gateway.control.scaling.orders import carry_out
+from gateway.control.scaling.pool_actuator import PoolActuator
 from gateway.control.seat import SEAT_STATES, Seat
 from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
 from gateway.control.status import BreakerStatus, Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
+from gateway.keda.source import Board
 from gateway.pool.pool import ProcessPool
 from gateway.pool.states import STATES
-from gateway.telemetry.reading import Reading
+from gateway.telemetry.reading import LedgerReading, Reading
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
     from gateway.control.messages import BreakerOrder
+    from gateway.control.scaling.orders import ScalingOrder
     from gateway.core.clock import Clock
+    from gateway.keda.server import KedaServer
+    from gateway.scaling.settings import ScalingSettings
     from gateway.telemetry.counters import Decision
     from gateway.telemetry.logs import Logger
     from gateway.upstream.settings import EndpointSettings
@@ -70,9 +81,12 @@ class ControlProcess:
         self._orders: dict[tuple[str, str], BreakerOrder] = {}
         self._pools: dict[str, ProcessPool] = {}
         self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
+        self._scaling: Scaling | None = None
+        self._board = Board(tuple(settings.upstreams), self._clock)
+        self._keda: KedaServer | None = None
         self._doors: Listeners | None = None
         self._admin_door: Listeners | None = None
-        self._admin = Admin(self, settings.admin.token_file)
+        self._admin = Admin(self, settings.admin.token_file, self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -105,6 +119,7 @@ class ControlProcess:
         except BaseException:
             self._close_doors()
             raise
+        await self._start_keda()
         await self._admin.start(self._admin_door.copy(0))
         for name, upstream in self._settings.upstreams.items():
             if upstream.pool is not None:
@@ -114,10 +129,21 @@ class ControlProcess:
                     clock=self._clock,
                     rng=self._rng,
                     log=self._log,
+                    traffic=self._endpoints.traffic(name),
                     on_change=self._endpoints.change,
                 )
                 self._pools[name] = pool
                 pool.start()
+        self._scaling = Scaling(
+            self._settings,
+            self._totals,
+            clock=self._clock,
+            log=self._log,
+            make_actuator=self._make_actuator,
+            cap=self._cap,
+            tell=None if self._keda is None else self._board.publish,
+        )
+        self._restore()
         self._endpoints.start()
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
@@ -138,6 +164,7 @@ class ControlProcess:
             )
             self._seats.append(seat)
             seat.start()
+        self._scaling.start()
         self._watching = asyncio.create_task(self._watch(), name="watch")
         if len(self._seats) > 1:
             self._sharing = asyncio.create_task(self._share(), name="share")
@@ -161,7 +188,8 @@ class ControlProcess:
         if self._doors is not None:
             self._doors.close()
         timeout = float(self._settings.gateway.drain_timeout)
-        await asyncio.gather(*(seat.drain(timeout) for seat in self._seats))
+        stopping = [part.stop() for part in (self._scaling, self._keda) if part is not None]
+        await asyncio.gather(*stopping, *(seat.drain(timeout) for seat in self._seats))
         await self._endpoints.stop()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await self._admin.stop()
@@ -206,6 +234,8 @@ class ControlProcess:
             endpoints=endpoints,
             processes={seat.number: seat.status.process for seat in self._seats if seat.status.process.rss},
             cpu={seat.number: seat.cpu for seat in self._seats},
+            scaling={} if self._scaling is None else self._scaling.reading(),
+            ledger=LedgerReading() if self._scaling is None else self._scaling.ledger.reading,
         )
 
     def decisions(self) -> list[Decision]:
@@ -284,6 +314,66 @@ class ControlProcess:
         )
 
     @property
+    def scaling(self) -> Scaling:
+        """Signals and decisions; only after the start."""
+        if self._scaling is None:
+            message = "not started"
+            raise RuntimeError(message)
+        return self._scaling
+
+    def order_scaling(self, order: ScalingOrder) -> None:
+        """Do what somebody with the token said about an upstream's replicas."""
+        words = {key: value for key, value in asdict(order).items() if value is not None}
+        self._log.warning("scaling ordered by hand", **words)
+        if order.action == "restart":
+            self._pools[order.upstream].restart(order.actor, order.reason)
+        else:
+            carry_out(order, self.scaling.targets[order.upstream])
+
+    async def _start_keda(self) -> None:
+        """Listen for KEDA, if that is wanted; BindFailed when it cannot be."""
+        settings = self._settings.keda
+        if settings is None:
+            return
+        try:
+            # An extra: who does not use it need not have it.
+            from gateway.keda.server import KedaFailed, KedaServer  # noqa: PLC0415
+        except ImportError:
+            self._close_doors()
+            raise BindFailed(settings.listen, "gRPC is not installed", "pip install 'gateway[keda]'") from None
+        server = KedaServer(self._board, settings, self._log)
+        try:
+            await server.start()
+        except KedaFailed as error:
+            self._close_doors()
+            raise BindFailed(settings.listen, str(error)) from None
+        self._keda = server
+
+    def _make_actuator(self, name: str, scaling: ScalingSettings) -> Actuator:
+        if scaling.actuator.kind == "pool" and name in self._pools:
+            return PoolActuator(self._pools[name], self._clock)
+        return make_actuator(scaling.actuator, name, clock=self._clock, rng=self._rng, log=self._log)
+
+    def _restore(self) -> None:
+        """Begin with as many processes as an earlier gateway had at its end."""
+        for name, past in self.scaling.read_past().items():
+            pool, target = self._pools.get(name), self.scaling.targets.get(name)
+            if pool is not None and target is not None and past.replicas is not None and target.scaler.mode == "live":
+                settings = target.scaler.settings
+                pool.resize(min(max(past.replicas, settings.min), settings.max))
+
+    def _cap(self, upstream: str, limit: int | None, seconds: float) -> None:
+        """Bound what may be in flight at an upstream, each worker by its part of the limit."""
+        seats = [seat for seat in self._seats if seat.number in self._totals.living]
+        if limit is None or not seats:
+            self.send(Cap(upstream, None, 0.0))
+            return
+        had = [self._totals.living[seat.number].gates[upstream].limit for seat in seats]
+        total = sum(had) or 1
+        for seat, part in zip(seats, split(limit, [one / total for one in had]), strict=True):
+            seat.send(Cap(upstream, part, seconds))
+
+    @property
     def _restarts(self) -> int:
         return sum(seat.restarts for seat in self._seats)
 
@@ -291,7 +381,17 @@ class ControlProcess:
         table = self._endpoints
         limits = {name: limit.start(number) for name, limit in self._fixed.items()}
         orders = tuple(self._orders.values())
-        return Configure(self._encoded, self._name, number, len(self._seats), table.changed, table.down, limits, orders)
+        return Configure(
+            self._encoded,
+            self._name,
+            number,
+            len(self._seats),
+            table.changed,
+            table.orders,
+            table.down,
+            limits,
+            orders,
+        )
 
     def send(self, order: Struct) -> None:
         """Give an order to every worker."""
@@ -299,9 +399,12 @@ class ControlProcess:
             seat.send(order)
 
     def _on_report(self) -> None:
-        self._endpoints.look(self._totals.living.values())
+        """Look at what every worker that may have requests said last."""
+        living = self._totals.living
+        self._endpoints.look({seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"})
 
     def _on_change(self) -> None:
+        self._on_report()
         self._was_ready = self._was_ready or any(seat.state == "ready" for seat in self._seats)
         self._changed.set()
 

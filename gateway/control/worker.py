@@ -28,6 +28,7 @@ from gateway.config.encoding import decode
 from gateway.control.channel import Channel, ChannelBroken
 from gateway.control.messages import (
     BreakerOrder,
+    Cap,
     Checked,
     Configure,
     Counted,
@@ -73,6 +74,7 @@ class Worker:
             workers=configure.workers,
         )
         self._endpoints = configure.endpoints
+        self._endpoint_orders = configure.endpoint_orders
         self._down = configure.down
         self._orders = configure.orders
         self._limits = configure.limits
@@ -90,7 +92,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._drain_within, float(self._settings.gateway.drain_timeout))
         capture_stdlib(self.log, self._clock)
         for upstream, endpoints in self._endpoints.items():
-            self._plane.set_endpoints(upstream, endpoints)
+            self._plane.set_endpoints(upstream, endpoints, order=self._endpoint_orders.get(upstream, 0))
         await self._plane.start(sockets)
         for upstream, urls in self._down.items():
             for url in urls:
@@ -119,7 +121,7 @@ class Worker:
         try:
             while (order := await self._channel.receive()) is not None:
                 if isinstance(order, Endpoints):
-                    self._plane.set_endpoints(order.upstream, order.endpoints)
+                    self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
                 elif isinstance(order, Shares):
                     self._plane.set_shares(order.limits, order.queues, order.rates)
                 elif isinstance(order, Checked):
@@ -128,6 +130,8 @@ class Worker:
                     )
                 elif isinstance(order, BreakerOrder):
                     self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
+                elif isinstance(order, Cap):
+                    self._plane.set_cap(order.upstream, order.limit, order.seconds)
                 elif isinstance(order, Drain):
                     self._drain_within(order.timeout)
             self.log.warning("control process gone", drain=timeout)

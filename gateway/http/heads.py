@@ -20,9 +20,22 @@ if TYPE_CHECKING:
 
 
 # Kinds of fields. PLAIN is 0 so that the common case is one truth test.
-PLAIN, DROPPED, HOST, LENGTH, CODING, CONNECTION, UPGRADE, EXPECT, IDENTITY, VIA, REQUEST_ID, MAX_FORWARDS, DATE = (
-    range(13)
-)
+(
+    PLAIN,
+    DROPPED,
+    HOST,
+    LENGTH,
+    CODING,
+    CONNECTION,
+    UPGRADE,
+    EXPECT,
+    IDENTITY,
+    VIA,
+    REQUEST_ID,
+    MAX_FORWARDS,
+    DATE,
+    LOAD,
+) = range(14)
 
 _KINDS: Final = {
     b"host": HOST,
@@ -47,6 +60,8 @@ _KINDS: Final = {
     b"x-forwarded-port": IDENTITY,
     b"x-forwarded-prefix": IDENTITY,
     b"x-real-ip": IDENTITY,
+    b"endpoint-load-metrics": LOAD,  # what an endpoint says of itself is for us, not for its client
+    b"endpoint-load-metrics-bin": LOAD,
 }
 # Names as clients spell them; bounded, because clients choose them.
 _SPELLINGS: Final[dict[bytes, int]] = {}
@@ -196,7 +211,7 @@ class RequestHead:
                     self.max_forwards = int(value)
                     dropped.add(name.lower())
                     changed += b"%b: %d\r\n" % (name, max(self.max_forwards - 1, 0))
-            elif kind != DATE:
+            elif kind not in {DATE, LOAD}:
                 dropped.add(name.lower())
                 if kind != DROPPED:
                     self._take_aside(kind, name, value)
@@ -270,7 +285,8 @@ class ResponseHead:
     """One response as its upstream meant it.
 
     ``fields`` are the field lines that go on; ``length`` is the body in bytes, -1 when chunked, -2 when it
-    ends with the connection, None when the response has no body whatever its fields say. A head is
+    ends with the connection, None when the response has no body whatever its fields say; ``load`` is what the
+    endpoint says of its own load, empty mostly. A head is
     never changed after it was made, because equal heads share one object; ``composed`` is a note that the
     path keeps with it.
     """
@@ -281,6 +297,7 @@ class ResponseHead:
         "has_date",
         "keep_alive_timeout",
         "length",
+        "load",
         "reason",
         "status",
         "upgrade",
@@ -295,6 +312,7 @@ class ResponseHead:
         self.wants_close = message.version[1] == 0
         self.has_date = False
         self.upgrade = b""
+        self.load = b""
         self.keep_alive_timeout = -1
         self.length: int | None = UNTIL_CLOSE
         spellings = _SPELLINGS
@@ -346,6 +364,9 @@ class ResponseHead:
             elif kind == UPGRADE:
                 self.upgrade = value
                 dropped.add(name.lower())
+            elif kind == LOAD:
+                dropped.add(name.lower())
+                self.load = self.load or (b"" if name.lower().endswith(b"-bin") else value)
             elif kind == DROPPED:
                 dropped.add(name.lower())
                 if name.lower() == b"keep-alive":

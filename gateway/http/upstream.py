@@ -113,7 +113,8 @@ class Line:
 class UpstreamConnection(asyncio.Protocol, Timed):
     """One connection to an endpoint.
 
-    ``on_free`` is called when it can carry another request, ``on_closed`` when it never will again;
+    ``on_free`` is called when it can carry another request, ``on_closed`` when it never will again, ``on_load`` when a
+    response says how loaded the endpoint is;
     ``served`` counts complete responses.
     """
 
@@ -133,6 +134,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "keep_alive_timeout",
         "on_closed",
         "on_free",
+        "on_load",
         "phase",
         "served",
     )
@@ -142,11 +144,13 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         line: Line,
         on_free: Callable[[UpstreamConnection, float], None],
         on_closed: Callable[[UpstreamConnection], None],
+        on_load: Callable[[bytes], None],
     ) -> None:
         Timed.__init__(self)
         self._line = line
         self.on_free = on_free
         self.on_closed = on_closed
+        self.on_load = on_load
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else happens
         self._attempt: Attempt | None = None
         self.phase = IDLE
@@ -266,7 +270,9 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 except UpstreamFailed as error:
                     self._fail(error)
                     return
-                if self._method != "HEAD":
+                if head.load:  # never kept, so whoever says the same again is heard again
+                    self.on_load(head.load)
+                elif self._method != "HEAD":
                     line.recent.keep(raw, head)
             self._partial = None
             if head.status >= _FINAL:

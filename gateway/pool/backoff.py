@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from random import Random
 
 STABLE: Final = 5.0
+LOOP: Final = 5
+"""So many quick deaths in a row are a crash loop."""
 _FIRST: Final = 0.5
-_LONGEST: Final = 30.0
+LONGEST: Final = 30.0
 
 
 class Backoff:
@@ -29,6 +31,11 @@ class Backoff:
         """Say how many quick deaths came in a row."""
         return f"<Backoff streak={self._streak}>"
 
+    @property
+    def is_looping(self) -> bool:
+        """Whether five quick deaths or more came in a row."""
+        return self._streak >= LOOP
+
     def died(self, lived: float | None) -> float:
         """Seconds to wait now; ``lived`` is how long it was ready, None when it never was."""
         if lived is not None and lived >= STABLE:
@@ -37,5 +44,13 @@ class Backoff:
         if self._streak == 1:
             return self._single * (0.5 + self._rng.random() / 2)
         # The exponent is bounded before the power, or a long crash loop overflows.
-        nominal = min(_LONGEST, _FIRST * 2.0 ** min(self._streak - 2, 10))
+        nominal = min(LONGEST, _FIRST * 2.0 ** min(self._streak - 2, 10))
         return nominal * (0.5 + self._rng.random() / 2)
+
+    def longest(self) -> float:
+        """Seconds for which what loops is left alone, in [15, 30)."""
+        return LONGEST * (0.5 + self._rng.random() / 2)
+
+    def forgive(self) -> None:
+        """Somebody says that the cause is gone."""
+        self._streak = 0

@@ -74,6 +74,10 @@ class Child:
                 os.killpg(self.pid, number)
 
     def _on_end(self) -> None:
+        # An event may be another's that had this descriptor before. To wait here would stop the loop.
+        status = self._process.poll()
+        if status is None:
+            return
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._ended.set_result(self._process.wait())
+        self._ended.set_result(status)

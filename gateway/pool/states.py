@@ -4,19 +4,44 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-State = Literal["spawning", "booting", "ready", "draining", "stopping", "dead"]
+State = Literal[
+    "spawning",
+    "booting",
+    "warming",
+    "standby",
+    "ready",
+    "draining",
+    "stopping",
+    "quarantined",
+    "dead",
+]
 
-STATES: Final[tuple[State, ...]] = ("spawning", "booting", "ready", "draining", "stopping", "dead")
+STATES: Final[tuple[State, ...]] = (
+    "spawning",
+    "booting",
+    "warming",
+    "standby",
+    "ready",
+    "draining",
+    "stopping",
+    "quarantined",
+    "dead",
+)
 
-# spawning: has no process yet. booting: runs, has not answered its ready path. ready: gets traffic.
-# draining: gets no new traffic. stopping: was told to end. dead: waits for its next start, or forever.
+# spawning: shall have a process as soon as it is its turn. booting: runs, has not answered its ready path yet.
+# warming: is sent warm-up requests. standby: could serve, and gets no traffic. ready: gets traffic. draining: gets
+# no new traffic, finishes what it has. stopping: was told to end. quarantined: died too often in a row, is tried
+# again much later. dead: waits for its next start, or is gone.
 NEXT: Final[dict[State, frozenset[State]]] = {
     "spawning": frozenset({"booting", "dead"}),
-    "booting": frozenset({"ready", "stopping", "dead"}),
-    "ready": frozenset({"draining", "dead"}),
+    "booting": frozenset({"warming", "stopping", "dead"}),
+    "warming": frozenset({"standby", "ready", "stopping", "dead"}),
+    "standby": frozenset({"ready", "draining", "dead"}),
+    "ready": frozenset({"standby", "draining", "dead"}),
     "draining": frozenset({"stopping", "dead"}),
     "stopping": frozenset({"dead"}),
-    "dead": frozenset({"spawning"}),
+    "quarantined": frozenset({"spawning", "dead"}),
+    "dead": frozenset({"spawning", "quarantined"}),
 }
 
 
@@ -26,3 +51,10 @@ def after(state: State, new: State) -> State:
         message = f"a pool process cannot go from {state} to {new}"
         raise ValueError(message)
     return new
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", "    [*] --> spawning"]
+    lines += [f"    {state} --> {new}" for state in STATES for new in STATES if new in NEXT[state]]
+    return "\n".join([*lines, "    dead --> [*]"])

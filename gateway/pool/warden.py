@@ -34,6 +34,9 @@ def main(status: int, gateway: int, command: list[str]) -> None:
         _become(command, warden, libc)
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    # A listening socket that the command inherits must close with it, or its callers would wait for nobody.
+    os.closerange(3, status)
+    os.closerange(status + 1, os.sysconf("SC_OPEN_MAX"))
     _tell(status, f"pid {app}")
     while True:
         try:

@@ -17,6 +17,7 @@ from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
 from gateway.proxy.outcomes import outcome_of
 from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
+from gateway.proxy.trial import SAFE, Trial
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 EARLY_BYTES: Final = 64 * 1024
 """How much of a body is kept, for an endpoint that is still to be found, or to be sent once more."""
+_COPY: Final = 2
+"""A copy says of itself that it is a second attempt."""
 
 
 class Attempts:
@@ -64,6 +67,7 @@ class Attempts:
         "_is_chunked",
         "_is_finished",
         "_is_kept",
+        "_is_late",
         "_is_request_done",
         "_last_endpoint",
         "_pause",
@@ -103,6 +107,7 @@ class Attempts:
         self._has_body = not self._is_request_done
         self._is_body_lost = False
         self._is_finished = False
+        self._is_late = False
         self._status = 0
         self._attempts = 0
         self._answered_at = 0.0
@@ -140,11 +145,25 @@ class Attempts:
         if self._dispatched_at < 0:
             self._dispatched_at = now
             counters = rule.upstream_counters
-            counters.in_flight += 1
             counters.firsts += 1
+            counters.clock -= now
             if endpoint.has_peers:
                 self._group_token = group.enter(now)
+                if group.on_trial is not None:
+                    self._try_out(rule, now)
         self._ask(endpoint, now, endpoint.take_idle())
+
+    def _try_out(self, rule: RouteRule, now: float) -> None:
+        """Send a copy of a safe request to an endpoint that was left out because it did not end its answers."""
+        head = self._head
+        if self._has_body or head.upgrade or head.method not in SAFE or not rule.recovery.budget.withdraw(now):
+            return
+        found = rule.group.take_trial()
+        if found is not None:
+            endpoint, patience = found
+            plan: RequestPlan = head.plan
+            raw = plan.compose(self._client, self.request_id, endpoint, now, _COPY)
+            Trial(self._plane, endpoint, rule.upstream_counters, method=head.method, raw=raw, patience=patience)
 
     def _ask(self, endpoint: Endpoint, now: float, connection: UpstreamConnection | None) -> None:
         """Begin an attempt at this endpoint, on a connection that was kept or on a new one."""
@@ -308,6 +327,7 @@ class Attempts:
         try:
             self._dispatch(rule, now)
         except Shed:  # nobody is left to ask: the last failure says more
+            rule.upstream_counters.shed_again += 1
             self._refuse(error)
 
     def _after_pause(self, error: UpstreamFailed) -> None:
@@ -315,6 +335,7 @@ class Attempts:
         try:
             self._dispatch(self._rule, self._plane.clock.now())
         except Shed:
+            self._rule.upstream_counters.shed_again += 1
             self._refuse(error)
 
     def _end_attempt(self, outcome: Outcome, now: float) -> None:
@@ -389,6 +410,8 @@ class Attempts:
             self._connecting = None
         if self._connection is not None:
             self._connection.abort()
+        if self._endpoint is not None:
+            self._endpoint.standing.lag(now - self._attempt_at, now)
         self._end_attempt(Outcome.NEUTRAL, now)
         self._connection = connection
         self._endpoint = endpoint

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admission.sample import Sample
 from gateway.core.errors import DeadlineExceeded, GatewayError, Shed, UpstreamFailed
+from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.answer import compose, frame, quota_lines, status_line
 from gateway.proxy.attempts import EARLY_BYTES, Attempts
-from gateway.proxy.outcomes import outcome_of
+from gateway.proxy.outcomes import is_for_want_of_capacity, outcome_of
 from gateway.proxy.plan import RequestPlan, plan_request
 from gateway.proxy.waiting import Waiting
 from gateway.telemetry.access import AccessRecord, trace_id
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.rule import RouteRule
+    from gateway.telemetry.counters import UpstreamCounters
 
 _CLIENT_GONE: Final = 499
 _SWITCHING: Final = 101
 _CONTINUE: Final = 100
 _SERVER_ERROR: Final = 500
+_OK: Final = 200
+_FAILED: Final = frozenset({Outcome.FAILURE, Outcome.TIMEOUT})
 
 
 class Exchange(Attempts):
@@ -66,6 +70,8 @@ class Exchange(Attempts):
             now = plane.clock.now()  # a head that came slowly has not waited for us, nor for the upstream
             if rule.rates is not None:
                 self._charge(rule, plan, now)
+            if plan.is_repeat and self._client.is_trusted:
+                rule.upstream_counters.asked_again += 1
             self._enter(rule, now)
         except GatewayError as error:
             self._refuse(error)
@@ -131,6 +137,7 @@ class Exchange(Attempts):
                 raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
+        rule.upstream_counters.waiting.enter(now)
 
     def _fairness_key(self, rule: RouteRule) -> str:
         reader = rule.fairness
@@ -147,7 +154,11 @@ class Exchange(Attempts):
         self._ticket = None
         self._admitted_at = now
         self._in_flight_then = rule.gate.in_flight
-        rule.upstream_counters.wait(ticket.traffic_class.name).observe(now - ticket.arrived_at)
+        counters = rule.upstream_counters
+        waited = now - ticket.arrived_at
+        counters.waiting.leave(now)
+        counters.wait(ticket.traffic_class.name).observe(waited)
+        self._is_late = waited > counters.slo_wait
         try:
             self._dispatch(rule, now)
         except GatewayError as error:
@@ -162,6 +173,8 @@ class Exchange(Attempts):
             self._plane.sheds.in_shadow(rule, ticket.traffic_class, refusal)
             return
         self._ticket = None
+        rule.upstream_counters.waiting.leave(now)
+        rule.upstream_counters.shed_waits.observe(now - ticket.arrived_at)
         if reason == "breaker_open":
             self._refuse(self._plane.sheds.by_breaker(rule, now))
             return
@@ -345,6 +358,7 @@ class Exchange(Attempts):
             return
         self._status = _SWITCHING
         self._answered_at = self._plane.clock.now()
+        self._rule.upstream_counters.enter_tunnel(self._answered_at)
         if self._endpoint is not None:
             self._endpoint.breaker.answered(self._token, self._answered_at)
         upgrade = head.upgrade or self._head.upgrade
@@ -412,7 +426,7 @@ class Exchange(Attempts):
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
         self._finish(error.status, error.reason)
 
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:
+    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912 - see C901
         """Give back everything that the request held, count it, log it; once."""
         if self._is_finished:
             return
@@ -439,20 +453,47 @@ class Exchange(Attempts):
             rule.gate.finish(sample, now)
         elif self._ticket is not None:
             rule.gate.leave(self._ticket, now)
+            self._leave_queue(rule, self._ticket, reason, now)
             self._ticket = None
         if self._dispatched_at >= 0:
             counters = rule.upstream_counters
-            counters.in_flight -= 1
             if self._group_token:
-                took = (self._answered_at or now) - self._dispatched_at
-                rule.group.leave(self._group_token, outcome, took, now)
-            counters.seconds.observe(now - self._dispatched_at)
+                rule.group.leave(self._group_token, outcome, (self._answered_at or now) - self._dispatched_at, now)
+            took = now - self._dispatched_at
+            counters.seconds.observe(took)
+            counters.clock += now
+            counters.squares += took * took
+            if reason or self._is_late or status >= _SERVER_ERROR or status < _OK:
+                self._count_apart(counters, status, reason, outcome, now)
         counted = plane.unrouted if rule is None else rule.counters
         counted.count(self._head.method, status, now - self._started_at)
         if reason:
             counted.count_error(reason)
         if plane.access_log.wants(status, reason):
             plane.access_log.write(self._record(status, reason, now))
+
+    def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome, now: float) -> None:
+        """Count a request that had an attempt and was not simply good."""
+        if self._status == _SWITCHING:
+            counters.leave_tunnel(now, now - self._dispatched_at, now - self._answered_at)
+        if self._is_late:
+            counters.late += 1
+            if outcome is Outcome.SUCCESS:
+                counters.late_good += 1
+        if outcome in _FAILED:
+            counters.failed += 1
+            if not self._is_late and is_for_want_of_capacity(status, reason):
+                counters.starved += 1
+
+    def _leave_queue(self, rule: RouteRule, ticket: Waiting, reason: str, now: float) -> None:
+        """Count a request that was never admitted and was not shed: its client left, or its time was over."""
+        counters = rule.upstream_counters
+        counters.waiting.leave(now)
+        counters.left += 1
+        waited = now - ticket.arrived_at
+        counters.shed_waits.observe(waited)
+        if reason == "request_timeout" or waited > counters.slo_wait:
+            counters.lost += 1
 
     def _record(self, status: int, reason: str, now: float) -> AccessRecord:
         head = self._head

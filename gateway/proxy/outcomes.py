@@ -30,3 +30,13 @@ def outcome_of(status: int, reason: str) -> Outcome:
     if reason:
         return _BROKEN_OFF.get(reason, Outcome.NEUTRAL)
     return Outcome.SUCCESS if status < _SERVER_ERROR else Outcome.FAILURE
+
+
+_UNAVAILABLE: Final = 503
+# It took no connection, or not soon enough: more of it would have helped. A hang or a fault may have any cause.
+_STARVED: Final = frozenset({"connect_timeout", "request_timeout"})
+
+
+def is_for_want_of_capacity(status: int, reason: str) -> bool:
+    """Whether a request that failed would have been served by more replicas, as far as its end tells."""
+    return reason in _STARVED or (not reason and status == _UNAVAILABLE)

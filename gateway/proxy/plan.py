@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Ours alone: an upstream may rely on it to know what it is asked again.
 ATTEMPT: Final = "x-gateway-attempt"
+_ENVOY_ATTEMPT: Final = "x-envoy-attempt-count"
+_FIRST: Final = frozenset({"", "0", "1"})
 
 
 class RequestPlan:
@@ -43,6 +45,7 @@ class RequestPlan:
         "_via",
         "answer",
         "budget",
+        "is_repeat",
         "parameters",
         "rate_keys",
         "refusal",
@@ -67,7 +70,9 @@ class RequestPlan:
         removed = rule.request.removed
         if self.budget is not UNLIMITED:
             removed |= RELATIVE
-        if ATTEMPT in head.headers:
+        is_numbered = ATTEMPT in head.headers
+        self.is_repeat = (is_numbered or _ENVOY_ATTEMPT in head.headers) and _is_repeat(head)
+        if is_numbered:
             removed |= {ATTEMPT.encode("ascii")}
         if removed:
             fields = without(fields, removed)
@@ -101,6 +106,11 @@ class RequestPlan:
         if attempt > 1:
             identity += b"X-Gateway-Attempt: %d\r\n" % attempt
         return b"".join((self._before, identity, self._via, b"X-Request-Id: ", request_id, self._after))
+
+
+def _is_repeat(head: RequestHead) -> bool:
+    """Whether the caller says that it has tried before: ours and Envoy's word for it, from 1 on; "2" is the second."""
+    return head.headers.get(ATTEMPT, "1") not in _FIRST or head.headers.get(_ENVOY_ATTEMPT, "1") not in _FIRST
 
 
 def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.admission.classes import compile_classes
 from gateway.admission.limits.by_endpoint import ByEndpoint
+from gateway.admission.limits.capped import Capped
 from gateway.admission.limits.choice import make_limit
 from gateway.admission.limits.fixed import Fixed
 from gateway.admission.modes import make_gate
@@ -35,6 +36,7 @@ from gateway.resilience.outlier import Outliers
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import NO_ROUTE, Counters, GateSnapshot, ResilienceSnapshot, Snapshot
+from gateway.telemetry.load import STEP
 from gateway.upstream.balance import make_balancer
 from gateway.upstream.group import UpstreamGroup
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from gateway.admission.classes import TrafficClass
     from gateway.admission.gate import Gate
+    from gateway.admission.limits.limit import Limit
     from gateway.config.settings import Route, Settings, Upstream
     from gateway.core.clock import Clock
     from gateway.core.errors import GatewayError
@@ -95,9 +98,11 @@ class DataPlane:
         self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self._queue_parts: dict[str, float] = {}
+        self._caps: dict[str, float] = {}  # until when
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
+        self._endpoint_orders: dict[str, int] = {}
         self._log = log
         self._name = name
         self._rng = rng
@@ -109,6 +114,8 @@ class DataPlane:
         self.sheds = Sheds(clock, rng)
         self._strain: StrainGauge = None  # type: ignore[assignment]  # made by start
         self._guard_at = 0.0
+        self._step_at = 0.0
+        self._strained = 0.0
         self.protection = Protection()
         self.door: Door = None  # type: ignore[assignment]  # made by start, on the loop it serves on
 
@@ -143,6 +150,9 @@ class DataPlane:
             group.on_change = partial(_bar, gate, group)
         recoveries = {name: Recovery(each.retry, each.hedge, self._rng) for name, each in settings.upstreams.items()}
         self._recoveries = recoveries
+        for name, each in settings.upstreams.items():
+            if each.scaling is not None:
+                self.counters.upstream(name).slo_wait = float(each.scaling.slo.wait)
         for name, route in settings.routes.items():
             group = self._groups[route.upstream]
             upstream = settings.upstreams[route.upstream]
@@ -238,11 +248,17 @@ class DataPlane:
         context.load_cert_chain(tls.certificate, tls.key)
         return context
 
-    def set_endpoints(self, upstream: str, endpoints: Sequence[EndpointSettings]) -> None:
-        """Serve this upstream from these endpoints from now on, or from the start if that is yet to come."""
+    def set_endpoints(
+        self, upstream: str, endpoints: Sequence[EndpointSettings], *, order: int = 0, warm: Sequence[str] = ()
+    ) -> None:
+        """Serve this upstream from these endpoints from now on, or from the start if that is yet to come.
+
+        Snapshots say the number of this ``order`` from now on; ``warm`` endpoints have their whole weight at once.
+        """
         self._given[upstream] = endpoints
+        self._endpoint_orders[upstream] = order
         if upstream in self._groups:
-            self._groups[upstream].set_endpoints(endpoints, self.clock.now())
+            self._groups[upstream].set_endpoints(endpoints, self.clock.now(), warm)
 
     def on_checked(self, upstream: str, url: str, *, is_up: bool, has_passed: bool) -> None:
         """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
@@ -254,10 +270,29 @@ class DataPlane:
         if upstream in self._groups:
             self._groups[upstream].set_breaker(url, action, actor, reason, self.clock.now())
 
+    def set_cap(self, upstream: str, limit: int | None, seconds: float) -> None:
+        """Let no more than ``limit`` be in flight for so many seconds; None ends that."""
+        gate = self.gates.get(upstream)
+        if gate is None:
+            return
+        now = self.clock.now()
+        beneath = _beneath(gate.limit)
+        if limit is None:
+            self._caps.pop(upstream, None)
+            gate.limit = beneath
+            gate.admit_waiting(now)
+        else:
+            self._caps[upstream] = now + seconds
+            gate.limit = Capped(beneath, limit)
+
+    def _lift_caps(self, now: float) -> None:
+        for name in [name for name, end in self._caps.items() if now >= end] if self._caps else ():
+            self.set_cap(name, None, 0.0)
+
     def set_shares(self, limits: Mapping[str, int], queues: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Take the parts for this worker of what is configured for the whole gateway, by upstream and by route."""
         for name, number in limits.items():
-            limit = self.gates[name].limit
+            limit = _beneath(self.gates[name].limit)
             if isinstance(limit, Fixed) and self.settings.upstreams[name].limit.mode != "off":
                 limit.value = number
                 self.gates[name].admit_waiting(self.clock.now())
@@ -272,6 +307,7 @@ class DataPlane:
 
     def snapshot(self) -> Snapshot:
         """What was counted since the start, and what is open now."""
+        now = self.clock.now()
         states = {"idle": 0, "active": 0, "tunnel": 0}
         for connection in self.door.connections:
             states[connection.state] += 1
@@ -291,12 +327,18 @@ class DataPlane:
             found = snapshot.gates.setdefault(name, GateSnapshot())
             found.queued = gate.waiting()
             found.queued_bytes = gate.waiting_size
-            found.limit = 0 if self.settings.upstreams[name].limit.mode == "off" else gate.limit.value
+            found.limit = 0 if self.settings.upstreams[name].limit.mode == "off" else _beneath(gate.limit).value
             found.limit_changes = dict(gate.changes)
+            oldest = gate.oldest()
+            snapshot.loads[name] = self.counters.upstream(name).read_load(now, 0.0 if oldest is None else now - oldest)
+        snapshot.at = now
+        snapshot.strain = self._strained
         for name, group in self._groups.items():
             attempts = snapshot.resilience.setdefault(name, ResilienceSnapshot())
-            attempts.endpoints = group.read(self.clock.now(), self.clock.wall())
+            attempts.endpoints = group.read(now, self.clock.wall())
             attempts.is_panicking = int(group.is_panicking)
+            attempts.order = self._endpoint_orders.get(name, 0)
+            attempts.departing = group.still_under_way()
             attempts.budget = self._recoveries[name].budget.ratio_used
         return snapshot
 
@@ -329,7 +371,7 @@ class DataPlane:
         for connection in list(self.door.connections) if self.door is not None else ():
             connection.close_now()
         for group in self._groups.values():
-            for endpoint in group.endpoints:
+            for endpoint in (*group.endpoints, *group.departing):
                 endpoint.abort()
         for task in list(self._tasks):
             task.cancel()
@@ -374,10 +416,17 @@ class DataPlane:
                 )
             )  # fmt: skip
 
+    def _look_at_arrivals(self, now: float) -> None:
+        if now >= self._step_at:
+            self._step_at = now + STEP
+            for counters in self.counters.upstreams.values():
+                counters.steps.look(counters.arrived, now)
+
     def _guard(self) -> None:
         """Look at this process's own strain, and act on it before it breaks."""
         before = self.protection
         strain = self._strain.read(len(self.door.connections) + sum(self._upstream_connections()))
+        self._strained = max(strain.lag, strain.memory, strain.files)
         now = self.protection = protect(strain, before)
         if now.closes_idle:
             self.door.close_idle(_TIDIED)
@@ -406,7 +455,7 @@ class DataPlane:
         """Idle, busy and being made, over all upstreams."""
         idle = active = connecting = 0
         for group in self._groups.values():
-            for endpoint in group.endpoints:
+            for endpoint in (*group.endpoints, *group.departing):
                 endpoint_idle, endpoint_active = endpoint.connections
                 idle += endpoint_idle
                 active += endpoint_active
@@ -421,11 +470,13 @@ class DataPlane:
         if now >= self._guard_at:
             self._guard_at = now + _GUARD
             self._guard()
+        self._look_at_arrivals(now)
         self._wheel.advance(now)
         self.door.departures.look()
         for name, group in self._groups.items():
             group.tick(now)
             self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
+        self._lift_caps(now)
         for name, gate in self.gates.items():
             if self._groups[name].is_shut and gate.queue.count:
                 gate.shed_waiting("breaker_open", now)
@@ -447,6 +498,11 @@ def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | N
         return None
     usual = classes[route.traffic_class]
     return ClassChooser(usual, classes, header=route.class_header, accepts_priority=route.accept_priority)
+
+
+def _beneath(limit: Limit) -> Limit:
+    """The limit itself, without a lid."""
+    return limit.inner if isinstance(limit, Capped) else limit
 
 
 def _bytes(size: int, part: float) -> int:

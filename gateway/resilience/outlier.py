@@ -7,7 +7,9 @@ endpoints are bad none is an outlier, and leaving some out would only crowd the 
 ``failures``     a share of failures that surely is a fifth above that of the peers together;
 ``latency``      geometric mean latency at least five times the median of the peers';
 ``stuck``, ``abandoned``  calls that stay without a complete answer twenty times longer than the peers' usually take, or
-                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late.
+                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late. It would
+                 show that it still does at the cost of a client each time, so it comes back by trials: copies of
+                 requests that somebody else answers (:mod:`gateway.proxy.trial`).
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ _NOTICEABLE: Final = 0.025
 _LONGER: Final = 20.0
 _LEAST_STUCK: Final = 3
 _STUCK_SHARE: Final = 0.3
+_SILENT: Final = frozenset({"stuck", "abandoned"})
 _PARDON: Final = 2.0
 """One ejection is forgotten for each two first sentences of good behaviour."""
 
@@ -82,10 +85,11 @@ class Outliers:
             standing.settle(now, usual, _PARDON * self._first)
         if self._mode == "off":
             return []
+        convicted = [self._eject(index, one, "stuck", now) for index, one in enumerate(standings) if one.is_convicted]
         staying = [index for index, standing in enumerate(standings) if not standing.is_sentenced(now)]
         allowed = min(int(len(standings) * self._share + 1e-9), len(standings) - 1) - (len(standings) - len(staying))
         if allowed <= 0:
-            return []
+            return convicted
         suspects = []
         for index in staying:
             peers = [standings[other] for other in staying if other != index]
@@ -93,12 +97,12 @@ class Outliers:
             if suspicion is not None:
                 suspects.append((suspicion, index))
         suspects.sort(key=lambda suspect: (-suspect[0].badness, suspect[1]))
-        return [self._eject(index, standings[index], why.reason, now) for why, index in suspects[:allowed]]
+        return convicted + [self._eject(index, standings[index], why.reason, now) for why, index in suspects[:allowed]]
 
     def _eject(self, index: int, standing: Standing, reason: str, now: float) -> Ejection:
         seconds = min(self._longest, self._first * (standing.times + 1))
         is_shadow = self._mode == "shadow"
-        standing.eject(now + seconds, is_shadow=is_shadow)
+        standing.eject(now + seconds, is_shadow=is_shadow, is_silent=reason in _SILENT)
         return Ejection(index, seconds, reason, is_shadow)
 
     def _suspect(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
@@ -127,7 +131,7 @@ class Outliers:
         finished = [peer for peer in peers if peer.window.calls >= _LEAST_SAMPLES]
         if not finished:
             return None
-        age = max(LEFT_LATE, _LONGER * median(peer.usual_total for peer in finished))
+        age = too_long(finished)
         stuck = one.stuck(age)
         unanswered = stuck + one.abandoned
         # calls that ended before the oldest of them began say nothing about what became of it (a bucket is a second)
@@ -149,6 +153,11 @@ class Outliers:
         if latency >= _SLOWER * usual and latency - usual >= _NOTICEABLE:
             return Suspicion(latency / usual / 1000, "latency")
         return None
+
+
+def too_long(peers: Sequence[Standing]) -> float:
+    """Seconds after which an answer that is not complete says something about its endpoint, beside these peers."""
+    return max(LEFT_LATE, _LONGER * median(peer.usual_total for peer in peers)) if peers else LEFT_LATE
 
 
 def _answers(standing: Standing) -> int:

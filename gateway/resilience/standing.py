@@ -35,6 +35,8 @@ _LEAST_WEIGHT: Final = 0.1
 _SLOW_START: Final = 5.0
 _SHORTEST: Final = 1e-6
 _LOG_SHORTEST: Final = log(_SHORTEST)
+_UNTRIED: Final = 10.0
+"""Seconds for which copies of requests are waited for; without any, real requests must find out."""
 LEFT_LATE: Final = 1.0
 """A client that leaves sooner, in seconds, leaves for reasons of its own."""
 
@@ -44,7 +46,8 @@ class Standing:
 
     ``latency`` (seconds) and ``penalty`` (in [1, 1000]) are for whoever chooses among endpoints: a fast failure raises
     the penalty and never lowers the latency. ``in_progress`` are the ages of calls without a complete answer, in
-    seconds, set by the caller before a judgement. ``times`` is how often in a row it was ejected.
+    seconds, set by the caller before a judgement. ``times`` is how often in a row it was ejected. Until ``tried_until``
+    it gets copies of requests only, one at a time (``is_on_trial``); ``is_convicted`` when it did not answer one.
     """
 
     __slots__ = (
@@ -62,9 +65,12 @@ class Standing:
         "consecutive",
         "ejected_until",
         "in_progress",
+        "is_convicted",
+        "is_on_trial",
         "latency",
         "penalty",
         "times",
+        "tried_until",
         "window",
     )
 
@@ -74,6 +80,9 @@ class Standing:
         self.in_progress: Sequence[float] = ()
         self.times = 0
         self.ejected_until = 0.0
+        self.tried_until = 0.0
+        self.is_on_trial = False
+        self.is_convicted = False
         self._shadow_until = 0.0
         self._is_out = False
         self._well_at = now
@@ -124,6 +133,16 @@ class Standing:
             count = self._totals = self._totals + 1
             self._log_total += (length - self._log_total) * (_SLOWLY if count > _MEAN else 1 / count)
 
+    def lag(self, seconds: float, now: float) -> None:
+        """A call was given up after so long because another endpoint answered first: it takes that long at least."""
+        self._noted_at = now
+        if seconds <= self.latency:
+            return
+        self.latency += _UP * (seconds - self.latency)
+        if not self._samples:
+            self._samples = 1
+            self._log_latency = log(seconds)
+
     def abandon(self, age: float, now: float) -> None:
         """A client left ``age`` seconds after its call began, its answer incomplete."""
         if age >= LEFT_LATE:
@@ -155,27 +174,42 @@ class Standing:
 
     def is_ejected(self, now: float) -> bool:
         """Whether it is left out now."""
-        return now < self.ejected_until
+        return now < self.ejected_until or now < self.tried_until
 
     def is_sentenced(self, now: float) -> bool:
         """The same, and whether it would be but for shadow mode."""
-        return now < self.ejected_until or now < self._shadow_until
+        return now < self.ejected_until or now < self.tried_until or now < self._shadow_until
+
+    def awaits_trial(self, now: float) -> bool:
+        """Whether a copy of a request should show that it answers again."""
+        return self.ejected_until <= now < self.tried_until and not self.is_on_trial and not self.is_convicted
+
+    def try_out(self, now: float, *, has_passed: bool | None) -> None:
+        """A trial has ended; None when it showed nothing."""
+        self.is_on_trial = False
+        if has_passed is not None and now < self.tried_until:
+            self.is_convicted = not has_passed
+            if has_passed:
+                self.ejected_until = now
+                self.tried_until = 0.0
 
     def weight(self, now: float) -> float:
         """Part of its weight in force: 1, but from 0.1 up within 5 s after an ejection has ended."""
-        since = now - self.ejected_until
+        since = now - max(self.ejected_until, self.tried_until)
         if since >= _SLOW_START or not self.ejected_until:
             return 1.0
         return _LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * max(0.0, since) / _SLOW_START
 
-    def eject(self, until: float, *, is_shadow: bool) -> None:
-        """Leave it out until then; in shadow only remember that it would be."""
+    def eject(self, until: float, *, is_shadow: bool, is_silent: bool = False) -> None:
+        """Leave it out until then, and who is ``silent`` until a trial; in shadow only remember that it would be."""
         self.times += 1
         self._is_out = True
+        self.is_convicted = False
         if is_shadow:
             self._shadow_until = until
         else:
             self.ejected_until = until
+            self.tried_until = until + _UNTRIED if is_silent else 0.0
 
     def settle(self, now: float, usual: float, pardoned_after: float) -> None:
         """What time does: windows move on, a sentence ends, good behaviour counts, opinions fade.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from gateway.scaling.analyzers.backlog import backlog
 from gateway.scaling.analyzers.burn import burn, is_burning
 from gateway.scaling.analyzers.cost import cost
@@ -20,7 +22,7 @@ from gateway.scaling.verifier import GROWN, WINDOW, Verifier
 
 if TYPE_CHECKING:
     from gateway.scaling.guards.plan import Mark
-    from gateway.scaling.settings import ScalingSettings
+    from gateway.scaling.settings import Mode, ScalingSettings
     from gateway.scaling.verifier import Revert
     from gateway.scaling.vote import Vote
     from gateway.signals.signals import Signals
@@ -47,6 +49,7 @@ class Scaler:
         "_frozen_load",
         "_hysteresis",
         "_ordered",
+        "_pin",
         "_pin_until",
         "_serial",
         "_started_at",
@@ -56,6 +59,7 @@ class Scaler:
         "ceilings",
         "desired",
         "frozen_at",
+        "marks",
         "owner",
         "reason",
         "room",
@@ -78,6 +82,8 @@ class Scaler:
         """The word for what the last step did, a hold included."""
         self.votes: tuple[Vote, ...] = ()
         self.ceilings: tuple[Vote, ...] = ()
+        self.marks: tuple[Mark, ...] = ()
+        """What the guards changed in the last step."""
         self.frozen_at: float | None = None
         self.shadow: ShadowPool | None = None
         self._tick = tick
@@ -85,40 +91,36 @@ class Scaler:
         self._dependency = Dependency()
         self._hysteresis = Hysteresis(settings.hold, settings.max_hold)
         self._verifier = Verifier()
-        self._ordered: int | None = None
+        self._ordered: tuple[int, str] | None = None
         self._frozen_load = 0.0
         self._serial = 0
         self._started_at: float | None = None
-        self._pin_until: float | None = None
+        self._pin: int | None = None
+        self._pin_until = float("-inf")
 
     def step(self, signals: Signals, now: float) -> Decision | None:
         """One tick; None when everything stays as it is."""
         settings = self.settings
         if settings.mode == "off":
             return None
-        if self.frozen_at is not None and now - self.frozen_at >= FROZEN_FOR:
-            self.thaw()
-        if self._started_at is None:
-            self._started_at = now
-            if settings.mode == "pinned":
-                self._pin_until = now + settings.pin_for
+        self._pass_time(now)
         current = self._current(signals, now)
         self._vote(signals, current, now)
         wanted, reason = self._wanted(signals, current, now)
-        revert = self._verifier.look(signals, now) if settings.mode == "live" else None
+        revert = self._verifier.look(signals, now) if self.mode == "live" else None
         wanted, reason = self._overruled(Plan(current, wanted), reason, revert, signals.load_slots, now)
-        marks: tuple[Mark, ...] = ()
+        self.marks = ()
         if wanted == current and self._is_plain(signals, current):
             target = current
         else:
-            target, marks = guarded(Plan(current, wanted), self._facts(signals, revert, now))
-        if marks and not current < target < wanted:
+            target, self.marks = guarded(Plan(current, wanted), self._facts(signals, revert, now))
+        if self.marks and not current < target < wanted:
             # a scale-out that was only made smaller keeps the word of its vote
-            reason = marks[-1].reason
+            reason = self.marks[-1].reason
         self.desired, self.reason = target, reason
         if target == current or settings.mode == "observe":
             return None
-        decision = self._decide(signals, current, target, reason, now, marks, revert)
+        decision = self._decide(signals, current, target, reason, now, revert)
         self._hysteresis.moved(target - current, now)
         if revert is not None and target == revert.to and self._verifier.reverted(revert, signals.load_slots, now):
             self.frozen_at = now
@@ -128,14 +130,70 @@ class Scaler:
             self.shadow.resize(target, now)
         return decision
 
-    def order(self, replicas: int) -> None:
+    def order(self, replicas: int, reason: str = "ordered") -> None:
         """Somebody's word for the next step instead of the votes; guards and verifier treat it like any other."""
-        self._ordered = replicas
+        self._ordered = replicas, reason
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in force: that of the settings, or ``pinned`` while somebody holds a live target at a number."""
+        return "pinned" if self._pin is not None and self.settings.mode == "live" else self.settings.mode
+
+    @property
+    def pinned(self) -> tuple[int, float] | None:
+        """The number that is pinned, and until which instant; None when none is."""
+        return None if self._pin is None else (self._pin, self._pin_until)
+
+    def pin(self, replicas: int, until: float) -> None:
+        """Hold a live target at a number until an instant; after that it is decided again."""
+        self._pin, self._pin_until = replicas, until
+
+    def unpin(self) -> None:
+        """Decide again before the time of a pin is over."""
+        self._pin, self._pin_until = None, float("-inf")
+
+    def set_mode(self, mode: Mode, now: float) -> None:
+        """Decide in another mode from now on; before a scale-in a whole hold must be seen again."""
+        self.settings = replace(self.settings, mode=mode)
+        self._started_at = now
+        self._hysteresis = Hysteresis(self.settings.hold, self.settings.max_hold)
+        self.shadow = None
+        self.unpin()
+        if mode == "pinned" and self.settings.pin is not None:
+            self.pin(self.settings.pin, now + self.settings.pin_for)
+
+    def resume(self, serial: int, frozen_at: float | None = None) -> None:
+        """Go on where an earlier process ended: the number of its last decision, and its freeze if one holds."""
+        self._serial = max(self._serial, serial)
+        self.frozen_at = frozen_at
+        self._frozen_load = float("inf") if frozen_at is not None else 0.0
+
+    @property
+    def confirmed(self) -> str:
+        """The latest decision whose effect was there; empty before any was."""
+        return self._verifier.confirmed
+
+    def called_off(self, decision: Decision, now: float) -> None:
+        """A scale-in was tried and taken back before it was carried out: a reversal, which makes the hold longer."""
+        self._verifier.forget()
+        self._hysteresis.moved(decision.before - decision.after, now)
 
     def thaw(self) -> None:
         """End a freeze: an operator has looked."""
         self.frozen_at = None
         self._verifier.forgive()
+
+    def _pass_time(self, now: float) -> None:
+        """Begin, and end what ends by itself."""
+        settings = self.settings
+        if self.frozen_at is not None and now - self.frozen_at >= FROZEN_FOR:
+            self.thaw()
+        if self._started_at is None:
+            self._started_at = now
+            if settings.mode == "pinned" and settings.pin is not None and self._pin is None:
+                self.pin(settings.pin, now + settings.pin_for)
+        if now >= self._pin_until:
+            self.unpin()
 
     def _current(self, signals: Signals, now: float) -> int:
         if self.settings.mode == "shadow":
@@ -190,7 +248,7 @@ class Scaler:
         if revert is not None:
             return revert.to, revert.reason
         if ordered is not None:
-            return ordered, "ordered"
+            return ordered
         if plan.target > plan.current and self._verifier.is_backed_off(load, now):
             return plan.current, "backed_off"
         return plan.target, reason
@@ -198,11 +256,16 @@ class Scaler:
     def _is_plain(self, signals: Signals, current: int) -> bool:
         """Whether no guard could have a say in staying; then none is asked, because most ticks are like that."""
         settings = self.settings
-        return settings.min <= current <= settings.max and settings.mode != "pinned" and signals.signal_valid == 1
+        return (
+            settings.min <= current <= settings.max
+            and settings.mode != "pinned"
+            and self._pin is None
+            and signals.signal_valid == 1
+        )
 
     def _facts(self, signals: Signals, revert: Revert | None, now: float) -> Facts:
         settings = self.settings
-        pin = settings.pin if self._pin_until is not None and now < self._pin_until else None
+        pin = self._pin
         return Facts(
             signals,
             settings,
@@ -226,7 +289,6 @@ class Scaler:
         target: int,
         reason: str,
         now: float,
-        marks: tuple[Mark, ...],
         revert: Revert | None,
     ) -> Decision:
         self._serial += 1
@@ -238,14 +300,14 @@ class Scaler:
             after=target,
             reason=reason,
             votes=self.votes + self.ceilings,
-            guards=marks,
+            guards=self.marks,
             expected=Expected(
                 by=now + signals.cold_start_p90_s + WINDOW,
                 need=signals.demand_slots + signals.backlog_slots,
                 slots=signals.slots_per_replica,
                 throughput=signals.admitted_rps,
             ),
-            mode=self.settings.mode,
+            mode=self.mode,
             undoes=revert.decision.id if revert is not None else "",
         )
 

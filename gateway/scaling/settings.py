@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gateway.core.units import Seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Argument = Annotated[str, Meta(extra={"format": "argument"})]
 
 Mode = Literal["off", "observe", "shadow", "live", "pinned"]
 
@@ -27,7 +34,8 @@ class PriceSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, le=1_000_000, description="one replica for one hour; 0 = not counted")
     ] = 0.0
     budget_hour: Annotated[
-        float | None, Meta(gt=0, le=1_000_000_000, description="no scale-out beyond so much an hour; none = no bound")
+        Annotated[float, Meta(gt=0, le=1_000_000_000)] | None,
+        Meta(description="no scale-out beyond so much an hour; none = no bound", examples=[1.2]),
     ] = None
 
 
@@ -38,11 +46,110 @@ class ActuatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["pool", "kubernetes", "webhook", "exec", "publish"],
         Meta(description="pool, kubernetes, webhook, exec or publish (signals only)"),
     ] = "publish"
-    namespace: Annotated[str, Meta(description="of the deployment (kubernetes)")] = "default"
-    deployment: Annotated[str | None, Meta(description="its name (kubernetes)")] = None
-    url: Annotated[str | None, Meta(description="where decisions are sent (webhook)")] = None
-    secret_file: Annotated[str | None, Meta(description="the key that signs them (webhook)")] = None
-    command: Annotated[tuple[str, ...], Meta(description="is run with {from} and {to} filled in (exec)")] = ()
+    timeout: Annotated[
+        Seconds, Meta(description="a decision is carried out within this long or has failed, repeats included")
+    ] = Seconds(30)
+    namespace: Annotated[str, Meta(description="where it is (kubernetes)", extra={"format": "object_name"})] = "default"
+    resource: Annotated[
+        Literal["deployment", "statefulset"], Meta(description="what is scaled (kubernetes): deployment or statefulset")
+    ] = "deployment"
+    deployment: Annotated[
+        str | None,
+        Meta(
+            description="its name, also of a statefulset (kubernetes)",
+            extra={"format": "object_name"},
+            examples=["app"],
+        ),
+    ] = None
+    kubeconfig: Annotated[
+        str | None,
+        Meta(
+            description="how to reach the cluster (kubernetes); none = the service account of the pod we are in",
+            extra={"format": "file"},
+            examples=["kubeconfig.yaml"],
+        ),
+    ] = None
+    context: Annotated[
+        str | None, Meta(description="one of the kubeconfig's contexts; none = its current one", examples=["staging"])
+    ] = None
+    url: Annotated[
+        str | None,
+        Meta(
+            description="where decisions are sent by POST (webhook)",
+            extra={"format": "url"},
+            examples=["https://scaler.example.com/decisions"],
+        ),
+    ] = None
+    secret_file: Annotated[
+        str | None,
+        Meta(
+            description="holds the key that signs them (webhook); whsec_… is taken as base64",
+            extra={"format": "file"},
+            examples=["webhook.secret"],
+        ),
+    ] = None
+    ca_file: Annotated[
+        str | None,
+        Meta(
+            description="PEM certificates that the receiver is checked by (webhook); none = the system's",
+            extra={"format": "file"},
+            examples=["ca.crt"],
+        ),
+    ] = None
+    command: Annotated[
+        tuple[Argument, ...],
+        Meta(
+            description="run with {from}, {to}, {target}, {id} and {reason} filled in, by no shell (exec)",
+            examples=[["scale-app", "--replicas", "{to}"]],
+        ),
+    ] = ()
+    count: Annotated[
+        tuple[Argument, ...],
+        Meta(
+            description="prints how many replicas there are (exec); none = what was asked for last",
+            examples=[["scale-app", "--count"]],
+        ),
+    ] = ()
+
+
+_OF_KIND: Final = {
+    "pool": (),
+    "kubernetes": ("namespace", "resource", "deployment", "kubeconfig", "context"),
+    "webhook": ("url", "secret_file", "ca_file"),
+    "exec": ("command", "count"),
+    "publish": (),
+}
+_NEEDED: Final = {"kubernetes": ("deployment",), "webhook": ("url", "secret_file"), "exec": ("command",)}
+_PLACES: Final = frozenset({"from", "to", "target", "id", "reason"})
+_PLACE: Final = re.compile(r"\{([a-z_]*)\}")
+
+
+def broken_rules(settings: ActuatorSettings) -> dict[str, str]:
+    """The keys of an actuator that do not fit the others, each with the rule that it breaks."""
+    kind = settings.kind
+    broken = {key: f'is missing; kind "{kind}" needs it' for key in _NEEDED.get(kind, ()) if not getattr(settings, key)}
+    defaults = ActuatorSettings()
+    for other, keys in _OF_KIND.items():
+        for key in keys:
+            if other != kind and getattr(settings, key) != getattr(defaults, key):
+                broken[key] = f'belongs to kind "{other}"; kind is "{kind}"'
+    if kind == "kubernetes" and settings.context is not None and settings.kubeconfig is None:
+        broken["context"] = 'is one of the contexts of "kubeconfig", which is missing'
+    if kind == "webhook" and settings.ca_file is not None and (settings.url or "").startswith("http://"):
+        broken["ca_file"] = 'expected an https URL beside it; "url" begins with http://'
+    if kind == "exec":
+        unknown = {place for each in settings.command for place in _PLACE.findall(each)} - _PLACES
+        if unknown:
+            broken["command"] = f"expected {{{'}, {'.join(sorted(_PLACES))}}}; got {{{min(unknown)}}}"
+        elif settings.command and not any("{to}" in each for each in settings.command):
+            broken["command"] = 'expected "{to}" in it, or it cannot know how many replicas are wanted'
+    return broken
+
+
+def with_full_paths(settings: ActuatorSettings, folder: Path) -> ActuatorSettings:
+    """The same actuator with the names of its files made absolute."""
+    files = {key: getattr(settings, key) for key in ("kubeconfig", "secret_file", "ca_file")}
+    return replace(settings, **{key: str(folder / name) for key, name in files.items() if name is not None})
 
 
 class ScalingSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,8 +173,12 @@ class ScalingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_step: Annotated[
         float, Meta(gt=1, le=1000, description="one scale-out multiplies by at most this, or adds four")
     ] = 4.0
-    pin: Annotated[int | None, Meta(ge=0, le=100_000, description="the number of replicas while mode is pinned")] = None
+    pin: Annotated[
+        Annotated[int, Meta(ge=0, le=100_000)] | None,
+        Meta(description="the number of replicas while mode is pinned", examples=[4]),
+    ] = None
     pin_for: Annotated[Seconds, Meta(description="how long the pin holds")] = Seconds(3600)
     fallback: Annotated[
-        int | None, Meta(ge=0, le=100_000, description="at least so many replicas while signals are invalid")
+        Annotated[int, Meta(ge=0, le=100_000)] | None,
+        Meta(description="at least so many replicas while signals are invalid", examples=[4]),
     ] = None

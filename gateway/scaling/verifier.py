@@ -58,9 +58,11 @@ class _Trial:
 class Verifier:
     """Watches the latest decision of one target."""
 
-    __slots__ = ("_backed_off_load", "_backed_off_until", "_backoff", "_needs", "_reverts", "_trial")
+    __slots__ = ("_backed_off_load", "_backed_off_until", "_backoff", "_needs", "_reverts", "_trial", "confirmed")
 
     def __init__(self) -> None:
+        self.confirmed = ""
+        """The latest decision that was judged and found good."""
         self._trial: _Trial | None = None
         self._reverts: deque[float] = deque(maxlen=REVERTS)
         self._needs: deque[tuple[float, float]] = deque()
@@ -102,6 +104,7 @@ class Verifier:
         if decision.after > decision.before:
             return self._judge_out(trial, signals, now)
         if now > trial.until:
+            self.confirmed = decision.id
             self._trial = None
             return None
         has_grown = signals.load_slots > GROWN * trial.load
@@ -125,6 +128,7 @@ class Verifier:
         share = decision.expected.throughput * (decision.after - decision.before) / max(decision.before, 1)
         if hurts and signals.replicas.ready >= decision.after and gained < _GAIN * share:
             return Revert(decision, decision.before, "scale_out_no_gain")
+        self.confirmed = decision.id
         self._trial = None
         return None
 
@@ -141,6 +145,10 @@ class Verifier:
     def is_backed_off(self, load: float, now: float) -> bool:
         """Whether scale-out must wait after a useless one; a load that has grown since is another matter."""
         return now < self._backed_off_until and load <= GROWN * self._backed_off_load
+
+    def forget(self) -> None:
+        """Judge the latest decision no more: it was not carried out."""
+        self._trial = None
 
     def forgive(self) -> None:
         """Forget all reverts: an operator has looked."""

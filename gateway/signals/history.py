@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 660.0
 """Seconds of readings that are kept: the longest window and a little more."""
+SPACING: Final = 2.5
+"""Seconds between two readings that are kept, so that looking more often costs no memory; the last is always there."""
 _TRIM: Final = 64
 
 
@@ -32,6 +34,10 @@ class History:
                 # who counts began anew: a difference with what was before would be negative
                 self._readings.clear()
                 self._times.clear()
+        if len(self._times) > 1 and reading.at - self._times[-2] < SPACING:
+            self._readings[-1] = reading
+            self._times[-1] = reading.at
+            return
         self._readings.append(reading)
         self._times.append(reading.at)
         place = bisect_right(self._times, reading.at - KEPT) - 1

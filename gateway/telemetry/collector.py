@@ -21,6 +21,8 @@ from gateway.core.errors import REASONS
 from gateway.core.histogram import LATENCY_BOUNDS
 from gateway.core.outcome import Outcome
 from gateway.telemetry.counters import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
+from gateway.telemetry.load import SHED_REASONS
+from gateway.telemetry.signals import series_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,21 +37,12 @@ OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 _DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 _CLIENT_GONE: Final = 499
 DEFAULT_CLASS: Final = "default"
-_SHED: Final = (
-    "limit_reached",
-    "queue_full",
-    "queue_bytes_full",
-    "queue_share_full",
-    "queue_delay",
-    "queue_timeout",
-    "deadline_unreachable",
-    "evicted",
-    "self_protection",
-)
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 _RETRIED: Final = ("connect_refused", "connect_timeout", "upstream_closed", "upstream_status")
 _WINNERS: Final = ("first", "hedge", "nobody")
 BREAKER_STATES: Final = ("closed", "open", "half_open", "ramping", "forced_open", "forced_closed")
+SCALING_MODES: Final = ("off", "observe", "shadow", "live", "pinned")
+_DIRECTIONS_OF_LOAD: Final = (("out", "load", "live"), ("in", "surplus", "live"))
 _CLIENT_CAUSED: Final = tuple(
     reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
 )
@@ -93,6 +86,8 @@ class GatewayCollector(Collector):
         yield from _endpoints(reading)
         yield from _connections(reading)
         yield from _workers(reading)
+        yield from _signals(reading)
+        yield from _scaling(reading)
 
 
 def _traffic(reading: Reading) -> Iterator[Metric]:
@@ -176,7 +171,7 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         for reason, n in gate.limit_changes.items():
             changes.add_metric((upstream, reason), n)
         counted = {(name, reason, mode): n for name, reason, mode, n in gate.shed}
-        for reason in _SHED:
+        for reason in SHED_REASONS:
             counted.setdefault((DEFAULT_CLASS, reason, "enforce"), 0)
         for labels, n in counted.items():
             shed.add_metric((upstream, *labels), n)
@@ -240,6 +235,11 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
         "gateway_endpoint_weight_ratio", "Weight in force ÷ weight, mean over workers.", labels=by_endpoint
     )
     busy = GaugeMetricFamily("gateway_endpoint_in_flight", "Attempts under way.", labels=by_endpoint)
+    reported = GaugeMetricFamily(
+        "gateway_endpoint_reported_load",
+        "What an endpoint says of its own load (endpoint-load-metrics).",
+        labels=(*by_endpoint, "metric"),
+    )
     ejections = CounterMetricFamily(
         "gateway_ejections", "Times an endpoint was ejected as an outlier.", labels=(*by_endpoint, "reason", "mode")
     )
@@ -256,9 +256,11 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
             up.add_metric((name, url), 1 if found.in_rotation else 0)
             share.add_metric((name, url), found.share / workers if workers else 0.0)
             busy.add_metric((name, url), found.in_flight)
+            for metric, value in found.reported.items():
+                reported.add_metric((name, url, metric), value)
             for reason, mode, n in found.ejections:
                 ejections.add_metric((name, url, reason, mode), n)
-    yield from (state, transitions, shadow, up, share, busy, ejections)
+    yield from (state, transitions, shadow, up, share, busy, reported, ejections)
 
 
 def _connections(reading: Reading) -> Iterator[Metric]:
@@ -310,6 +312,57 @@ def _workers(reading: Reading) -> Iterator[Metric]:
     build = GaugeMetricFamily("gateway_build_info", "Which gateway this is; always 1.", labels=("version", "python"))
     build.add_metric((__version__, platform.python_version()), 1)
     yield build
+
+
+def _signals(reading: Reading) -> Iterator[Metric]:
+    """Every signal of every upstream, by the same names as in /v1/signals, with units."""
+    families: dict[str, GaugeMetricFamily] = {}
+    for upstream, target in reading.scaling.items():
+        for name, value in target.signals.items():
+            series = series_of(name)
+            if series is None:
+                continue
+            family = families.get(series.family)
+            if family is None:
+                labels = ("upstream", series.label) if series.label else ("upstream",)
+                said = f"Signal {name}: see docs/scaling.md."
+                family = families[series.family] = GaugeMetricFamily(series.family, said, labels=labels)
+            family.add_metric((upstream, series.value) if series.label else (upstream,), value)
+    yield from families.values()
+
+
+def _scaling(reading: Reading) -> Iterator[Metric]:
+    desired = GaugeMetricFamily(
+        "gateway_scaling_desired_replicas", "What the last step came to, guards included.", labels=("upstream",)
+    )
+    mode = GaugeMetricFamily("gateway_scaling_mode", "1 for the mode in force.", labels=("upstream", "mode"))
+    made = CounterMetricFamily(
+        "gateway_scaling_decisions", "Decisions made.", labels=("upstream", "direction", "reason", "mode")
+    )
+    vetoes = CounterMetricFamily(
+        "gateway_scaling_vetoes", "Ticks at which a guard changed a plan.", labels=("upstream", "guard")
+    )
+    failures = CounterMetricFamily(
+        "gateway_scaling_failures", "Times an actuator did not carry a decision out.", labels=("upstream", "reason")
+    )
+    for upstream, target in reading.scaling.items():
+        desired.add_metric((upstream,), target.signals["desired_replicas"])
+        for word in SCALING_MODES:
+            mode.add_metric((upstream, word), word == target.mode)
+        for key, n in {**dict.fromkeys(_DIRECTIONS_OF_LOAD, 0), **target.decisions}.items():
+            made.add_metric((upstream, *key), n)
+        for guard, n in {"calm": 0, **target.vetoes}.items():
+            vetoes.add_metric((upstream, guard), n)
+        for reason, n in target.failures.items():
+            failures.add_metric((upstream, reason), n)
+    yield from (desired, mode, made, vetoes, failures)
+
+    errors = CounterMetricFamily("gateway_scaling_ledger_errors", "Times the ledger could not be written.")
+    errors.add_metric((), reading.ledger.errors)
+    yield errors
+    dropped = CounterMetricFamily("gateway_scaling_ledger_dropped", "Lines that the ledger will never have.")
+    dropped.add_metric((), reading.ledger.dropped)
+    yield dropped
 
 
 def _with_zeros(names: Iterable[str], found: dict[str, HistogramSnapshot]) -> Iterable[tuple[str, HistogramSnapshot]]:

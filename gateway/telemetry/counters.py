@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from gateway.core.histogram import Histogram
+from gateway.telemetry.load import LoadSnapshot, Stay, Steps
 
 if TYPE_CHECKING:
     from gateway.core.outcome import Outcome
@@ -77,12 +78,14 @@ class EndpointSnapshot(Struct):
     transitions: list[tuple[str, str, str, int]] = field(default_factory=list)  # from, to, reason, n
     shadow_refused: int = 0  # attempts that it would have refused but for its mode
     ejections: list[tuple[str, str, int]] = field(default_factory=list)  # reason, mode, n
+    served: int = 0  # complete answers that came from it since it became an endpoint
     # gauges
     states: dict[str, int] = field(default_factory=dict)  # breaker state -> workers in it
     in_rotation: int = 0  # workers that ask it
     share: float = 0.0  # weight in force ÷ weight, summed over workers
     in_flight: int = 0
     last: Step | None = None  # the newest of all workers
+    reported: dict[str, float] = field(default_factory=dict)  # what it says of its own load, to one of the workers
 
 
 class ResilienceSnapshot(Struct):
@@ -98,6 +101,8 @@ class ResilienceSnapshot(Struct):
     # gauges
     budget: float = 0.0  # retries and hedges ÷ requests of the last ten seconds, summed over workers
     is_panicking: int = 0  # workers that ask everybody
+    order: int = 0  # the newest order about endpoints that the worker has obeyed; 0 in sums
+    departing: dict[str, int] = field(default_factory=dict)  # by url: what is under way at endpoints that left
 
 
 class Snapshot(Struct):
@@ -115,7 +120,10 @@ class Snapshot(Struct):
     rate_limited: list[tuple[str, str, str, int]] = field(default_factory=list)  # route, rule, mode, n
     gates: dict[str, GateSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     resilience: dict[str, ResilienceSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
+    loads: dict[str, LoadSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     # gauges
+    at: float = 0.0  # when it was taken, on the clock of the machine; of a sum, the newest
+    strain: float = 0.0  # how full the worker itself is, 1.0 = full; of a sum, the fullest
     connections: list[tuple[str, str, int]] = field(default_factory=list)  # side, state, n
     in_flight: dict[str, int] = field(default_factory=dict)  # by upstream
 
@@ -145,26 +153,44 @@ class RouteCounters:
 
 
 class UpstreamCounters:
-    """One upstream's requests in flight, its latency without our queue, and its attempts.
+    """One upstream's requests in flight, its latency without our queue, its attempts and its load.
 
-    ``firsts`` are requests that had an attempt, ``good_attempts`` those attempts that were a success.
+    ``firsts`` are requests that had an attempt, ``good_attempts`` those attempts that were a success. The path adds to
+    ``squares`` the squared upstream time of each request, and to ``clock`` the instant at which it ends, from which it
+    took the one at which it was dispatched (:mod:`gateway.telemetry.load`). ``slo_wait`` is the longest good wait for
+    admission, in seconds.
     """
 
     __slots__ = (
         "_bad_attempts",
+        "_busy_time",
         "_waits",
+        "asked_again",
+        "clock",
         "denied",
+        "failed",
         "firsts",
         "good_attempts",
         "hedges",
-        "in_flight",
+        "late",
+        "late_good",
+        "left",
+        "lost",
         "retries",
         "seconds",
         "shed",
+        "shed_again",
+        "shed_waits",
+        "slo_wait",
+        "squares",
+        "starved",
+        "steps",
+        "tunnel_time",
+        "tunnels",
+        "waiting",
     )
 
     def __init__(self) -> None:
-        self.in_flight = 0
         self.firsts = 0
         self.good_attempts = 0
         self._bad_attempts: dict[str, int] = {}
@@ -174,6 +200,92 @@ class UpstreamCounters:
         self.seconds = Histogram()
         self.shed: dict[tuple[str, str, str], int] = {}
         self._waits: dict[str, Histogram] = {}
+        self.slo_wait = 0.25
+        self.clock = 0.0
+        self._busy_time = 0.0
+        self.squares = 0.0
+        self.asked_again = 0
+        """Arrivals that a trusted caller says are repeats."""
+        self.waiting = Stay()
+        """Who waits before the gate."""
+        self.shed_waits = Histogram()
+        """How long those had waited who were shed from the queue."""
+        self.left = 0
+        """Who left the queue by themselves, or ran out of time in it."""
+        self.lost = 0
+        """Those of them who had waited longer than is good."""
+        self.late = 0
+        """Finished requests that had waited longer than is good."""
+        self.late_good = 0
+        """Those of them whose answer was a success."""
+        self.failed = 0
+        """Requests whose upstream failed in the end."""
+        self.starved = 0
+        """Those of them for want of capacity, late ones aside."""
+        self.shed_again = 0
+        """Refusals of requests that had an attempt, so that they are counted already."""
+        self.tunnels = 0
+        self.tunnel_time = 0.0
+        """Seconds that finished tunnels were open, which are no service time."""
+        self.steps = Steps()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that had an attempt and have not finished, tunnels included."""
+        return self.firsts - sum(self.seconds.counts)
+
+    @property
+    def arrived(self) -> int:
+        """Requests that came to the gate; those over their quota did not."""
+        refused = sum(n for (_, _, mode), n in self.shed.items() if mode == "enforce")
+        return self.firsts + refused - self.shed_again + self.left + self.waiting.count
+
+    def enter_tunnel(self, now: float) -> None:
+        """The upstream has agreed to a tunnel: from now on the request holds a slot and is no work."""
+        self.tunnels += 1
+        self.clock += now
+
+    def leave_tunnel(self, now: float, took: float, seconds: float) -> None:
+        """A tunnel that was open for ``seconds`` has ended, and was counted as a request that took ``took``."""
+        self.tunnels -= 1
+        self.clock -= now
+        self.tunnel_time += seconds
+        self.squares += (took - seconds) ** 2 - took * took
+
+    def read_load(self, now: float, oldest_age: float) -> LoadSnapshot:
+        """Everything that signals are made of; to be read with instants that do not fall."""
+        busy = self.in_flight - self.tunnels
+        self._busy_time += busy * now + self.clock
+        self.clock = -busy * now
+        repeats = sum(self.retries.values())
+        arrived = self.arrived
+        refused: dict[str, int] = {}
+        for (_, reason, mode), n in self.shed.items():
+            if mode == "enforce":
+                refused[reason] = refused.get(reason, 0) + n
+        delays = list(self.shed_waits.counts)
+        for found in self._waits.values():
+            delays = [one + other for one, other in zip(delays, found.counts, strict=True)]
+        return LoadSnapshot(
+            first_tries=arrived - self.asked_again,
+            retries=self.asked_again + repeats,
+            dispatched=self.firsts + repeats,
+            good=self.good_attempts - self.late_good,
+            bad=sum(refused.values()) - self.shed_again + self.late + self.lost + self.starved,
+            failed=self.failed,
+            finished=sum(self.seconds.counts) + repeats,
+            service_time=max(self.seconds.total - self.tunnel_time, 0.0),
+            service_squares=max(self.squares, 0.0),
+            arrival_steps=self.steps.total,
+            queued_time=self.waiting.integral(now),
+            in_flight_time=self._busy_time,
+            shed=refused,
+            delays=delays,
+            queued=self.waiting.count,
+            in_flight=self.in_flight,
+            tunnels=self.tunnels,
+            oldest_age=oldest_age,
+        )
 
     def wait(self, traffic_class: str) -> Histogram:
         """How long requests of this class waited for admission."""

@@ -15,6 +15,23 @@ class ProcessReading(Struct, frozen=True):
     fds: int = 0
 
 
+class ScalingReading(Struct, frozen=True):
+    """One upstream's signals by name; decisions by direction, reason and mode; vetoes by guard; failures by reason."""
+
+    signals: dict[str, float]
+    mode: str
+    decisions: dict[tuple[str, str, str], int]
+    vetoes: dict[str, int]
+    failures: dict[str, int]
+
+
+class LedgerReading(Struct, frozen=True):
+    """How writing decisions down goes: attempts that failed, lines that were lost."""
+
+    errors: int = 0
+    dropped: int = 0
+
+
 class Reading(Struct, frozen=True):
     """Everything that metrics are made of.
 
@@ -31,3 +48,5 @@ class Reading(Struct, frozen=True):
     endpoints: dict[tuple[str, str], int] = field(default_factory=dict)
     processes: dict[int, ProcessReading] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
+    scaling: dict[str, ScalingReading] = field(default_factory=dict)  # by upstream
+    ledger: LedgerReading = LedgerReading()

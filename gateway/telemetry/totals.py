@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVarTuple, cast
 
 from gateway.telemetry.counters import EndpointSnapshot, GateSnapshot, HistogramSnapshot, ResilienceSnapshot, Snapshot
+from gateway.telemetry.load import LoadSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,17 +41,28 @@ class Totals:
             self._past = added(self._past, last)
             self._past.connections = []
             self._past.in_flight = {}
+            self._past.at = self._past.strain = 0.0
+            for load in self._past.loads.values():
+                load.queued = load.in_flight = load.tunnels = 0
+                load.oldest_age = 0.0
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit = {}, 0, 0
             for upstream in self._past.resilience.values():
                 upstream.budget, upstream.is_panicking = 0.0, 0
+                upstream.order, upstream.departing = 0, {}
                 for endpoint in upstream.endpoints.values():
                     endpoint.states, endpoint.in_rotation, endpoint.share, endpoint.in_flight = {}, 0, 0.0, 0
+                    endpoint.reported = {}
 
     @property
     def living(self) -> Mapping[int, Snapshot]:
         """What each living worker last said, by its number."""
         return self._living
+
+    @property
+    def past(self) -> Snapshot:
+        """The counters of all workers that died."""
+        return self._past
 
     def sum(self) -> Snapshot:
         """Everything counted so far, and the gauges of the living."""
@@ -82,8 +94,40 @@ def added(left: Snapshot, right: Snapshot) -> Snapshot:
             )
             for name in {**left.resilience, **right.resilience}
         },
+        loads={
+            name: added_load(left.loads.get(name, LoadSnapshot()), right.loads.get(name, LoadSnapshot()))
+            for name in {**left.loads, **right.loads}
+        },
+        at=max(left.at, right.at),
+        strain=max(left.strain, right.strain),
         connections=[(*key, n) for key, n in _merged(left.connections, right.connections).items()],
         in_flight=_summed(left.in_flight, right.in_flight),
+    )
+
+
+def added_load(left: LoadSnapshot, right: LoadSnapshot) -> LoadSnapshot:
+    """The sum of two loads; the arguments stay as they are."""
+    return LoadSnapshot(
+        first_tries=left.first_tries + right.first_tries,
+        retries=left.retries + right.retries,
+        dispatched=left.dispatched + right.dispatched,
+        good=left.good + right.good,
+        bad=left.bad + right.bad,
+        failed=left.failed + right.failed,
+        finished=left.finished + right.finished,
+        service_time=left.service_time + right.service_time,
+        service_squares=left.service_squares + right.service_squares,
+        arrival_steps=left.arrival_steps + right.arrival_steps,
+        queued_time=left.queued_time + right.queued_time,
+        in_flight_time=left.in_flight_time + right.in_flight_time,
+        shed=_summed(left.shed, right.shed),
+        delays=[a + b for a, b in zip(left.delays, right.delays, strict=True)]
+        if left.delays and right.delays
+        else left.delays or right.delays,
+        queued=left.queued + right.queued,
+        in_flight=left.in_flight + right.in_flight,
+        tunnels=left.tunnels + right.tunnels,
+        oldest_age=max(left.oldest_age, right.oldest_age),
     )
 
 
@@ -111,6 +155,7 @@ def _resilience(left: ResilienceSnapshot, right: ResilienceSnapshot) -> Resilien
         },
         budget=left.budget + right.budget,
         is_panicking=left.is_panicking + right.is_panicking,
+        departing=_summed(left.departing, right.departing),
     )
 
 
@@ -119,10 +164,12 @@ def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapsh
         transitions=[(*key, n) for key, n in _merged(left.transitions, right.transitions).items()],
         shadow_refused=left.shadow_refused + right.shadow_refused,
         ejections=[(*key, n) for key, n in _merged(left.ejections, right.ejections).items()],
+        served=left.served + right.served,
         states=_summed(left.states, right.states),
         in_rotation=left.in_rotation + right.in_rotation,
         share=left.share + right.share,
         in_flight=left.in_flight + right.in_flight,
+        reported=right.reported or left.reported,
         last=max((one for one in (left.last, right.last) if one is not None), key=lambda step: step.at, default=None),
     )
 

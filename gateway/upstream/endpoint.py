@@ -11,6 +11,7 @@ from gateway.core.errors import UpstreamFailed
 from gateway.http.upstream import Line, UpstreamConnection
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
+from gateway.upstream.load_report import read_report
 
 if TYPE_CHECKING:
     from gateway.core.outcome import Outcome
@@ -45,6 +46,9 @@ class Endpoint:
         "_line",
         "_max_idle",
         "_open",
+        "_report",
+        "_reported",
+        "_served_before",
         "_server_name",
         "_timeout",
         "_tls",
@@ -103,6 +107,9 @@ class Endpoint:
         self._tls = ssl.create_default_context() if self.address.scheme == "https" else None
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
+        self._served_before = 0
+        self._report = b""
+        self._reported: dict[str, float] = {}
         self._is_gone = False
 
     def learn(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
@@ -161,6 +168,9 @@ class Endpoint:
             raise UpstreamFailed("connect_failed", is_unsent=True) from None
         finally:
             self.connecting -= 1
+        if not connection.is_open:  # lost before anybody could hear of it, so it would be waited for in vain
+            connection.abort()
+            raise UpstreamFailed("connect_failed", "closed at once", is_unsent=True)
         self.opened += 1
         self._open.add(connection)
         return connection
@@ -179,7 +189,7 @@ class Endpoint:
         return connection
 
     def _make(self) -> UpstreamConnection:
-        return UpstreamConnection(self._line, self._on_free, self._on_closed)
+        return UpstreamConnection(self._line, self._on_free, self._on_closed, self._on_load)
 
     def _on_free(self, connection: UpstreamConnection, now: float) -> None:
         idle = self._idle
@@ -193,8 +203,20 @@ class Endpoint:
         else:  # the endpoint says when it will close; be gone before
             connection.wait_idle(now + min(self._idle_timeout, max(hint - 1.0, 0.0)))
 
+    def _on_load(self, report: bytes) -> None:
+        self._report = report
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """What it said last of its own load; read only when somebody asks, because it may say so in every answer."""
+        if self._report:
+            self._reported, self._report = read_report(self._report), b""
+        return self._reported
+
     def _on_closed(self, connection: UpstreamConnection) -> None:
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._served_before += connection.served
         if connection in self._idle:
             self._idle.remove(connection)
 
@@ -221,6 +243,16 @@ class Endpoint:
         """How many connections are idle, and how many carry a request or a tunnel."""
         idle = len(self._idle)
         return idle, len(self._open) - idle
+
+    @property
+    def load(self) -> int:
+        """What may reach the endpoint still: attempts, and connections that are open or being made."""
+        return max(self.in_flight, len(self._open) + self.connecting)
+
+    @property
+    def served(self) -> int:
+        """Complete answers that came from here."""
+        return self._served_before + sum(one.served for one in self._open)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.url} in_flight={self.in_flight} idle={len(self._idle)}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.resilience.outlier import too_long
 from gateway.telemetry.counters import EndpointSnapshot, Step
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.rotation import Place, is_panic
@@ -41,12 +42,14 @@ class UpstreamGroup:
 
     ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
     called when one of these may have changed. ``breaker`` watches the whole upstream where it has several endpoints.
+    ``on_trial`` is who should get a copy of the next safe request.
     """
 
     __slots__ = (
         "_balancer",
         "_began_at",
         "_connect_timeout",
+        "_departing",
         "_has_lost",
         "_is_checked",
         "_judge",
@@ -67,6 +70,7 @@ class UpstreamGroup:
         "line",
         "name",
         "on_change",
+        "on_trial",
         "opened_before",
     )
 
@@ -93,6 +97,7 @@ class UpstreamGroup:
         self.is_calm = True
         self.is_panicking = False
         self.is_shut = False
+        self.on_trial: Endpoint | None = None
         self.on_change: Callable[[], None] = _nothing
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
@@ -106,13 +111,18 @@ class UpstreamGroup:
         self._is_checked = is_checked
         self._limits = limits
         self._rotation: list[Endpoint] = []
+        self._departing: list[Endpoint] = []
         self._only: Endpoint | None = None
         self._look_at = 0.0
         self._has_lost = False
         self._began_at = 0.0
 
-    def set_endpoints(self, settings: Iterable[str | EndpointSettings], now: float) -> None:
-        """Serve from these endpoints from now on; those that stay keep their connections and what is known of them."""
+    def set_endpoints(self, settings: Iterable[str | EndpointSettings], now: float, warm: Collection[str] = ()) -> None:
+        """Serve from these endpoints from now on; those that stay keep their connections and what is known of them.
+
+        Those that come begin with little of their weight, unless they are ``warm``. Those that leave are asked no more,
+        and finish what they have.
+        """
         present = {endpoint.url: endpoint for endpoint in self.endpoints}
         if not present:
             self._began_at = now
@@ -133,7 +143,7 @@ class UpstreamGroup:
                     settings=self._settings,
                     connect_timeout=self._connect_timeout,
                     breaker=self._make_breaker(url),
-                    place=Place(now, is_new=is_late),
+                    place=Place(now, is_new=is_late and url not in warm),
                     host=host,
                     limit=None if self._limits is None else self._limits.of(url),
                 )
@@ -144,8 +154,8 @@ class UpstreamGroup:
         for endpoint in self.endpoints:
             endpoint.has_peers = len(self.endpoints) > 1
         for endpoint in present.values():
-            self.opened_before += endpoint.opened
             endpoint.close()
+            self._departing.append(endpoint)
         self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
         self.refresh(now)
 
@@ -267,6 +277,8 @@ class UpstreamGroup:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK
+        if self._departing:
+            self._forget_departed()
         self.breaker.tick(now)
         endpoints = self.endpoints
         for one in endpoints:
@@ -280,8 +292,26 @@ class UpstreamGroup:
                 if one.breaker.state_word == "open" or not one.place.is_up or one.standing.is_ejected(now):
                     one.give_up()
 
+    @property
+    def departing(self) -> Sequence[Endpoint]:
+        """Endpoints that left and may have something in flight still."""
+        return self._departing
+
+    def still_under_way(self) -> dict[str, int]:
+        """What is under way at endpoints that left, by their URL; who is not here has nothing."""
+        found: dict[str, int] = {}
+        for one in self._departing:
+            if one.load:
+                found[one.url] = found.get(one.url, 0) + one.load
+        return found
+
+    def _forget_departed(self) -> None:
+        for one in [one for one in self._departing if not one.load]:
+            self._departing.remove(one)
+            self.opened_before += one.opened
+
     def _compare(self, now: float) -> None:
-        """Let every endpoint be judged by its peers."""
+        """Let every endpoint be judged by its peers, and see whose sentence is over but for a trial."""
         endpoints = self.endpoints
         for one in endpoints:
             one.standing.in_progress = one.ages(now)
@@ -290,6 +320,15 @@ class UpstreamGroup:
             self._has_lost = self._has_lost or not ejection.is_shadow
             key = (endpoints[ejection.index].url, ejection.reason, mode)
             self.ejections[key] = self.ejections.get(key, 0) + 1
+        waiting = [one for one in endpoints if one.standing.awaits_trial(now)]
+        self.on_trial = next((one for one in waiting if one.place.is_up and one.breaker.can_pass(now)), None)
+
+    def take_trial(self) -> tuple[Endpoint, float] | None:
+        """Who gets the copy, which whoever asks must send, and the seconds in which it must be answered."""
+        endpoint, self.on_trial = self.on_trial, None
+        if endpoint is None:
+            return None
+        return endpoint, too_long([one.standing for one in self._rotation if one.standing.usual_latency])
 
     def read(self, now: float, wall: float) -> dict[str, EndpointSnapshot]:
         """The state of the whole upstream's breaker (under an empty name) and of every endpoint."""
@@ -299,6 +338,8 @@ class UpstreamGroup:
             snapshot.in_rotation = int(one in self._rotation and one.breaker.can_pass(now))
             snapshot.share = one.part
             snapshot.in_flight = one.in_flight
+            snapshot.served = one.served
+            snapshot.reported = one.reported
         for (url, reason, mode), n in self.ejections.items():
             found.setdefault(url, EndpointSnapshot()).ejections.append((reason, mode, n))
         return found
@@ -306,7 +347,7 @@ class UpstreamGroup:
     @property
     def opened(self) -> int:
         """Connections ever made, those of endpoints that left included."""
-        return self.opened_before + sum(endpoint.opened for endpoint in self.endpoints)
+        return self.opened_before + sum(endpoint.opened for endpoint in (*self.endpoints, *self._departing))
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"

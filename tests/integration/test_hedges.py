@@ -33,6 +33,14 @@ async def test_the_other_endpoint_answers_for_one_that_hangs(pair: list[Origin])
     assert [one.value(b"X-Gateway-Attempt") for one in pair[1].asked("/case")].count(b"2") == len(lost)
 
 
+async def test_who_is_saved_by_hedges_is_asked_less(pair: list[Origin]) -> None:
+    """An endpoint whose attempts are given up for a faster answer is slow, although none of them failed."""
+    pair[0].default = hang
+    async with gateway_before(pair, retry=RETRY, hedge=HEDGE) as gateway:
+        assert {(await ask(gateway)).status for _ in range(40)} == {200}
+    assert len(pair[0].asked("/case")) <= 8
+
+
 async def test_a_first_attempt_in_time_is_not_hedged(pair: list[Origin]) -> None:
     """Nobody is asked twice when answers come before the hedge would."""
     async with gateway_before(pair, retry=RETRY, hedge={"after": "2s"}) as gateway:

@@ -71,7 +71,7 @@ def test_the_schema_refuses_unknown_keys_and_knows_planned_ones() -> None:
     made = schema()
     upstream = made["$defs"]["Upstream"]
     assert upstream["additionalProperties"] is False
-    assert upstream["properties"]["scaling"] == {"description": "Read but not acted on by this version."}
+    assert made["$defs"]["Settings"]["properties"]["fleet"] == {"description": "Read but not acted on by this version."}
     assert made["$defs"]["Gateway"]["properties"]["workers"]["minimum"] == 0
     assert made["$defs"]["Limits"]["properties"]["head"]["default"] == "32KiB"
     assert made["$defs"]["Settings"]["required"] == ["upstreams", "routes"]

@@ -22,6 +22,24 @@ def test_the_first_death_is_an_accident() -> None:
     assert repr(backoff) == "<Backoff streak=1>"
 
 
+def test_five_quick_deaths_are_a_loop() -> None:
+    """The fifth quick death in a row is a crash loop, a long life ends it, and somebody's word does."""
+    backoff = Backoff(Random(1))
+    loops = []
+    for _ in range(5):
+        backoff.died(None)
+        loops.append(backoff.is_looping)
+    assert loops == [False] * 4 + [True]
+    assert 15 <= backoff.longest() < 30
+    backoff.died(STABLE)
+    assert not backoff.is_looping
+    for _ in range(5):
+        backoff.died(0.1)
+    assert backoff.is_looping
+    backoff.forgive()
+    assert not backoff.is_looping
+
+
 @given(st.integers(), st.integers(1, 2000))
 def test_delays_double_up_to_thirty_seconds(seed: int, deaths: int) -> None:
     """Each delay is in [½, 1) of 0.5 s, 1 s, 2 s … 30 s, however long the loop lasts."""
@@ -39,7 +57,7 @@ def test_the_same_seed_tells_the_same_story() -> None:
 
 
 def test_the_table_of_states_is_whole() -> None:
-    """Every state can be reached from dead, every state leads back to dead, and death leads only to a new life."""
+    """Every state can be reached from dead, every state leads back to dead, and death to a new life or to quarantine."""
     reached, frontier = {"dead"}, ["dead"]
     while frontier:
         for state in NEXT[frontier.pop()]:  # type: ignore[index]
@@ -48,12 +66,12 @@ def test_the_table_of_states_is_whole() -> None:
                 frontier.append(state)
     assert reached == set(STATES)
     assert all("dead" in NEXT[state] for state in STATES if state != "dead")
-    assert NEXT["dead"] == {"spawning"}
+    assert NEXT["dead"] == {"spawning", "quarantined"}
 
 
 def test_a_wrong_step_is_an_error() -> None:
     """What the table does not lead to cannot be entered."""
-    assert after("booting", "ready") == "ready"
+    assert after("warming", "ready") == "ready"
     with pytest.raises(ValueError, match="cannot go from dead to ready"):
         after("dead", "ready")
 

@@ -278,3 +278,55 @@ def test_settings_are_heard() -> None:
     standings = _standings(2)
     assert [_relapse(outliers, standings, 1.0), _relapse(outliers, standings, 2.0)] == [1.0, 2.0]
     assert _relapse(outliers, standings, 4.0) == 2.0
+
+
+def _drip(outliers: Outliers, standings: list[Standing], now: float) -> Ejection:
+    """The first endpoint's calls do not end, those of its peers do."""
+    for one in standings[1:]:
+        _calls(one, SUCCESS, 50, now)
+        one.in_progress = ()
+    standings[0].in_progress = (3.0,) * 8
+    (ejection,) = outliers.judge(standings, now)
+    return ejection
+
+
+def test_who_did_not_end_its_answers_comes_back_by_a_trial() -> None:
+    """Its sentence over, it is still left out until a copy was answered; its weight rises from then on."""
+    outliers, standings = _outliers(), _standings(3)
+    assert _drip(outliers, standings, 1.0).reason == "stuck"
+    one = standings[0]
+    one.in_progress = ()
+    assert (one.awaits_trial(5.9), one.awaits_trial(6.0), one.is_ejected(6.0)) == (False, True, True)
+    one.is_on_trial = True
+    assert not one.awaits_trial(6.1)
+    one.try_out(6.2, has_passed=True)
+    assert (one.is_ejected(6.2), one.weight(6.2)) == (False, pytest.approx(0.1))
+    assert outliers.judge(standings, 6.25) == []
+
+
+def test_who_fails_its_trial_is_left_out_for_longer() -> None:
+    """At the next look, twice as long as the first time; a trial that showed nothing is made again."""
+    outliers, standings = _outliers(), _standings(3)
+    _drip(outliers, standings, 1.0)
+    one = standings[0]
+    one.in_progress = ()
+    one.is_on_trial = True
+    one.try_out(6.1, has_passed=None)
+    assert one.awaits_trial(6.1)
+    one.is_on_trial = True
+    one.try_out(7.1, has_passed=False)
+    assert not one.awaits_trial(7.1)
+    (ejection,) = outliers.judge(standings, 7.25)
+    assert (ejection.index, ejection.seconds, ejection.reason) == (0, 10.0, "stuck")
+    assert one.is_ejected(17.2)
+
+
+def test_without_any_copy_real_requests_find_out() -> None:
+    """Ten seconds after its sentence it is back in any case, slowly."""
+    outliers, standings = _outliers(), _standings(3)
+    _drip(outliers, standings, 1.0)
+    one = standings[0]
+    one.in_progress = ()
+    assert (one.is_ejected(15.9), one.is_ejected(16.0), one.weight(16.0)) == (True, False, pytest.approx(0.1))
+    one.try_out(16.1, has_passed=False)  # a trial that ends too late says nothing
+    assert outliers.judge(standings, 16.25) == []

@@ -239,3 +239,52 @@ def test_the_same_signals_lead_to_the_same_decisions() -> None:
         return [repr(each) for each in found]
 
     assert story() == story()
+
+
+def test_a_pin_by_hand_is_above_the_votes_until_its_time_is_over() -> None:
+    """A live target goes to the number that somebody pinned and is decided again afterwards."""
+    scaler = Scaler(ScalingSettings(mode="live", max=20), "app")
+    signals = Signals(
+        at=0.0, signal_valid=1, load_slots=4.0, slots_per_replica=4.0, replicas=Replicas(ready=2, desired=2)
+    )
+    scaler.pin(9, 60.0)
+    decision = scaler.step(signals, 0.0)
+    assert decision is not None
+    assert (decision.after, decision.reason, decision.mode) == (9, "pinned", "pinned")
+    assert scaler.mode == "pinned"
+    scaler.step(signals, 60.0)
+    assert (scaler.mode, scaler.pinned) == ("live", None)
+
+
+def test_a_scaler_goes_on_where_another_ended() -> None:
+    """Numbers of decisions are not given twice, and a freeze holds on."""
+    scaler = Scaler(ScalingSettings(mode="live", max=20), "app")
+    scaler.resume(41, frozen_at=0.0)
+    signals = Signals(
+        at=0.0, signal_valid=1, load_slots=40.0, slots_per_replica=4.0, replicas=Replicas(ready=2, desired=2)
+    )
+    assert scaler.step(signals, 5.0) is None
+    assert scaler.reason == "frozen"
+    assert [mark.guard for mark in scaler.marks][-1] == "freeze"
+    scaler.thaw()
+    decision = scaler.step(signals, 10.0)
+    assert decision is not None
+    assert decision.id == "app-42"
+
+
+def test_another_mode_begins_anew() -> None:
+    """Set to pinned the number of the settings holds; set to live a whole hold must be seen before a scale-in."""
+    scaler = Scaler(ScalingSettings(mode="observe", max=20, pin=3, hold=Seconds(20), max_hold=Seconds(20)), "app")
+    signals = Signals(
+        at=0.0, signal_valid=1, load_slots=0.5, slots_per_replica=4.0, replicas=Replicas(ready=5, desired=5)
+    )
+    for second in range(0, 100, 5):
+        assert scaler.step(signals, float(second)) is None
+    scaler.set_mode("live", 100.0)
+    for second in range(100, 120, 5):
+        assert scaler.step(signals, float(second)) is None
+    assert scaler.step(signals, 125.0) is not None
+    scaler.set_mode("pinned", 130.0)
+    decision = scaler.step(signals, 130.0)
+    assert decision is not None
+    assert (decision.after, decision.reason) == (3, "pinned")

@@ -189,3 +189,13 @@ def test_a_window_is_the_difference_of_two_readings() -> None:
     assert history.span <= 1000
     history.add(Reading(at=1.0))
     assert history.last.at == 695.0
+
+
+def test_looking_often_costs_no_memory_and_loses_nothing() -> None:
+    """With a look a second a reading every two is kept, the newest always, and windows stay what they are."""
+    history = History()
+    for second in range(2000):
+        history.add(Reading(at=float(second), first_tries=float(second)))
+        assert history.last.at == second
+    assert len(history) < 660 / 2 + 70
+    assert history.last.at - history.back(10.0).at in {10.0, 11.0, 12.0}

@@ -60,7 +60,7 @@ def test_gauges_are_those_of_the_living() -> None:
     totals = Totals()
     for number in range(2):
         counters = Counters()
-        counters.upstream("app").in_flight = 3
+        counters.upstream("app").firsts = 3
         counters.accepted = 5
         totals.update(number, counted(counters, open_now=7))
     assert totals.sum().connections == [("client", "idle", 14)]

@@ -1,0 +1,56 @@
+"""What must hold between the keys by which an upstream is scaled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.scaling.settings import broken_rules
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Upstream
+    from gateway.config.shown import Path
+    from gateway.config.walk import Walk
+
+
+def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
+    """Add what cannot hold in scaling and pool of one upstream."""
+    pool = upstream.pool
+    if pool is not None and walk.is_whole((*path, "pool")) and pool.max and pool.max < pool.min:
+        walk.problem((*path, "pool"), f"expected min <= max; got {pool.min}, {pool.max}")
+    scaling = upstream.scaling
+    here: Path = (*path, "scaling")
+    if scaling is None or not walk.is_whole(here):
+        return
+    for keys, low, high in (
+        ("min <= max", scaling.min, scaling.max),
+        ("hold <= max_hold", scaling.hold, scaling.max_hold),
+    ):
+        if low > high:
+            walk.problem(here, f"expected {keys}; got {low}, {high}")
+    for key, number in (("pin", scaling.pin), ("fallback", scaling.fallback)):
+        if number is not None and not scaling.min <= number <= scaling.max:
+            walk.problem((*here, key), f"expected min <= {key} <= max; got {scaling.min}, {number}, {scaling.max}")
+    if scaling.mode == "pinned" and scaling.pin is None:
+        walk.problem((*here, "pin"), 'is missing; mode "pinned" needs it')
+    elif scaling.mode != "pinned" and scaling.pin is not None:
+        walk.warning((*here, "pin"), f'does nothing while mode is "{scaling.mode}"')
+    for key, rule in broken_rules(scaling.actuator).items():
+        walk.problem((*here, "actuator", key), rule)
+    _check_owner(walk, here, upstream)
+
+
+def _check_owner(walk: Walk, here: Path, upstream: Upstream) -> None:
+    """What carries out must be able to: a pool needs a pool, and a pool is nobody else's."""
+    scaling, pool = upstream.scaling, upstream.pool
+    if scaling is None:
+        return
+    kind = scaling.actuator.kind
+    if kind == "pool" and pool is None:
+        walk.problem((*here, "actuator", "kind"), 'expected a "pool" table beside "scaling"', '"pool"')
+    elif pool is not None and kind not in {"pool", "publish"}:
+        walk.problem((*here, "actuator", "kind"), "expected none: the gateway runs this pool itself", f'"{kind}"')
+    elif pool is not None and pool.min <= pool.most and max(scaling.min, pool.min) > min(scaling.max, pool.most):
+        bounds = f"pool {pool.min} to {pool.most}, scaling {scaling.min} to {scaling.max}"
+        walk.problem(here, f"expected bounds that have a number in common with those of the pool; got {bounds}")
+    elif kind == "publish" and pool is None and scaling.mode == "live":
+        walk.warning((*here, "mode"), "nothing carries decisions out; they are published only")

@@ -1,0 +1,146 @@
+"""All upstreams' loops: a look a second, a decision a tick, and what is told of both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.control.scaling.feed import look
+from gateway.control.scaling.inforce import in_force
+from gateway.control.scaling.ledger import Ledger, read_records
+from gateway.control.scaling.past import Past, last_states
+from gateway.control.scaling.published import numbers
+from gateway.control.scaling.record import Records
+from gateway.control.scaling.stream import Stream
+from gateway.control.scaling.target import Target
+from gateway.scaling.scaler import TICK
+from gateway.telemetry.reading import ScalingReading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.actuators.actuator import Actuator
+    from gateway.config.settings import Settings
+    from gateway.core.clock import Clock
+    from gateway.scaling.settings import ScalingSettings
+    from gateway.telemetry.logs import Logger
+    from gateway.telemetry.totals import Totals
+
+LOOK: Final = 1.0
+"""Seconds between two looks at the counters."""
+AT_ONCE: Final = 25
+"""Targets that are looked at before the loop serves others again."""
+
+
+class Scaling:
+    """Every upstream's signals and decisions.
+
+    ``make_actuator`` makes the actuator of an upstream. ``cap`` bounds what may be in flight at an upstream in all
+    workers, for so many seconds; None lifts it. ``tell`` gets every target's numbers at each look.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything from outside comes in here
+        self,
+        settings: Settings,
+        totals: Totals,
+        *,
+        clock: Clock,
+        log: Logger,
+        make_actuator: Callable[[str, ScalingSettings], Actuator],
+        cap: Callable[[str, int | None, float], None],
+        tell: Callable[[str, Mapping[str, float]], None] | None = None,
+    ) -> None:
+        self._tell = tell
+        self.ledger = Ledger(settings.admin.ledger, clock=clock, log=log)
+        self.records = Records()
+        self.stream = Stream()
+        self.targets: dict[str, Target] = {}
+        self.past: dict[str, Past] = {}
+        self._path = settings.admin.ledger
+        self._totals = totals
+        self._clock = clock
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self._ticks = 0
+        for name, upstream in settings.upstreams.items():
+            scaling = in_force(upstream)
+            self.targets[name] = Target(
+                name,
+                scaling,
+                make_actuator(name, scaling),
+                clock=clock,
+                log=log,
+                ledger=self.ledger,
+                records=self.records,
+                cap=_bound(cap, name),
+            )
+
+    def read_past(self) -> dict[str, Past]:
+        """What an earlier process left: the last state of every target that was ever decided on."""
+        if self._path is not None:
+            self.past = last_states(read_records(self._path))
+        for name, past in self.past.items():
+            if name in self.targets:
+                self.targets[name].resume(past)
+        return self.past
+
+    def reading(self) -> dict[str, ScalingReading]:
+        """What metrics are made of, by upstream."""
+        return {
+            name: ScalingReading(
+                numbers(target), target.scaler.mode, target.decisions, target.vetoes, target.carrier.failures
+            )
+            for name, target in self.targets.items()
+        }
+
+    def start(self) -> None:
+        """Begin to look and to decide."""
+        for target in self.targets.values():
+            target.actuator.start()
+        self._task = asyncio.create_task(self._keep_looking(), name="scaling")
+
+    async def stop(self) -> None:
+        """Decide nothing any more; replicas stay as they are."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.stream.close()
+        for target in self.targets.values():
+            await target.carrier.stop()
+            await target.actuator.stop()
+        await self.ledger.stop()
+
+    async def _keep_looking(self) -> None:
+        due = self._clock.now()
+        while True:
+            await self.tick()
+            now = self._clock.now()
+            # after a sleep of the machine the looks that were missed are not made up for
+            due = max(now, due + LOOK)
+            await asyncio.sleep(due - now)
+
+    async def tick(self) -> None:
+        """Look at all targets once, and at every fifth time decide."""
+        is_tick = self._ticks % round(TICK / LOOK) == 0
+        self._ticks += 1
+        seen = look(self._totals)
+        for place, target in enumerate(self.targets.values(), 1):
+            now = self._clock.now()
+            try:
+                target.look(seen, now)
+                if is_tick:
+                    target.decide(now)
+                if self._tell is not None:
+                    self._tell(target.name, numbers(target))
+            except Exception:  # noqa: BLE001 - one target's fault must not be the others'
+                self._log.exception("scaling tick failed", upstream=target.name)
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self.stream.publish(self.targets)
+
+
+def _bound(cap: Callable[[str, int | None, float], None], name: str) -> Callable[[int | None, float], None]:
+    def bound(limit: int | None, seconds: float) -> None:
+        cap(name, limit, seconds)
+
+    return bound

@@ -1,0 +1,81 @@
+"""What is told of a target, as flat numbers and as data (pure)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.signals.signals import SCHEMA
+from gateway.telemetry.load import SHED_REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.control.scaling.record import Record
+    from gateway.control.scaling.target import Target
+
+
+def numbers(target: Target) -> dict[str, float]:
+    """Name → finite number: the signals, and what became of them. The same names whatever happens.
+
+    Beside them ``orca_…``, the means of what endpoints say of their own load, when they do.
+    """
+    scaler, found = target.scaler, target.signals.flat()
+    for reason in SHED_REASONS:
+        found.setdefault(f"shed_rps_{reason}", 0.0)
+    present = found["replicas_ready"] + found["replicas_warming"]
+    wanted = max((vote.replicas for vote in scaler.votes), default=present)
+    ceilings = [vote.replicas for vote in scaler.ceilings]
+    found["desired_replicas"] = present if scaler.desired is None else scaler.desired
+    found["voted_replicas"] = wanted
+    found["scale_out_useful"] = int(not ceilings or wanted <= min(ceilings))
+    found["scaling_frozen"] = int(scaler.frozen_at is not None)
+    regret = {"replica_seconds": 0.0, "violations": 0.0} if scaler.shadow is None else scaler.shadow.regret()
+    found.update({f"shadow_regret_{name}": value for name, value in regret.items()})
+    for name in {name for report in target.reported.values() for name in report}:
+        said = [report[name] for report in target.reported.values() if name in report]
+        found[f"orca_{name}"] = sum(said) / len(said)
+    return found
+
+
+def target_page(target: Target, generated_at: str) -> dict[str, Any]:
+    """One target for GET /v1/signals/{target}; ``signals.NAME`` is a number that any metrics scaler can point into."""
+    signals, scaler, view = target.signals, target.scaler, target.actuator.view
+    return {
+        "schema": SCHEMA,
+        "target": target.name,
+        "seq": signals.seq,
+        "generated_at": generated_at,
+        "age_ms": round(signals.signal_age_s * 1000),
+        "signals": numbers(target),
+        "endpoints": target.reported,
+        "scaling": {
+            "mode": scaler.mode,
+            "actuator": scaler.settings.actuator.kind,
+            "reason": scaler.reason,
+            "votes": scaler.votes,
+            "ceilings": scaler.ceilings,
+            "guards": scaler.marks,
+            "under_way": target.asked,
+            "trial": None if target.trial is None else target.trial.decision.id,
+            "owner": view.owner,
+            "problem": target.carrier.problem or view.problem,
+        },
+    }
+
+
+def record_page(record: Record) -> dict[str, Any]:
+    """One scaling decision for GET /v1/decisions."""
+    return {"wall": record.wall, "decision": record.decision, "fate": record.fate}
+
+
+def queue_page(targets: Iterable[Target]) -> Mapping[str, Mapping[str, int]]:
+    """The counts of KEDA's http-add-on: what is there at this moment and how often one was asked, by namespace/name."""
+    found = {}
+    for target in targets:
+        actuator, signals = target.scaler.settings.actuator, target.signals
+        key = f"{actuator.namespace}/{actuator.deployment or target.name}"
+        found[key] = {
+            "Concurrency": round(signals.inflight + signals.queued),
+            "RequestCount": round(signals.offered_rps),
+        }
+    return found

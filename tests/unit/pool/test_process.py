@@ -1,0 +1,101 @@
+"""A process is asked whether it is ready and warmed up, and leaves no descriptor behind, nor takes another's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from gateway.core.units import Seconds
+from gateway.pool.door import Door
+from gateway.pool.process import PoolProcess
+from gateway.pool.readiness import Asker
+from gateway.pool.settings import Ready, WarmUp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@asynccontextmanager
+async def answering(statuses: list[int], asked: list[str], path: Path | None = None) -> AsyncIterator[str]:
+    """A server that answers with these statuses in turn, the last one for ever; its URL."""
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=statuses.pop(0) if len(statuses) > 1 else statuses[0])
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    if path is None:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    else:
+        await web.UnixSite(runner, str(path)).start()
+        yield f"unix:{path}"
+    await runner.cleanup()
+
+
+async def test_ready_means_so_many_times_in_a_row() -> None:
+    """Passes count from the last failure on; a redirect is a pass."""
+    asked: list[str] = []
+    async with answering([200, 503, 204, 404, 200, 302, 200], asked) as url:
+        assert await Asker(url).answers(Ready("/up", passes=3))
+    assert asked == ["/up"] * 7
+
+
+async def test_who_is_not_ready_in_time_is_not_ready() -> None:
+    """Neither one that refuses nor one that answers badly is ever ready."""
+    asked: list[str] = []
+    ready = Ready(timeout=Seconds(0.2))
+    async with answering([500], asked) as url:
+        assert not await Asker(url).answers(ready)
+    assert len(asked) > 1
+    assert not await Asker(url).answers(ready)
+
+
+async def test_any_answer_warms_up(tmp_path: Path) -> None:
+    """All warm-up requests must be answered, with whatever status, over a unix socket too."""
+    asked: list[str] = []
+    async with answering([500], asked, tmp_path / "s") as url:
+        assert await Asker(url).warms_up(WarmUp("/w", 3))
+    assert asked == ["/w"] * 3
+    assert not await Asker(url).warms_up(WarmUp("/w", 1))
+    assert await Asker(url).warms_up(WarmUp("/w", 0))
+
+
+def test_who_is_interrupted_closes_every_descriptor_once() -> None:
+    """A process that must go before its pipes are followed closes each of them exactly once, on uvloop too."""
+
+    async def begin_and_break_off(turns: int) -> None:
+        process = PoolProcess(Door(["sleep", "1000", "{fd}"], _no_path))
+        pipes = list(process._pipes.values())
+        listening = asyncio.create_task(process.listen(structlog.get_logger()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        listening.cancel()
+        await asyncio.wait({listening})
+        await process.finish()
+        await asyncio.sleep(0.05)
+        assert all(pipe.closed for pipe in pipes)
+
+    before = _descriptors()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for turns in range(1, 8):
+            runner.run(begin_and_break_off(turns))
+    assert _descriptors() == before
+
+
+def _descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def _no_path() -> Path:
+    raise AssertionError("no path is needed")
