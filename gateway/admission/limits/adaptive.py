@@ -29,11 +29,12 @@ Theory of operation
     line that costs something is not to be had: the target is multiplied by 1 + e.
 
     *Memory*: one window of 60 samples sees X to 13 %, and past the knee of an upstream that thrashes each request
-    more costs 5 %. So completions and seconds are summed up by limit, and fade within ten seconds. D is Δ ln X from L
-    to all limits in (L, 1.3 L] together, in standard errors. D < -1.2: what is above gets less done; no growth until
+    more costs 5 %. So completions and seconds are summed up by limit, and fade within twenty seconds. D is Δ ln X from
+    L to all limits in (L, 1.3 L] together, in standard errors. D < -1.2: what is above gets less done; no growth until
     that has faded. D < -0.5: grow by one at a time. D ≥ 2: what is above gets more done, so what seems to wait at L is
-    no line and is not cut. A window that differs by three standard errors from what its limit got done before
-    is of another service, and the memory begins anew; a trial that was *free* refutes what is above its lower limit.
+    no line and is not cut. And when all in [0.8 L, L) together got more done by one standard error, one less is tried.
+    A window that differs by three standard errors from what its limit got done before is of another service, and the
+    memory begins anew; a trial that was *free* refutes what is above its lower limit.
 
     *What counts*: X and w say something about L only while L binds. A window in which nobody was held back, or less
     than 0.9 L were in flight in the mean (the first moments of a surge), decides nothing and ends a trial.
@@ -100,6 +101,9 @@ _REACH: Final = 0.3
 _WORSE: Final = -1.2
 _LESS: Final = -0.5
 _MORE: Final = 2.0
+# And what was held down to this share below it: where less in flight got more done, one less is tried.
+_REACH_DOWN: Final = 0.2
+_BETTER: Final = 1.0
 
 _STEP: Final = 0.125
 _FIRST_STEP: Final = 0.5
@@ -266,10 +270,15 @@ class Adaptive:
         count = window.rate * waiting.time
         target = max(_TARGET[0] + _TARGET[1] * limit, _HARMLESS * window.rate)
         target *= max(0.0, min(1.0, 1 + self._elasticity.value))
-        gain = self._memory.gain(limit, limit + max(1, int(limit * _REACH)))
+        gain = self._memory.gain(limit, limit + 1, limit + max(1, int(limit * _REACH)))
+        fewer = limit
         if count > target + _ERRORS * window.rate * waiting.error and gain < _MORE:
+            fewer = max(limit // 2, int(limit - (count - target)))
+        elif self._memory.gain(limit, limit - max(1, int(limit * _REACH_DOWN)), limit - 1) > _BETTER:
+            fewer = limit - 1
+        if fewer < limit:
             self._growth = self._stretch = 1
-            return self._try(window, max(limit // 2, int(limit - (count - target))), "surplus", now)
+            return self._try(window, fewer, "surplus", now)
         if count < target and self._is_base_proven and gain > _WORSE:
             more = min(int(max(1.0, _GROWTH * limit) * self._growth), max(1, limit // 2)) if gain > _LESS else 1
             self._growth = min(self._growth * 2, _FASTEST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from gateway.admission.limits.window import Window
 
-_FORGETTING: Final = 10.0
+_FORGETTING: Final = 20.0
 """Seconds in which a record loses all but 1/e of its weight."""
 _FAINT: Final = 10.0
 """A record of fewer completions is dropped."""
@@ -70,14 +70,14 @@ class Memory:
         while len(records) > _MOST:
             del records[min(records, key=lambda limit: records[limit].count)]
 
-    def gain(self, limit: int, high: int) -> float:
-        """Δ ln X from ``limit`` to those in (limit, high] together, in standard errors of it; 0 when not known."""
+    def gain(self, limit: int, least: int, most: int) -> float:
+        """Δ ln X from ``limit`` to those in [least, most] together, in standard errors of it; 0 when not known."""
         own = self._records.get(limit)
         if own is None:
             return 0.0
         count = time = noise = 0.0
         for other, record in self._records.items():
-            if limit < other <= high:
+            if least <= other <= most:
                 count += record.count
                 time += record.time
                 noise += record.count * record.scatter

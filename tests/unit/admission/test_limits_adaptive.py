@@ -244,29 +244,48 @@ def test_a_limit_below_one_that_gets_more_done_is_not_cut() -> None:
     assert not surplus(is_known=True)
 
 
+def test_where_less_got_more_done_one_less_is_tried() -> None:
+    """Nothing seems to wait, but the limits just below are on record for a tenth more."""
+
+    def step(share: float) -> int:
+        limit = Adaptive(40, 1, 500)
+        _saturate(limit, _knee(40, 0.02), 10.0)
+        limit._base[""] = 0.03  # so that nothing seems to wait
+        before = limit.value
+        limit._memory = Memory()
+        limit._memory.learn(_window(before, 2000.0, 400), 10.0)
+        limit._memory.learn(_window(before - 2, share * 2000.0, 400), 10.0)
+        changes = [change for _, change in _saturate(limit, _knee(40, 0.02), 1.0, start=10.0)]
+        return changes[0].limit - before
+
+    assert step(1.1) == -1
+    assert step(1.0) > 0
+
+
 def test_memory_adds_up_what_a_limit_got_done() -> None:
     """The more was seen, the surer: 5 % less is half a standard error in one window each, and three in thirty-six."""
     known = Memory()
-    assert known.gain(16, 20) == 0
+    assert known.gain(16, 17, 20) == 0
     for rounds, gain in ((1, -0.56), (35, -3.4)):
         for _ in range(rounds):
             known.learn(_window(16, 800.0), 1.0)
             known.learn(_window(17, 760.0), 1.0)
-        assert known.gain(16, 20) == pytest.approx(gain, abs=0.1)
-    assert known.gain(16, 16) == known.gain(17, 22) == 0
+        assert known.gain(16, 17, 20) == pytest.approx(gain, abs=0.1)
+    assert known.gain(16, 17, 16) == known.gain(17, 18, 22) == 0
+    assert known.gain(17, 14, 16) == pytest.approx(-known.gain(16, 17, 20))
     assert repr(known) == "<Memory limits=[16, 17]>"
 
 
 def test_memory_fades() -> None:
-    """After half a minute hardly anything is left, after two nothing."""
+    """After a minute hardly anything is left, after four nothing."""
     known = Memory()
     for limit, rate in ((16, 800.0), (17, 600.0)):
         known.learn(_window(limit, rate), 0.0)
-    fresh = known.gain(16, 20)
-    known.learn(_window(16, 800.0), 30.0)
+    fresh = known.gain(16, 17, 20)
+    known.learn(_window(16, 800.0), 60.0)
     assert fresh < -3
-    assert -1.2 < known.gain(16, 20) < 0
-    known.learn(_window(16, 800.0), 120.0)
+    assert -1.2 < known.gain(16, 17, 20) < 0
+    known.learn(_window(16, 800.0), 240.0)
     assert repr(known) == "<Memory limits=[16]>"
 
 
