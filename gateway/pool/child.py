@@ -42,7 +42,12 @@ class Child:
         self.pid = self._process.pid
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
-        self._pidfd = os.pidfd_open(self.pid)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            os.killpg(self.pid, signals.SIGKILL)
+            self._process.wait()
+            raise
         self._loop.add_reader(self._pidfd, self._on_end)
 
     def __repr__(self) -> str:

@@ -245,15 +245,17 @@ class Place:
         try:
             door = Door(self.settings.command, self._socket_path)
             process = self._process = PoolProcess(door)
-        except OSError as error:
+            await process.listen(self._log)
+        except OSError as error:  # no program, no descriptors, no memory
             self._log.error("pool process did not start", error=error.strerror)
             self._turn.clear()
+            if self._process is not None:
+                await self._end(self._process)
             self._enter("dead", "did_not_start")
             return None
         self.url = door.url
         self._began = self._clock.now()
         self._base = self._traffic.served(door.url)
-        await process.listen(self._log)
         self._enter("booting", self.reason)
         self._turn.clear()
         preparing = asyncio.create_task(self._prepare(Asker(door.url)))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import resource
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import structlog
 import uvloop
 from aiohttp import web
@@ -90,11 +94,38 @@ def test_who_is_interrupted_closes_every_descriptor_once() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for turns in range(1, 8):
             runner.run(begin_and_break_off(turns))
-    assert _descriptors() == before
+    assert _descriptors() <= before
 
 
-def _descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+async def test_no_descriptors_no_process_and_none_lost() -> None:
+    """Where the machine has no descriptors left a process is not begun, and what was opened for it is closed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    door = Door(["sleep", "1000", "{fd}"], _no_path)
+    (listener,) = door.descriptors
+    gc.collect()  # what other tests have left is closed now, not meanwhile
+    before = _descriptors()
+    for spare in range(8):
+        free = [number for number in range(1000) if number not in _descriptors()]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                PoolProcess(door)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert _descriptors() <= before - {listener}
+
+
+def _descriptors() -> set[int]:
+    found = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
+    return {number for number in found if _is_open(number)}  # without the one that the folder was read by
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _no_path() -> Path:
