@@ -5,9 +5,9 @@ Prometheus child costs 0.5 µs. Several times a second it sends everything it ha
 start, as one snapshot, to the control process. There ``totals`` adds the workers up: what a dead
 worker had counted last is kept, so no counter ever goes backwards, and its gauges vanish with it.
 What a worker counted after its last snapshot is lost when it is killed; nothing is counted twice.
-``collector`` turns the sum into metrics when somebody scrapes. What signals are made of is counted beside it, with time integrals (``load``). Label values come from the
-configuration, from the table of reason words, from the methods of RFC 9110 or from status codes, so
-no client can make a series.
+``collector`` turns the sum into metrics when somebody scrapes. What signals are made of is counted
+beside it, with time integrals (``load``). Label values come from the configuration, from the table of
+reason words, from the methods of RFC 9110 or from status codes, so no client can make a series.
 
 Logging. ``logs`` makes structlog loggers whose every event is one line on standard error, JSON or for
 people; ``access`` writes the lines of requests without structlog, because they are on the path. Both end

@@ -23,11 +23,15 @@ class PoolActuator:
     def view(self) -> View:
         """The pool's replicas now."""
         pool = self._pool
+        replicas = pool.replicas
         return View(
             at=self._clock.now(),
-            replicas=pool.replicas,
+            replicas=replicas,
             cold_starts=tuple(pool.cold_starts),
             room=pool.room,
+            problem=f"crash loop: {replicas.quarantined} processes rest before they are tried again"
+            if replicas.quarantined
+            else "",
         )
 
     def start(self) -> None:
