@@ -13,7 +13,7 @@ RUN python -m venv /opt/gateway
 # The locked dependencies first: they change less often than the code.
 COPY pyproject.toml constraints.txt README.md ./
 RUN mkdir gateway && touch gateway/__init__.py \
-    && /opt/gateway/bin/pip install --no-cache-dir -c constraints.txt . \
+    && /opt/gateway/bin/pip install --no-cache-dir -c constraints.txt '.[keda,kubernetes]' \
     && /opt/gateway/bin/pip uninstall --yes gateway
 COPY gateway gateway
 RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps .
@@ -23,7 +23,7 @@ COPY --from=build /opt/gateway /opt/gateway
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin gateway
 USER gateway
-EXPOSE 8080 9090
+EXPOSE 8080 9090 9091
 # SIGTERM drains: let the orchestrator wait longer than drain_timeout (30 s by default).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
