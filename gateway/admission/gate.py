@@ -11,12 +11,16 @@ again when its turn comes.
 *How long a standing queue may make anybody wait* follows from the upstream alone: as long as one request takes,
 or as long as ``ENOUGH`` requests take to drain, whichever is longer. Below that the upstream would run dry now
 and then (with Poisson arrivals, with probability e^-ENOUGH a departure); above it, waiting is only delay.
+
+*When to come back*: when what waits has drained, and while the overload lasts, after as long as it has lasted already
+(:mod:`gateway.admission.overload`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.admission.overload import Overload
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class Gate:
         "_drained",
         "_drained_since",
         "_is_admitting",
+        "_overload",
         "bar",
         "changes",
         "in_flight",
@@ -82,6 +87,7 @@ class Gate:
         self._drained = 0
         self._drained_since = 0.0
         self._is_admitting = False
+        self._overload = Overload()
 
     def try_admit(self, now: float) -> bool:
         """Admit at once, if nobody waits and the limit allows; costs no ticket."""
@@ -96,21 +102,21 @@ class Gate:
         """Let a request wait that :meth:`try_admit` did not take; None when it does, else why it may not."""
         queue = self.queue
         if ticket.traffic_class.band > self.last_band:
-            return Refusal("self_protection", ticket.traffic_class.band, self.last_band, self.retry_after())
+            return Refusal("self_protection", ticket.traffic_class.band, self.last_band, self._tell(now))
         queue.expire(now)
         ahead = queue.ahead_of(ticket, now)
         if ahead:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
             wait = self.predict(ahead)
             if now + wait + self.latency / 2 > ticket.deadline:
                 needed = wait + self.latency / 2
-                return Refusal("deadline_unreachable", needed, max(ticket.deadline - now, 0.0), self.retry_after())
+                return Refusal("deadline_unreachable", needed, max(ticket.deadline - now, 0.0), self._tell(now))
         if not queue.count:
             # Only the time in which somebody waits counts: what drains in it is all that the upstream can do.
             self._drained = 0
             self._drained_since = now
         reason = queue.push(ticket, now)
         if reason:
-            return Refusal(reason, *queue.filling(ticket, reason), self.retry_after())
+            return Refusal(reason, *queue.filling(ticket, reason), self._tell(now))
         return None
 
     def let_pass(self) -> Refusal | None:
@@ -174,7 +180,7 @@ class Gate:
             observed, allowed = self.queue.filling(ticket, reason)
         else:
             observed, allowed = now - ticket.arrived_at, self.queue.allowed_wait(reason)
-        return Refusal(reason, observed, allowed, self.retry_after())
+        return Refusal(reason, observed, allowed, self._tell(now))
 
     def waiting(self) -> dict[str, int]:
         """How many wait, by class."""
@@ -206,6 +212,10 @@ class Gate:
     def retry_after(self) -> float:
         """When room is likely: the time in which what waits now drains, in seconds, at least one latency."""
         return max(self.predict(self.queue.count), self.latency)
+
+    def _tell(self, now: float) -> float:
+        """The same for somebody who is refused: an overload that has lasted is expected to go on."""
+        return max(self.retry_after(), self._overload.refuse(now))
 
     def _learn_latency(self, latency: float) -> None:
         self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)

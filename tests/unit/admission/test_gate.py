@@ -306,6 +306,9 @@ def test_retry_after_is_the_time_in_which_the_queue_drains() -> None:
     last = arrive(gate)
     assert last.told == "queue_full"
     assert gate.refusal("queue_delay", last, 0.7).retry_after == pytest.approx(0.3)
+    for tenth in range(100):
+        told = gate.refusal("queue_delay", last, 5.0 + tenth / 20).retry_after
+    assert told == pytest.approx(4.95)  # an overload that has lasted so long
 
 
 def test_every_reason_is_in_the_vocabulary() -> None:
