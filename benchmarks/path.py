@@ -22,6 +22,7 @@ import structlog
 
 from gateway.config.settings import Route, Settings, Upstream
 from gateway.core.clock import SystemClock
+from gateway.http.downstream import ClientConnection
 from gateway.proxy.plane import DataPlane
 from gateway.telemetry.access import AccessLog
 from gateway.telemetry.settings import Log
@@ -79,7 +80,7 @@ async def _measure(rounds: int, each: int, number: Callable[[], int], profile: c
         access_log=AccessLog(Log(access="off"), clock), log=structlog.get_logger(),
     )  # fmt: skip
     await plane.start([])
-    client = plane.door.protocol()
+    client = ClientConnection(plane.door)
     client.connection_made(_Wire())
     endpoint = plane._groups["app"].endpoints[0]
     upstream: UpstreamConnection = endpoint._make()

@@ -19,26 +19,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.core.deadlines import DeadlineWheel, Timed
-from gateway.core.errors import BadRequest, GatewayError, Shed
-from gateway.http.codec import HEAD_END, RequestHeads
-from gateway.http.departures import Departures
-from gateway.http.forwarded import Trust, fresh_identity, peer_address
+from gateway.core.deadlines import Timed
+from gateway.core.errors import BadRequest, GatewayError
+from gateway.http.codec import HEAD_END
+from gateway.http.forwarded import fresh_identity, peer_address
 from gateway.http.framing import Body, FramingError, NoBody
 from gateway.http.heads import RequestHead
 from gateway.http.problem import render
-from gateway.http.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gateway.core.clock import Clock
-    from gateway.core.ids import RequestIds
-    from gateway.http.settings import ClientIp, Limits, Timeouts
+    from gateway.http.door import Door
 
 HEAD, BODY, BUSY, TUNNEL, LINGER, CLOSED = range(6)
 _LINGER_SECONDS: Final = 2.0
@@ -78,134 +71,6 @@ class Exchange(Protocol):
 
     def on_out_of_time(self) -> None:
         """The deadline of the whole request has come."""
-
-
-class ByteCounts(Protocol):
-    """Where a connection counts what passes it."""
-
-    accepted: int
-    client_in: int
-    client_out: int
-
-
-class Door:
-    """What all client connections of a data plane share: limits, timeouts, the head parser, the wheel."""
-
-    __slots__ = (
-        "_date",
-        "_date_second",
-        "_per_client",
-        "begin",
-        "client_ip",
-        "clock",
-        "connections",
-        "counts",
-        "departures",
-        "heads",
-        "ids",
-        "is_draining",
-        "keepalive",
-        "keeps_alive",
-        "limits",
-        "loop",
-        "max_connections",
-        "pseudonym",
-        "pseudonym_bytes",
-        "recent",
-        "report",
-        "scheme",
-        "timeouts",
-        "trust",
-        "wheel",
-    )
-
-    def __init__(  # noqa: PLR0913 - one place where they meet
-        self,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        clock: Clock,
-        wheel: DeadlineWheel,
-        limits: Limits,
-        timeouts: Timeouts,
-        client_ip: ClientIp,
-        max_connections: int,
-        pseudonym: str,
-        scheme: str,
-        counts: ByteCounts,
-        ids: RequestIds,
-        begin: Callable[[ClientConnection, RequestHead, float], None],
-        report: Callable[[ClientConnection, GatewayError, bytes], None],
-    ) -> None:
-        self.loop = loop
-        self.clock = clock
-        self.wheel = wheel
-        self.limits = limits
-        self.timeouts = timeouts
-        self.keepalive = float(timeouts.keepalive)
-        self.trust = Trust(client_ip)
-        self.max_connections = max_connections
-        self.pseudonym = pseudonym
-        self.pseudonym_bytes = pseudonym.encode("ascii")
-        self.scheme = scheme
-        self.counts = counts
-        self.ids = ids
-        self.begin = begin
-        self.report = report
-        self.heads = RequestHeads(loop, limit=limits.head, max_headers=limits.headers, max_target=limits.target)
-        self.recent: Recent[RequestHead] = Recent()
-        self.connections: set[ClientConnection] = set()
-        self.departures = Departures()
-        self.is_draining = False
-        self.keeps_alive = True
-        self._per_client: dict[str, int] = {}
-        self._date = b""
-        self._date_second = -1
-
-    def protocol(self) -> ClientConnection:
-        """A connection for the next client; the factory that servers take."""
-        return ClientConnection(self)
-
-    def enter(self, connection: ClientConnection) -> Shed | None:
-        """Note an open connection; says why it may not stay."""
-        self.connections.add(connection)
-        self.counts.accepted += 1
-        if self.is_draining:
-            return Shed("draining")
-        if len(self.connections) > self.max_connections:
-            return Shed("connection_limit", f"{self.max_connections} connections are open")
-        limit = self.limits.connections_per_client
-        if limit:
-            key = self.trust.key(connection.peer)
-            count = self._per_client[key] = self._per_client.get(key, 0) + 1
-            if count > limit and not connection.is_trusted:
-                return Shed("client_connection_limit", f"{limit} connections are open")
-        return None
-
-    def leave(self, connection: ClientConnection) -> None:
-        """Forget a closed connection."""
-        self.connections.discard(connection)
-        if self.limits.connections_per_client:
-            key = self.trust.key(connection.peer)
-            count = self._per_client.get(key, 0) - 1
-            if count > 0:
-                self._per_client[key] = count
-            else:
-                self._per_client.pop(key, None)
-
-    def close_idle(self, most: int) -> None:
-        """Close up to this many connections between requests, those that were idle longest first."""
-        idle = [connection for connection in self.connections if connection.state == "idle"]
-        idle.sort(key=lambda connection: connection.deadline)
-        for connection in idle[:most]:
-            connection.close_if_idle()
-
-    def date(self) -> bytes:
-        """The present Date field value, made once a second."""
-        second = int(self.clock.wall())
-        if second != self._date_second:
-            self._date_second = second
-            self._date = formatdate(second, usegmt=True).encode("ascii")
-        return self._date
 
 
 class ClientConnection(asyncio.Protocol, Timed):

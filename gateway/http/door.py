@@ -1,0 +1,148 @@
+"""What all client connections of a data plane share, and which of them are open."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.core.errors import Shed
+from gateway.http.codec import RequestHeads
+from gateway.http.departures import Departures
+from gateway.http.forwarded import Trust
+from gateway.http.recent import Recent
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from gateway.core.clock import Clock
+    from gateway.core.deadlines import DeadlineWheel
+    from gateway.core.errors import GatewayError
+    from gateway.core.ids import RequestIds
+    from gateway.http.downstream import ClientConnection
+    from gateway.http.heads import RequestHead
+    from gateway.http.settings import ClientIp, Limits, Timeouts
+
+
+class ByteCounts(Protocol):
+    """Where a connection counts what passes it."""
+
+    accepted: int
+    client_in: int
+    client_out: int
+
+
+class Door:
+    """What all client connections of a data plane share: limits, timeouts, the head parser, the wheel."""
+
+    __slots__ = (
+        "_date",
+        "_date_second",
+        "_per_client",
+        "begin",
+        "client_ip",
+        "clock",
+        "connections",
+        "counts",
+        "departures",
+        "heads",
+        "ids",
+        "is_draining",
+        "keepalive",
+        "keeps_alive",
+        "limits",
+        "loop",
+        "max_connections",
+        "pseudonym",
+        "pseudonym_bytes",
+        "recent",
+        "report",
+        "scheme",
+        "timeouts",
+        "trust",
+        "wheel",
+    )
+
+    def __init__(  # noqa: PLR0913 - one place where they meet
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        wheel: DeadlineWheel,
+        limits: Limits,
+        timeouts: Timeouts,
+        client_ip: ClientIp,
+        max_connections: int,
+        pseudonym: str,
+        scheme: str,
+        counts: ByteCounts,
+        ids: RequestIds,
+        begin: Callable[[ClientConnection, RequestHead, float], None],
+        report: Callable[[ClientConnection, GatewayError, bytes], None],
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.wheel = wheel
+        self.limits = limits
+        self.timeouts = timeouts
+        self.keepalive = float(timeouts.keepalive)
+        self.trust = Trust(client_ip)
+        self.max_connections = max_connections
+        self.pseudonym = pseudonym
+        self.pseudonym_bytes = pseudonym.encode("ascii")
+        self.scheme = scheme
+        self.counts = counts
+        self.ids = ids
+        self.begin = begin
+        self.report = report
+        self.heads = RequestHeads(loop, limit=limits.head, max_headers=limits.headers, max_target=limits.target)
+        self.recent: Recent[RequestHead] = Recent()
+        self.connections: set[ClientConnection] = set()
+        self.departures = Departures()
+        self.is_draining = False
+        self.keeps_alive = True
+        self._per_client: dict[str, int] = {}
+        self._date = b""
+        self._date_second = -1
+
+    def enter(self, connection: ClientConnection) -> Shed | None:
+        """Note an open connection; says why it may not stay."""
+        self.connections.add(connection)
+        self.counts.accepted += 1
+        if self.is_draining:
+            return Shed("draining")
+        if len(self.connections) > self.max_connections:
+            return Shed("connection_limit", f"{self.max_connections} connections are open")
+        limit = self.limits.connections_per_client
+        if limit:
+            key = self.trust.key(connection.peer)
+            count = self._per_client[key] = self._per_client.get(key, 0) + 1
+            if count > limit and not connection.is_trusted:
+                return Shed("client_connection_limit", f"{limit} connections are open")
+        return None
+
+    def leave(self, connection: ClientConnection) -> None:
+        """Forget a closed connection."""
+        self.connections.discard(connection)
+        if self.limits.connections_per_client:
+            key = self.trust.key(connection.peer)
+            count = self._per_client.get(key, 0) - 1
+            if count > 0:
+                self._per_client[key] = count
+            else:
+                self._per_client.pop(key, None)
+
+    def close_idle(self, most: int) -> None:
+        """Close up to this many connections between requests, those that were idle longest first."""
+        idle = [connection for connection in self.connections if connection.state == "idle"]
+        idle.sort(key=lambda connection: connection.deadline)
+        for connection in idle[:most]:
+            connection.close_if_idle()
+
+    def date(self) -> bytes:
+        """The present Date field value, made once a second."""
+        second = int(self.clock.wall())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True).encode("ascii")
+        return self._date
