@@ -366,6 +366,8 @@ class Attempts:
             endpoint.learn(outcome, took, now)
             if self._status and outcome is Outcome.NEUTRAL:
                 endpoint.standing.abandon(now - began_at, now)
+            elif self._status:
+                endpoint.standing.is_breaking = True
 
     def on_endpoint_lost(self) -> None:
         """The endpoint hangs, and is not asked any more: go elsewhere instead of waiting, if that is safe."""

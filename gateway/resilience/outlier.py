@@ -7,9 +7,11 @@ endpoints are bad none is an outlier, and leaving some out would only crowd the 
 ``failures``     a share of failures that surely is a fifth above that of the peers together;
 ``latency``      geometric mean latency at least five times the median of the peers';
 ``stuck``, ``abandoned``  calls that stay without a complete answer twenty times longer than the peers' usually take, or
-                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late. It would
-                 show that it still does at the cost of a client each time, so it comes back by trials: copies of
-                 requests that somebody else answers (:mod:`gateway.proxy.trial`).
+                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late.
+
+An attempt that fails before the client has seen anything can be made again elsewhere. One that breaks off in the
+middle of an answer, or never ends, costs a client; so whoever was left out for that comes back by a trial: a copy of a
+request that somebody else answers (:mod:`gateway.proxy.trial`).
 """
 
 from __future__ import annotations
@@ -102,7 +104,8 @@ class Outliers:
     def _eject(self, index: int, standing: Standing, reason: str, now: float) -> Ejection:
         seconds = min(self._longest, self._first * (standing.times + 1))
         is_shadow = self._mode == "shadow"
-        standing.eject(now + seconds, is_shadow=is_shadow, is_silent=reason in _SILENT)
+        is_costly = reason in _SILENT or standing.is_breaking
+        standing.eject(now + seconds, is_shadow=is_shadow, needs_trial=is_costly)
         return Ejection(index, seconds, reason, is_shadow)
 
     def _suspect(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:

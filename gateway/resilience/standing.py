@@ -48,6 +48,7 @@ class Standing:
     the penalty and never lowers the latency. ``in_progress`` are the ages of calls without a complete answer, in
     seconds, set by the caller before a judgement. ``times`` is how often in a row it was ejected. Until ``tried_until``
     it gets copies of requests only, one at a time (``is_on_trial``); ``is_convicted`` when it did not answer one.
+    ``is_breaking`` when an answer that its client had begun to read was broken off.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Standing:
         "consecutive",
         "ejected_until",
         "in_progress",
+        "is_breaking",
         "is_convicted",
         "is_on_trial",
         "latency",
@@ -95,6 +97,7 @@ class Standing:
         self.latency = _GUESS
         self.penalty = 1.0
         self.consecutive = 0
+        self.is_breaking = False
         self._failing = 0.0
         self._samples = self._totals = 0
         self._log_latency = self._log_total = 0.0
@@ -200,8 +203,8 @@ class Standing:
             return 1.0
         return _LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * max(0.0, since) / _SLOW_START
 
-    def eject(self, until: float, *, is_shadow: bool, is_silent: bool = False) -> None:
-        """Leave it out until then, and who is ``silent`` until a trial; in shadow only remember that it would be."""
+    def eject(self, until: float, *, is_shadow: bool, needs_trial: bool = False) -> None:
+        """Leave it out until then, and perhaps until a trial; in shadow only remember that it would be."""
         self.times += 1
         self._is_out = True
         self.is_convicted = False
@@ -209,7 +212,7 @@ class Standing:
             self._shadow_until = until
         else:
             self.ejected_until = until
-            self.tried_until = until + _UNTRIED if is_silent else 0.0
+            self.tried_until = until + _UNTRIED if needs_trial else 0.0
 
     def settle(self, now: float, usual: float, pardoned_after: float) -> None:
         """What time does: windows move on, a sentence ends, good behaviour counts, opinions fade.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.origin import Exchange, echo
 from tests.support.upstreams import ask, gateway_before, origins, until
+from tests.support.wire import Ended
 
 if TYPE_CHECKING:
     from tests.support.origin import Origin
@@ -73,6 +74,26 @@ async def test_a_copy_that_is_answered_brings_it_back() -> None:
         assert _kinds(some[0])[seen:] == [True, False]
         await until(lambda: not any(gateway.plane.snapshot().in_flight.values()))
         assert not gateway.plane.snapshot().resilience["origin"].endpoints[_url(some[0])].in_flight
+
+
+async def test_who_breaks_answers_off_comes_back_by_a_copy_too() -> None:
+    """Failures that no second attempt can hide are not tried out on clients again."""
+
+    async def break_off(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
+        exchange.wire.reset()
+
+    async with origins(3) as some, gateway_before(some, **SETTINGS) as gateway:
+        some[0].default = break_off
+        url = _url(some[0])
+        while not gateway.plane.snapshot().resilience["origin"].endpoints[url].ejections:
+            with suppress(Ended):
+                await ask(gateway)
+        seen = len(_kinds(some[0]))
+        while len(_kinds(some[0])) < seen + 2:
+            assert (await ask(gateway)).status == 200
+        assert all(_kinds(some[0])[seen:])
 
 
 async def test_what_is_not_safe_is_never_copied() -> None:
