@@ -1,9 +1,9 @@
 """A copy of a safe request, for an endpoint that has to show that it answers again.
 
 An endpoint that breaks its answers off, drips them or never ends them shows nothing before a client has lost by it. So
-when its sentence is over it gets copies of requests that are safe (RFC 9110 §9.2.1) and that somebody else answers: one at a
-time, each from the budget of retries and hedges. What it answers is read and thrown away. A whole answer in time brings
-it back.
+when its sentence is over it gets copies of requests that are safe (RFC 9110 §9.2.1) and that somebody else answers: one
+at a time, each from the budget of retries and hedges. What it answers is read and thrown away. A whole answer in time
+brings it back.
 """
 
 from __future__ import annotations
