@@ -23,7 +23,8 @@ from gateway.admission.rate_gate import RateGate
 from gateway.admission.rate_key import KeyReader
 from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
-from gateway.http.downstream import ClientConnection, Door
+from gateway.http.door import Door
+from gateway.http.downstream import ClientConnection
 from gateway.http.upstream import Line
 from gateway.proxy.attempts import EARLY_BYTES
 from gateway.proxy.exchange import Exchange
@@ -187,8 +188,9 @@ class DataPlane:
             report=self._report,
         )
         tls = self._tls()
+        make = partial(ClientConnection, self.door)
         for listener in sockets:
-            self._servers.append(await loop.create_server(self.door.protocol, sock=listener, ssl=tls, backlog=4096))
+            self._servers.append(await loop.create_server(make, sock=listener, ssl=tls, backlog=4096))
         self._ticker = loop.call_later(TICK, self._tick)
 
     def _endpoint_limits(self, upstream: Upstream) -> ByEndpoint | None:
