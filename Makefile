@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-scaling lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-scaling bench-scaling-live lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -47,6 +47,9 @@ bench-sim: $(STAMPS)/run ## the limits in virtual time, beside the best that cou
 
 bench-scaling: $(STAMPS)/run ## scaling decisions beside other autoscalers in virtual time (ARGS="--traces DIR")
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
+
+bench-scaling-live: $(STAMPS)/run ## scaling decisions on real processes beside the same story simulated; 25 minutes (ARGS="--quick")
+	$(BIN)/python -m benchmarks.scaling_live $(ARGS)
 
 bench-overload: $(STAMPS)/bench ## goodput beside other proxies under overload; hours (ARGS="--quick --only steady-5")
 	@$(call need,taskset)

@@ -30,9 +30,9 @@ from gateway.signals.reading import Reading, Replicas
 from gateway.simulate.scaling.mishaps import bad_decision, clean_run, darkness, outage
 from gateway.simulate.scaling.policies import NAMES
 from gateway.simulate.scaling.profiles import PROFILES
+from gateway.simulate.scaling.reader import read_trace
 from gateway.simulate.scaling.report import page
 from gateway.simulate.scaling.story import Story
-from gateway.simulate.scaling.traces import read_trace
 from gateway.simulate.scaling.work import HEAVY_TAIL, LLM_TOKENS, MODELS
 from gateway.simulate.scaling.world import Site
 

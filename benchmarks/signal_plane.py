@@ -1,24 +1,25 @@
 """What signals and decisions cost a running gateway: ``python -m benchmarks.signal_plane [--targets N] [--workers N]``.
 
-In the control process: one look at all targets (a second's signals) and one tick (signals and decisions), with workers'
-snapshots that change each time. In a worker: one snapshot, which is taken four times a second.
+In the control process: one look at all targets (a second's signals), one tick (decisions on all of them), and the
+slices that both are done in, with workers' snapshots that change each time, and with such that do not. In a worker: one
+snapshot, which is taken four times a second.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import random
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from msgspec.structs import replace
 
 from gateway.actuators.publish import Publish
 from gateway.config.settings import Route, Settings, Upstream
+from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import AT_ONCE, Scaling
 from gateway.core.clock import ManualClock, SystemClock
 from gateway.proxy.plane import DataPlane
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SECONDS = 300
+_ASLEEP = 1800  # what happened before the first sleeper counts as one is a small part of it
 
 
 def _settings(targets: int) -> Settings:
@@ -70,8 +72,16 @@ def _snapshot(names: Sequence[str], at: float, second: int, rng: random.Random) 
     )
 
 
-async def _control(targets: int, workers: int) -> tuple[list[float], list[float]]:
-    """Seconds that each look and each tick took."""
+class Times(NamedTuple):
+    """Seconds: of each look at all targets, of deciding on all of them, and of each slice without giving way."""
+
+    looks: list[float]
+    decisions: list[float]
+    slices: list[float]
+
+
+async def _control(targets: int, workers: int, *, is_idle: bool = False) -> Times:
+    """What looks and decisions cost; ``is_idle``: nothing is asked of any target after the first second."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, rng, totals = ManualClock(1000.0, 1.7e9), random.Random(1), Totals()
     settings = _settings(targets)
@@ -81,19 +91,37 @@ async def _control(targets: int, workers: int) -> tuple[list[float], list[float]
         clock=clock,
         log=structlog.get_logger(),
         make_actuator=lambda _name, _settings: Publish(clock),
-        cap=lambda *_order: None,
+        admission=WorkersAdmission((), totals),
     )
-    looks: list[float] = []
-    ticks: list[float] = []
-    for second in range(_SECONDS):
+    times = Times([], [], [])
+    present = tuple(scaling.targets.values())
+    for second in range(_ASLEEP if is_idle else _SECONDS):
         clock.advance(1.0)
         for worker in range(workers):
-            totals.update(worker, _snapshot(list(settings.upstreams), clock.now(), second, rng))
-        before = time.perf_counter()
-        await scaling.tick()
-        (looks if second % 5 else ticks).append(time.perf_counter() - before)
+            counted = _snapshot(list(settings.upstreams), clock.now(), 1 if is_idle else second, rng)
+            if is_idle:
+                for load in counted.loads.values():
+                    load.first_tries = 50.0
+            totals.update(worker, counted)
+        looked = decided = 0.0
+        for begin in range(0, len(present), AT_ONCE):
+            some = present[begin : begin + AT_ONCE]
+            before = time.perf_counter()
+            scaling.see(some, is_tick=False)
+            seen = time.perf_counter()
+            if second % 5 == 0:
+                for target in some:
+                    target.decide(clock.now())
+            after = time.perf_counter()
+            looked += seen - before
+            decided += after - seen
+            times.slices.append(after - before)
+        times.looks.append(looked)
+        if second % 5 == 0:
+            times.decisions.append(decided)
+        await asyncio.sleep(0)
     await scaling.stop()
-    return looks, ticks
+    return times
 
 
 async def _worker(targets: int) -> list[float]:
@@ -130,11 +158,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     for targets in (1, arguments.targets):
-        looks, ticks = asyncio.run(_control(targets, arguments.workers))
-        _print(f"look, {targets} targets, {arguments.workers} workers", looks)
-        _print(f"tick, {targets} targets, {arguments.workers} workers", ticks)
-        slices = math.ceil(targets / AT_ONCE)
-        _print("  of it without giving way to others", [one / slices for one in ticks])
+        times = asyncio.run(_control(targets, arguments.workers))
+        _print(f"look, {targets} targets, {arguments.workers} workers", times.looks)
+        _print(f"tick (to decide), {targets} targets", times.decisions)
+        _print(f"a slice of {min(AT_ONCE, targets)}, look and tick", times.slices)
+        idle = asyncio.run(_control(targets, arguments.workers, is_idle=True))
+        _print(f"look, {targets} targets that sleep", idle.looks)
+        _print(f"tick (to decide), {targets} targets that sleep", idle.decisions)
         _print(f"snapshot, {targets} upstreams", asyncio.run(_worker(targets)))
 
 

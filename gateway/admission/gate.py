@@ -18,6 +18,7 @@ and then (with Poisson arrivals, with probability e^-ENOUGH a departure); above 
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.admission.overload import Overload
@@ -26,6 +27,7 @@ from gateway.core.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.admission.hope import Hope
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
     from gateway.admission.sample import Change, Sample
@@ -58,6 +60,7 @@ class Gate:
     ``bar`` is asked before each admission while something else counts places too (a breaker that tries the upstream
     again); None mostly.
     Classes of bands above ``last_band`` may not wait; the gateway lowers it to protect itself.
+    ``hope`` is the capacity that is coming; None mostly.
     """
 
     __slots__ = (
@@ -67,6 +70,7 @@ class Gate:
         "_overload",
         "bar",
         "changes",
+        "hope",
         "in_flight",
         "last_band",
         "latency",
@@ -81,6 +85,7 @@ class Gate:
         self.in_flight = 0
         self.bar: Callable[[float], bool] | None = None
         self.last_band = LAST_BAND
+        self.hope: Hope | None = None
         self.changes: dict[str, int] = {}
         self.rate = 0.0
         self.latency = 0.0
@@ -106,7 +111,7 @@ class Gate:
         queue.expire(now)
         ahead = queue.ahead_of(ticket, now)
         if ahead:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
-            wait = self.predict(ahead)
+            wait = self.predict(ahead) if self.hope is None else self.hope.wait(ahead + 1, self.rate, now)
             if now + wait + self.latency / 2 > ticket.deadline:
                 needed = wait + self.latency / 2
                 return Refusal("deadline_unreachable", needed, max(ticket.deadline - now, 0.0), self._tell(now))
@@ -182,6 +187,11 @@ class Gate:
             observed, allowed = now - ticket.arrived_at, self.queue.allowed_wait(reason)
         return Refusal(reason, observed, allowed, self._tell(now))
 
+    def expect(self, hope: Hope | None, now: float) -> None:
+        """So much capacity is coming; None: it has come, or is not coming any more. Who waits already may wait on."""
+        self.hope = hope
+        self.queue.hold(inf if hope is None else hope.at, now)
+
     def waiting(self) -> dict[str, int]:
         """How many wait, by class."""
         return self.queue.waiting()
@@ -202,6 +212,7 @@ class Gate:
     def tick(self, now: float) -> None:
         """Shed whoever has waited too long; to be called a few times in the queue's target."""
         if self.queue.count:
+            self.queue.look_again(now)
             self.queue.expire(now)
             self.admit_waiting(now)
 
@@ -215,7 +226,9 @@ class Gate:
 
     def _tell(self, now: float) -> float:
         """The same for somebody who is refused: an overload that has lasted is expected to go on."""
-        return max(self.retry_after(), self._overload.refuse(now))
+        lasting = self._overload.refuse(now)
+        # capacity that is coming ends an overload, however long that has lasted
+        return max(self.retry_after(), lasting if self.hope is None else self.hope.at - now)
 
     def _learn_latency(self, latency: float) -> None:
         self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)

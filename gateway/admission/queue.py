@@ -12,6 +12,10 @@ something else. Judging each flow by itself lets the one that asks for more than
 Among n flows each is served a n-th of the time, so a target below the interval is n times as long there, up to the
 interval: else one that asks for nearly its share would lose part of it to its own small bursts.
 
+*While capacity is coming* (:meth:`Queue.hold`) who may wait until it has come is not shed for the delay: the wait will
+not have been in vain. Who could not wait that long is shed as ever. When it has come, or is not coming any more, those
+who wait already may wait on, or all of them would be shed in the moment in which they could be served.
+
 *Memory.* Only keys that wait have a flow, so there are never more than requests that wait; the flow of a key
 that was served lately is kept until its next service would be no later than a newcomer's.
 
@@ -25,7 +29,7 @@ Not here: how many may be in flight (the limit), and what a wait would be worth 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -163,10 +167,12 @@ class Queue:
     __slots__ = (
         "_bands",
         "_classes",
+        "_held_until",
         "_max_length",
         "_max_size",
         "_max_wait",
         "_number",
+        "_spared_until",
         "_watched",
         "count",
         "size",
@@ -183,6 +189,8 @@ class Queue:
         # Later ones are found out in passing; when the target shrinks some are noted up to an interval too late.
         self._watched: list[tuple[float, int, Flow]] = []
         self._number = count()
+        self._held_until = inf
+        self._spared_until = -inf
         self.target = max_wait
         self.count = 0
         self.size = 0
@@ -310,10 +318,34 @@ class Queue:
         for found in self._classes.values():
             found.longest_allowed = self._share(found.traffic_class)
 
+    def hold(self, until: float, now: float) -> None:
+        """Whoever may wait until then is not shed for the delay; ``inf`` ends that for those who come from now on."""
+        if until == self._held_until:
+            return
+        if until > self._held_until:
+            self._spared_until = now
+        self._held_until = until
+        self._note_again()
+
+    def look_again(self, now: float) -> None:
+        """After a hold newer tickets may be due before older ones: note the flows anew while that may be."""
+        if now < self._spared_until + self._max_wait:
+            self._note_again()
+
+    def _note_again(self) -> None:
+        flows = [flow for _, _, flow in self._watched]
+        for flow in flows:
+            flow.is_watched = bool(flow.tickets)
+        self._watched = [(self._due(flow), next(self._number), flow) for flow in flows if flow.is_watched]
+        heapify(self._watched)
+
     def _due(self, flow: Flow) -> float:
         """The instant at which the oldest ticket of a flow is to be shed."""
-        arrived_at = next(iter(flow.tickets)).arrived_at
+        ticket = next(iter(flow.tickets))
+        arrived_at = ticket.arrived_at
         longest = arrived_at + self._max_wait
+        if arrived_at < self._spared_until or self._held_until <= min(longest, ticket.deadline):
+            return longest
         target = self.target
         if target < INTERVAL:
             target = min(target * max(flow.owner.shares.backlogged, 1), INTERVAL)

@@ -8,9 +8,11 @@ import typer
 
 from gateway import __version__
 from gateway.cli.check import check
+from gateway.cli.drill import drill
 from gateway.cli.explain import explain
 from gateway.cli.run import run
 from gateway.cli.schema import schema
+from gateway.cli.simulate import simulate
 
 app = typer.Typer(
     name="gateway",
@@ -23,6 +25,8 @@ app.command()(run)
 app.command()(check)
 app.command()(explain)
 app.command()(schema)
+app.command()(simulate)
+app.command()(drill)
 
 
 def _print_version(*, wanted: bool) -> None:

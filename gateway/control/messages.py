@@ -88,7 +88,26 @@ class Cap(Struct, frozen=True, tag=True):
     seconds: float
 
 
-Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder | Cap
+class Expect(Struct, frozen=True, tag=True):
+    """Capacity is coming: in ``wait`` seconds the upstream does ``growth`` times what it does now.
+
+    It holds for so many ``seconds``; with 0 it has come, or is not coming any more.
+    """
+
+    upstream: str
+    wait: float
+    growth: float
+    seconds: float
+
+
+class Rescale(Struct, frozen=True, tag=True):
+    """The upstream has become ``ratio`` times what it was: a limit that was found is so many times as high."""
+
+    upstream: str
+    ratio: float
+
+
+Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
 
 
 class Ready(Struct, frozen=True, tag=True):

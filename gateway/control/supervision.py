@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import resource
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from msgspec.structs import asdict
 
@@ -16,7 +16,8 @@ from gateway.config.encoding import encode
 from gateway.control.admin import Admin
 from gateway.control.endpoints import EndpointTable
 from gateway.control.listeners import BindFailed, Listeners
-from gateway.control.messages import Cap, Configure, Shares
+from gateway.control.messages import Configure, Shares
+from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
 from gateway.control.scaling.orders import carry_out
 from gateway.control.scaling.pool_actuator import PoolActuator
@@ -25,6 +26,7 @@ from gateway.control.shares import Demand, FixedLimit, Presence, fractions, spli
 from gateway.control.status import BreakerStatus, Status, TotalsStatus, UpstreamStatus
 from gateway.core.clock import SystemClock
 from gateway.keda.source import Board
+from gateway.pool.place import End
 from gateway.pool.pool import ProcessPool
 from gateway.pool.states import STATES
 from gateway.telemetry.reading import LedgerReading, Reading
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
     from gateway.upstream.settings import EndpointSettings
 
+ENDS: Final[tuple[End, ...]] = get_args(End)
 _CHECK: Final = 1.0
 _ASLEEP: Final = 3.0
 _SHARE: Final = 0.5
@@ -140,7 +143,7 @@ class ControlProcess:
             clock=self._clock,
             log=self._log,
             make_actuator=self._make_actuator,
-            cap=self._cap,
+            admission=WorkersAdmission(self._seats, self._totals),
             tell=None if self._keda is None else self._board.publish,
         )
         self._restore()
@@ -218,6 +221,9 @@ class ControlProcess:
         """Everything that metrics are made of, as of now."""
         states = [seat.state for seat in self._seats]
         endpoints: dict[tuple[str, str], int] = {}
+        ends: dict[tuple[str, str], int] = {
+            (name, how): pool.ends[how] for name, pool in self._pools.items() for how in ENDS
+        }
         for name, upstream in self._settings.upstreams.items():
             pool = self._pools.get(name)
             if pool is None:
@@ -232,6 +238,7 @@ class ControlProcess:
             restarts=self._restarts,
             workers={state: states.count(state) for state in SEAT_STATES},
             endpoints=endpoints,
+            pool_ends=ends,
             processes={seat.number: seat.status.process for seat in self._seats if seat.status.process.rss},
             cpu={seat.number: seat.cpu for seat in self._seats},
             scaling={} if self._scaling is None else self._scaling.reading(),
@@ -361,17 +368,6 @@ class ControlProcess:
             if pool is not None and target is not None and past.replicas is not None and target.scaler.mode == "live":
                 settings = target.scaler.settings
                 pool.resize(min(max(past.replicas, settings.min), settings.max))
-
-    def _cap(self, upstream: str, limit: int | None, seconds: float) -> None:
-        """Bound what may be in flight at an upstream, each worker by its part of the limit."""
-        seats = [seat for seat in self._seats if seat.number in self._totals.living]
-        if limit is None or not seats:
-            self.send(Cap(upstream, None, 0.0))
-            return
-        had = [self._totals.living[seat.number].gates[upstream].limit for seat in seats]
-        total = sum(had) or 1
-        for seat, part in zip(seats, split(limit, [one / total for one in had]), strict=True):
-            seat.send(Cap(upstream, part, seconds))
 
     @property
     def _restarts(self) -> int:

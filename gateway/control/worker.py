@@ -35,8 +35,10 @@ from gateway.control.messages import (
     Drain,
     Drained,
     Endpoints,
+    Expect,
     Order,
     Ready,
+    Rescale,
     Shares,
 )
 from gateway.control.vitals import Vitals
@@ -130,14 +132,23 @@ class Worker:
                     )
                 elif isinstance(order, BreakerOrder):
                     self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
-                elif isinstance(order, Cap):
-                    self._plane.set_cap(order.upstream, order.limit, order.seconds)
+                elif isinstance(order, Cap | Expect | Rescale):
+                    self._follow(order)
                 elif isinstance(order, Drain):
                     self._drain_within(order.timeout)
             self.log.warning("control process gone", drain=timeout)
         except ChannelBroken as error:
             self.log.error("channel broken", error=str(error))  # noqa: TRY400 - where it broke says nothing
         self._drain_within(timeout)
+
+    def _follow(self, order: Cap | Expect | Rescale) -> None:
+        """What scaling says: how many may be in flight, what is coming, what has come or gone."""
+        if isinstance(order, Cap):
+            self._plane.set_cap(order.upstream, order.limit, order.seconds)
+        elif isinstance(order, Expect):
+            self._plane.expect(order.upstream, order.wait, order.growth, order.seconds)
+        else:
+            self._plane.rescale(order.upstream, order.ratio)
 
     def _drain_within(self, timeout: float) -> None:
         if not self._drain.done():

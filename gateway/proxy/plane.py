@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gateway.admission.classes import compile_classes
+from gateway.admission.hope import Hope
+from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.by_endpoint import ByEndpoint
 from gateway.admission.limits.capped import Capped
 from gateway.admission.limits.choice import make_limit
@@ -100,6 +102,7 @@ class DataPlane:
         self.gates: dict[str, Gate] = {}
         self._queue_parts: dict[str, float] = {}
         self._caps: dict[str, float] = {}  # until when
+        self._hopes: dict[str, float] = {}  # until when
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
@@ -287,9 +290,36 @@ class DataPlane:
             self._caps[upstream] = now + seconds
             gate.limit = Capped(beneath, limit)
 
-    def _lift_caps(self, now: float) -> None:
+    def expect(self, upstream: str, wait: float, growth: float, seconds: float) -> None:
+        """Capacity comes to this upstream in ``wait`` seconds; believed for so many seconds, 0 ends that."""
+        gate = self.gates.get(upstream)
+        if gate is None:
+            return
+        now = self.clock.now()
+        if seconds <= 0:
+            self._hopes.pop(upstream, None)
+            gate.expect(None, now)
+        else:
+            self._hopes[upstream] = now + seconds
+            gate.expect(Hope(now + wait, max(growth, 1.0)), now)
+
+    def rescale(self, upstream: str, ratio: float) -> None:
+        """The upstream has become ``ratio`` times what it was; limits that learn by themselves follow at once."""
+        gate = self.gates.get(upstream)
+        limit = None if gate is None else _beneath(gate.limit)
+        if gate is None or not isinstance(limit, Adaptive) or ratio <= 0:
+            return
+        now = self.clock.now()
+        change = limit.rescale(ratio, now)
+        if change is not None:
+            gate.note(change)
+            gate.admit_waiting(now)
+
+    def _lift(self, now: float) -> None:
         for name in [name for name, end in self._caps.items() if now >= end] if self._caps else ():
             self.set_cap(name, None, 0.0)
+        for name in [name for name, end in self._hopes.items() if now >= end] if self._hopes else ():
+            self.expect(name, 0.0, 1.0, 0.0)
 
     def set_shares(self, limits: Mapping[str, int], queues: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Take the parts for this worker of what is configured for the whole gateway, by upstream and by route."""
@@ -478,7 +508,7 @@ class DataPlane:
         for name, group in self._groups.items():
             group.tick(now)
             self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
-        self._lift_caps(now)
+        self._lift(now)
         for name, gate in self.gates.items():
             if self._groups[name].is_shut and gate.queue.count:
                 gate.shed_waiting("breaker_open", now)

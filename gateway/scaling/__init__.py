@@ -2,8 +2,8 @@
 
 Theory of operation. :class:`~gateway.scaling.scaler.Scaler` lives one step a tick for one target:
 
-1. *Votes* (:mod:`gateway.scaling.analyzers`). Demand, backlog, trend and SLO burn each want a number of replicas;
-   the highest wins. Dependency, cost and the gateway's own strain set ceilings, which the guards apply.
+1. *Votes* (:mod:`gateway.scaling.analyzers`). Demand, backlog, trend, season and SLO burn each want a number of
+   replicas; the highest wins. Dependency, cost and the gateway's own strain set ceilings, which the guards apply.
 2. *Hysteresis* (:mod:`gateway.scaling.hysteresis`). Out at once; in only to what was enough for a hold, which reversals
    lengthen. The number of reversals is bounded whatever the load does.
 3. *Verifier* (:mod:`gateway.scaling.verifier`). A decision whose expected effect is missing is undone; two of them

@@ -11,6 +11,7 @@ from gateway.scaling.analyzers.burn import burn, is_burning
 from gateway.scaling.analyzers.cost import cost
 from gateway.scaling.analyzers.demand import demand, demand_slots, replicas_for
 from gateway.scaling.analyzers.dependency import Dependency
+from gateway.scaling.analyzers.season import Season
 from gateway.scaling.analyzers.strain import strain
 from gateway.scaling.analyzers.trend import Trend
 from gateway.scaling.decision import Decision, Expected
@@ -59,13 +60,16 @@ class Scaler:
         "ceilings",
         "desired",
         "frozen_at",
+        "is_queue_held",
         "marks",
         "owner",
         "reason",
         "room",
+        "season",
         "settings",
         "shadow",
         "target",
+        "time_of_day",
         "votes",
     )
 
@@ -76,6 +80,8 @@ class Scaler:
         """Replicas that the machine's memory and CPU allow; the shell sets it."""
         self.owner: str | None = None
         """Another autoscaler of the same target, by name; the shell sets it."""
+        self.is_queue_held = False
+        """Whether who waits is kept waiting for capacity that is coming; the shell sets it."""
         self.desired: int | None = None
         """What the last step came to; None before the first."""
         self.reason = "start_up"
@@ -88,6 +94,9 @@ class Scaler:
         self.shadow: ShadowPool | None = None
         self._tick = tick
         self._trend = Trend()
+        self.season = Season()
+        self.time_of_day = 0.0
+        """What must be added to ``now`` to make it a time of day that outlives the process; the shell sets it."""
         self._dependency = Dependency()
         self._hysteresis = Hysteresis(settings.hold, settings.max_hold)
         self._verifier = Verifier()
@@ -129,6 +138,28 @@ class Scaler:
         if settings.mode == "shadow" and self.shadow is not None:
             self.shadow.resize(target, now)
         return decision
+
+    def band(self, signals: Signals) -> tuple[int, int]:
+        """Fewest and most replicas that will be wanted in a lead time, nine times in ten, within min and max."""
+        low, high = self._trend.band
+        spare, slots, settings = signals.spare_slots, signals.slots_per_replica, self.settings
+        desired = settings.min if self.desired is None else self.desired
+        most = max(settings.max, settings.min)
+        return (
+            min(max(replicas_for(low + spare, slots), settings.min), desired, most),
+            max(min(replicas_for(high + spare, slots), most), desired),
+        )
+
+    @property
+    def useless(self) -> str:
+        """Why more replicas would not help, or may not be had; empty when nothing speaks against them."""
+        wanted = max((vote.replicas for vote in self.votes), default=0)
+        return next((vote.reason for vote in self.ceilings if wanted > vote.replicas), "")
+
+    @property
+    def dependency(self) -> str:
+        """What is wrong with what the replicas lean on, as far as it shows; empty when nothing is."""
+        return next((vote.reason for vote in self.ceilings if vote.analyzer == "dependency"), "")
 
     def order(self, replicas: int, reason: str = "ordered") -> None:
         """Somebody's word for the next step instead of the votes; guards and verifier treat it like any other."""
@@ -206,11 +237,15 @@ class Scaler:
 
     def _vote(self, signals: Signals, current: int, now: float) -> None:
         if signals.signal_valid:
-            self._trend.update(signals.load_slots, signals.cold_start_p90_s + self._tick, now)
+            lead = signals.cold_start_p90_s + self._tick
+            self._trend.update(signals.load_slots, lead, now)
+            self.season.update(signals.load_slots, lead, now + self.time_of_day)
         votes = (
             demand(signals),
-            backlog(signals, DRAIN),
+            # a queue that waits for what was asked for must not be asked for once more
+            None if self.is_queue_held else backlog(signals, DRAIN),
             self._trend.vote(signals.spare_slots, signals.slots_per_replica),
+            self.season.vote(signals.load_slots, signals.spare_slots, signals.slots_per_replica),
             burn(signals, current),
         )
         ceilings = (

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.core.histogram import LATENCY_BOUNDS
 from gateway.signals.growth import Growth
-from gateway.signals.history import History
+from gateway.signals.history import KEPT, History
 from gateway.signals.reading import DELAY_BOUNDS
 from gateway.signals.signals import Signals
 from gateway.signals.slots import ReplicaSlots
@@ -60,7 +61,17 @@ class Objective(Struct, frozen=True):
 class Meter:
     """Keeps the history of one target; ``observe`` makes its signals."""
 
-    __slots__ = ("_growth", "_history", "_known", "_objective", "_seen_at", "_seq", "_slots")
+    __slots__ = (
+        "_changed_at",
+        "_growth",
+        "_history",
+        "_known",
+        "_marks",
+        "_objective",
+        "_seen_at",
+        "_seq",
+        "_slots",
+    )
 
     def __init__(self, objective: Objective | None = None) -> None:
         self._objective = objective or Objective()
@@ -70,6 +81,8 @@ class Meter:
         self._seq = 0
         self._known: Signals | None = None
         self._seen_at: float | None = None
+        self._marks: tuple[object, ...] = ()
+        self._changed_at = 0.0
 
     def observe(self, reading: Reading | None, now: float) -> Signals:
         """The signals of this tick; without a reading that says something, the last ones with their age.
@@ -80,21 +93,54 @@ class Meter:
         if reading is not None and reading.has_data and _is_sound(reading):
             self._history.add(reading)
             self._seen_at = reading.at - reading.age
-            self._known = self._measure()
-        age = LONGEST if self._seen_at is None else min(max(now - self._seen_at, 0.0), LONGEST)
+            known = self._known
+            if known is None or not self._is_still(reading) or not self._is_known_still(reading, known):
+                self._known = found = self._measure(now)
+                return found
+            if known.gateway_strain != reading.gateway_strain:
+                self._known = replace(known, gateway_strain=reading.gateway_strain)
+        age = self._age(now)
         return replace(
             self._known or Signals(at=now),
             at=now,
             seq=self._seq,
             signal_age_s=age,
             signal_valid=int(age <= INVALID_AFTER),
+            history_s=self._history.span,
         )
 
-    def _measure(self) -> Signals:
+    @property
+    def knows_slots(self) -> bool:
+        """Whether K was learned from a limit, and is not what the settings gave."""
+        return self._slots.is_learned
+
+    def _age(self, now: float) -> float:
+        return LONGEST if self._seen_at is None else min(max(now - self._seen_at, 0.0), LONGEST)
+
+    def _is_still(self, reading: Reading) -> bool:
+        """Whether nothing has happened for longer than any window is: then every mean is what it was.
+
+        Most of many upstreams sleep most of the time, and should cost next to nothing.
+        """
+        marks = _marks(reading)
+        if marks != self._marks:
+            self._marks, self._changed_at = marks, reading.at
+            return False
+        is_empty = not (reading.in_flight or reading.queued)
+        return is_empty and reading.at - self._changed_at > KEPT
+
+    def _is_known_still(self, reading: Reading, known: Signals) -> bool:
+        """Let what has a memory of its own live on; whether it comes to what is known."""
+        growth, surge = self._growth.update(known.load_slots, known.cold_start_p90_s + FAST, reading.at)
+        is_healthy = not reading.is_breaker_open
+        slots = self._slots.learn(reading.limit, reading.replicas.ready, is_healthy=is_healthy, now=reading.at)
+        return (growth, surge, slots) == (known.growth_slots, known.surge_slots, known.slots_per_replica)
+
+    def _measure(self, now: float) -> Signals:
         history, objective = self._history, self._objective
         last = history.last
         fast, middle, slow = history.back(FAST), history.back(MIDDLE), history.back(SLOW)
-        burn_5, burn_60, burn_600 = (self._burn(each) for each in (history.back(_INSTANT), middle, slow))
+        burn_5, burn_60, burn_600 = self._burn(history.back(_INSTANT)), self._burn(middle), self._burn(slow)
         replicas = last.replicas
         seconds = last.at - fast.at
         arrived = last.first_tries + last.retries - fast.first_tries - fast.retries
@@ -119,7 +165,7 @@ class Meter:
         ready = slots * replicas.ready
         coming = slots * (replicas.ready + replicas.warming)
         idle = ready - load
-        p50, p95, p99 = _quantiles(last.delays, fast.delays)
+        p50, p95, p99 = _quantiles(last.delays, fast.delays, DELAY_BOUNDS)
         admitted = _rate(last.dispatched, fast.dispatched, seconds)
         goodput = _rate(last.good, fast.good, seconds)
         cost = objective.replica_hour * (replicas.ready + replicas.warming + replicas.standby + replicas.draining)
@@ -128,8 +174,12 @@ class Meter:
         if earlier > seconds > 0:
             before = (fast.first_tries + fast.retries - middle.first_tries - middle.retries) / (earlier - seconds)
             slope = (offered - before) * service / (earlier / 2)
+        age = self._age(now)
         return Signals(
-            at=last.at,
+            at=now,
+            seq=self._seq,
+            signal_age_s=age,
+            signal_valid=int(age <= INVALID_AFTER),
             history_s=history.span,
             offered_rps=offered,
             first_tries_rps=_rate(last.first_tries, fast.first_tries, seconds),
@@ -146,6 +196,7 @@ class Meter:
             queue_delay_p95_s=p95,
             queue_delay_p99_s=p99,
             service_time_s=service,
+            service_time_p95_s=_quantiles(last.services, middle.services, LATENCY_BOUNDS)[1],
             service_time_cv2=service_cv2,
             arrival_cv2=arrival_cv2,
             slots_per_replica=slots,
@@ -158,6 +209,7 @@ class Meter:
             surge_slots=surge,
             demand_slots=demand,
             backlog_slots=backlog,
+            wanted_slots=demand + backlog,
             # without any slot, one slot is what the demand is compared with: large, and finite
             pressure=min((demand + backlog) / (coming or 1.0), _MOST),
             time_to_drain_s=_time(last.queued * service, idle),
@@ -233,25 +285,43 @@ def _arrival_cv2(last: Reading, slow: Reading) -> float:
     return max((last.arrival_steps - slow.arrival_steps) / (2.0 * arrived), 0.0)
 
 
-def _quantiles(last: Sequence[float], before: Sequence[float]) -> tuple[float, float, float]:
+def _quantiles(last: Sequence[float], before: Sequence[float], bounds: Sequence[float]) -> tuple[float, float, float]:
     """p50, p95 and p99 as the upper ends of their buckets; above the last bound, the last bound."""
     if not last:
         return 0.0, 0.0, 0.0
-    counts = [one - other for one, other in zip(last, before or (0.0,) * len(last), strict=True)]
-    total = sum(counts)
+    total = sum(last) - sum(before)
     if total <= 0:
         return 0.0, 0.0, 0.0
-    if counts[0] >= 0.99 * total:
-        return DELAY_BOUNDS[0], DELAY_BOUNDS[0], DELAY_BOUNDS[0]
+    if last[0] - (before[0] if before else 0.0) >= 0.99 * total:
+        return bounds[0], bounds[0], bounds[0]
+    counts = [one - other for one, other in zip(last, before or (0.0,) * len(last), strict=True)]
     found: list[float] = []
     passed, wanted = 0.0, [0.5 * total, 0.95 * total, 0.99 * total]
     for bucket, count in enumerate(counts):
         passed += count
         while len(found) < len(wanted) and passed >= wanted[len(found)]:
-            found.append(DELAY_BOUNDS[min(bucket, len(DELAY_BOUNDS) - 1)])
+            found.append(bounds[min(bucket, len(bounds) - 1)])
     while len(found) < len(wanted):
-        found.append(DELAY_BOUNDS[-1])
+        found.append(bounds[-1])
     return found[0], found[1], found[2]
+
+
+def _marks(reading: Reading) -> tuple[object, ...]:
+    """What changes whenever anything is asked, answered, refused or counted."""
+    return (
+        reading.first_tries,
+        reading.retries,
+        reading.dispatched,
+        reading.finished,
+        reading.bad,
+        reading.shed,
+        reading.queued,
+        reading.tunnels,
+        reading.limit,
+        reading.replicas,
+        reading.is_breaker_open,
+        reading.cold_starts,
+    )
 
 
 def _is_sound(reading: Reading) -> bool:

@@ -56,6 +56,8 @@ class Reading(Struct, frozen=True):
     """Refusals by reason word."""
     delays: tuple[float, ...] = ()
     """Queue delays counted by :data:`DELAY_BOUNDS`; empty when nobody measures them."""
+    services: tuple[float, ...] = ()
+    """Service times counted by :data:`gateway.core.histogram.LATENCY_BOUNDS`; empty when nobody measures them."""
     queued: float = 0.0
     in_flight: float = 0.0
     queued_bytes: float = 0.0

@@ -39,6 +39,7 @@ class Signals(Struct, frozen=True):
     queue_delay_p95_s: float = 0.0
     queue_delay_p99_s: float = 0.0
     service_time_s: float = 0.0
+    service_time_p95_s: float = 0.0
     service_time_cv2: float = 1.0
     arrival_cv2: float = 1.0
     slots_per_replica: float = 1.0
@@ -60,6 +61,8 @@ class Signals(Struct, frozen=True):
     Slots that meet the objective when a replica that is asked for now would be ready.
     """
     backlog_slots: float = 0.0
+    wanted_slots: float = 0.0
+    """Demand and backlog: what an autoscaler divides by the slots that it gives to each replica."""
     pressure: float = 0.0
     time_to_drain_s: float = 0.0
     headroom_rps: float = 0.0

@@ -27,6 +27,11 @@ class ReplicaSlots:
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._at = float("-inf")
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether a sample was ever taken."""
+        return bool(self._samples)
+
     def learn(self, limit: float, ready: int, *, is_healthy: bool, now: float) -> float:
         """Take a sample when one is due and the target is healthy; K either way.
 

@@ -283,6 +283,13 @@ def _connections(reading: Reading) -> Iterator[Metric]:
         endpoints.add_metric(labels, n)
     yield endpoints
 
+    ends = CounterMetricFamily(
+        "gateway_pool_ends", "Pool processes that left, by how they ended.", labels=("upstream", "how")
+    )
+    for labels, n in reading.pool_ends.items():
+        ends.add_metric(labels, n)
+    yield ends
+
 
 def _workers(reading: Reading) -> Iterator[Metric]:
     restarts = CounterMetricFamily("gateway_worker_restarts", "Data-plane workers started again after they died.")

@@ -46,6 +46,7 @@ class Reading(Struct, frozen=True):
     restarts: int = 0
     workers: dict[str, int] = field(default_factory=dict)
     endpoints: dict[tuple[str, str], int] = field(default_factory=dict)
+    pool_ends: dict[tuple[str, str], int] = field(default_factory=dict)  # by upstream and how
     processes: dict[int, ProcessReading] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
     scaling: dict[str, ScalingReading] = field(default_factory=dict)  # by upstream

@@ -101,6 +101,8 @@ async def test_a_pool_grows_under_load_and_shrinks_after_it() -> None:
         metrics = await gateway.metrics()
         assert metrics['gateway_signal_replicas{state="ready",upstream="app"}'] == 1
         assert metrics['gateway_scaling_desired_replicas{upstream="app"}'] == 1
+        assert metrics['gateway_pool_ends_total{how="drained",upstream="app"}'] >= 1
+        assert metrics['gateway_pool_ends_total{how="crashed",upstream="app"}'] == 0
         assert sum(value for name, value in metrics.items() if 'direction="out"' in name) >= 1
 
 
@@ -185,3 +187,45 @@ async def explain(identity: str, *options: str) -> tuple[int | None, str]:
     text, _ = await process.communicate()
     process._transport.close()  # type: ignore[attr-defined] # or it warns when it is collected after the loop
     return process.returncode, text.decode()
+
+
+BOOT = "import runpy, time; time.sleep(3); runpy.run_module('gateway.sample', run_name='__main__', alter_sys=True)"
+
+
+def slow_to_start(max_wait: str) -> str:
+    """A pool whose processes take seconds to boot, before which requests may wait for so long."""
+    slow = json.dumps(["python", "-c", BOOT, *SAMPLE[3:]])
+    queue = f'max_wait = "{max_wait}"'
+    return config(LIVE).replace(json.dumps(SAMPLE), slow).replace('max_wait = "5s"', queue)
+
+
+@pytest.mark.timeout(120)
+async def test_while_a_replica_starts_requests_wait_for_it_instead_of_being_refused() -> None:
+    """Who may wait until it serves is held; where nobody may wait so long the standing queue is shed early, as ever."""
+    refused = {}
+    for max_wait in ("12s", "1s"):
+        async with running(slow_to_start(max_wait)) as gateway:
+            await until(lambda it=gateway: _is_true(it, lambda found: found["replicas_ready"] == 1))
+            async with crowd(gateway, 14) as codes:
+                await until(lambda it=gateway: _is_true(it, lambda found: found["replicas_warming"] > 0))
+                before = codes.count(503)
+                await until(lambda it=gateway: _is_true(it, lambda found: found["replicas_ready"] > 1))
+                refused[max_wait] = codes.count(503) - before
+    assert refused["1s"] > 10
+    assert refused["12s"] < refused["1s"] / 2
+
+
+@pytest.mark.timeout(120)
+async def test_a_limit_that_was_found_follows_the_replicas_of_a_pool() -> None:
+    """An adaptive limit that held traffic back is raised when a process comes and lowered when one goes."""
+    adaptive = config().replace('limit = { kind = "fixed", initial = 2, per = "endpoint" }', "limit = { initial = 4 }")
+    async with running(adaptive) as gateway:
+        await until(lambda: _is_true(gateway, lambda found: found["replicas_ready"] == 1))
+        async with crowd(gateway, 16):
+            await until(lambda: _has_followed(gateway))
+        assert (await replicas(gateway)) >= 2
+
+
+async def _has_followed(gateway: RunningGateway) -> bool:
+    metrics = await gateway.metrics()
+    return metrics.get('gateway_limit_changes_total{reason="replicas",upstream="app"}', 0) >= 1

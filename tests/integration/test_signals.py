@@ -87,6 +87,56 @@ async def test_every_series_is_there_from_the_start(origin: Origin) -> None:
         assert "nan" not in (await gateway.ask("/metrics"))[1].lower()
 
 
+async def test_numbers_that_say_nothing_about_the_present_are_answered_with_503(origin: Origin) -> None:
+    """The same JSON, but no scaler that reads a number alone takes it for fresh; all targets together are for people."""
+    count = json.dumps([sys.executable, "-c", "import sys; sys.exit(1)"])
+    scaling = (
+        '[upstreams.app.scaling]\nmode = "observe"\n'
+        f'actuator = {{ kind = "exec", command = ["true", "{{to}}"], count = {count} }}\n'
+    )
+    origin_url = f"http://127.0.0.1:{origin.port}"
+    async with running(toml(origin_url) + scaling) as gateway:
+        await until(lambda: _is_true(gateway, lambda found: found["seq"] > 1))
+        code, text = await gateway.ask("/v1/signals/app")
+        assert (code, json.loads(text)["signals"]["signal_valid"]) == (503, 0)
+        assert "demand_slots" in json.loads(text)["signals"]
+        assert (await gateway.ask("/v1/signals"))[0] == 200
+    async with running(toml(origin_url)) as gateway:
+        await until(lambda: _is_true(gateway, lambda found: found["signal_valid"] == 1))
+        assert (await gateway.ask("/v1/signals/app"))[0] == 200
+
+
+# the names of the table of signals; what is told of a target has all of them, from the start
+NAMES = """
+offered_rps admitted_rps shed_rps shed_rps_queue_full goodput_rps inflight queued queued_bytes oldest_age_s
+queue_delay_p50_s queue_delay_p95_s queue_delay_p99_s service_time_s service_time_p95_s service_time_cv2
+slots_per_replica limit replicas_ready replicas_warming replicas_draining replicas_standby replicas_quarantined
+replicas_desired utilization demand_slots backlog_slots wanted_slots pressure desired_replicas desired_replicas_lower
+desired_replicas_upper time_to_drain_s headroom_rps time_to_saturation_s slo_burn_5s slo_burn_60s slo_burn_600s
+error_budget_left dependency_state scale_out_useful cold_start_p50_s cold_start_p90_s cost_rate cost_per_1k
+signal_age_s signal_valid seq
+"""
+
+
+async def test_every_name_of_the_table_is_told(origin: Origin) -> None:
+    """Before the first request and after it, with the words for the two that are states."""
+    origin.default = slowly
+    async with running(toml(f"http://127.0.0.1:{origin.port}")) as gateway:
+        assert set(NAMES.split()) <= set(await signals(gateway))
+        await until(lambda: _is_true(gateway, lambda found: found["signal_valid"] == 1))
+        await asyncio.gather(*(gateway.get() for _ in range(20)))
+        await until(lambda: _is_true(gateway, lambda found: found["service_time_p95_s"] >= 0.05))
+        found = await page(gateway)
+        assert set(NAMES.split()) <= set(found["signals"])
+        told = found["signals"]
+        assert told["desired_replicas_lower"] <= told["desired_replicas"] <= told["desired_replicas_upper"]
+        assert told["wanted_slots"] == told["demand_slots"] + told["backlog_slots"]
+        assert (found["scaling"]["useless"], found["scaling"]["dependency"]) == ("", "")
+        metrics = await gateway.metrics()
+        assert 'gateway_signal_desired_replicas_upper{upstream="app"}' in metrics
+        assert metrics['gateway_signal_scale_out_useful{upstream="app"}'] == 1
+
+
 async def test_a_stream_of_events() -> None:
     """One event a look with ids that grow; readers are few, and one that reads nothing is dropped."""
     async with running(toml(NOBODY)) as gateway:

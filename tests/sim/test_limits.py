@@ -153,3 +153,23 @@ def test_the_same_seed_tells_the_same_story(kind: Callable[[], Limit]) -> None:
     """With any policy."""
     story = _scenario(2 * CAPACITY, until=6.0)
     assert story.tell(kind(), 1).book.course == story.tell(kind(), 1).book.course
+
+
+def test_a_limit_that_is_told_of_new_replicas_serves_at_once_what_they_can() -> None:
+    """From three to twelve workers: goodput of the first ten seconds with the hint, without it, and what is possible."""
+
+    def first_seconds(seed: int, *, is_told: bool) -> float:
+        limit = Adaptive()
+
+        def grow(service: Service) -> None:
+            service.resize(12)
+            if is_told:
+                limit.rescale(4.0, 20.0)
+
+        story = _scenario(1200.0, until=30.0, since=20.0, service=_workers(3), changes=((20.0, grow),))
+        return story.tell(limit, seed).book.span(20.0, 30.0).goodput
+
+    told = [first_seconds(seed, is_told=True) for seed in range(1, 5)]
+    climbed = [first_seconds(seed, is_told=False) for seed in range(1, 5)]
+    assert all(one > other for one, other in zip(told, climbed, strict=True))
+    assert median(told) >= 0.93 * 600

@@ -47,6 +47,10 @@ Theory of operation
     *Silence*: requests that end in time-outs, or whose clients leave, say nothing about latency. But when for a
     second, and for as many requests as the limit, nothing else comes, then nobody is served: the limit is halved.
 
+    *Replicas*: who starts and ends them knows that the upstream is k times what it was (:meth:`Adaptive.rescale`). Each
+    of them does what it did, so the knee is at k·L at once, b stays, and what was remembered of other limits goes. A
+    limit that never held anybody back has found nothing, and stays.
+
 Why it is so
     Throughput alone decides a trial. The faster half shows a line sooner, but it shows one as well when the
     service itself has become slower, and then confirms the cut that it asked for: a service slowed to 0.375 lost a
@@ -137,6 +141,7 @@ class Adaptive:
         "_elasticity",
         "_evidence",
         "_growth",
+        "_has_bound",
         "_held_at",
         "_is_base_proven",
         "_is_probe",
@@ -162,6 +167,7 @@ class Adaptive:
         self._base: dict[str, float] = {}
         self._is_base_proven = False
         self._growth = 1
+        self._has_bound = False
         self._held_at = -_SILENCE
         self._changed_at = -1.0
         self._answered_at = 0.0
@@ -184,6 +190,17 @@ class Adaptive:
     def held_back(self, now: float) -> None:
         """Only a limit that somebody runs into moves."""
         self._held_at = now
+
+    def rescale(self, ratio: float, now: float) -> Change | None:
+        """The upstream has become ``ratio`` times what it was, above 0; the change when that moved the limit."""
+        if not self._has_bound:
+            return None
+        trial, self._trial = self._trial, None
+        limit = trial.limit if trial is not None and self._is_probe else self.value
+        self._evidence = 0.0
+        self._memory = Memory()
+        self._growth = self._stretch = 1
+        return self._move(max(round(limit * ratio), 1), "replicas", now)
 
     def update(self, sample: Sample) -> Change | None:
         """Learn from one finished request."""
@@ -234,6 +251,7 @@ class Adaptive:
         trial, self._trial = self._trial, None
         if self._held_at < window.opened_at or window.load < _FULL * window.limit:
             return self._idle(window, trial, now)
+        self._has_bound = True
         if window.timeouts * 2 > window.count:
             return self._move(self.value // 2, "timeouts", now)
         self._memory.learn(window, now)

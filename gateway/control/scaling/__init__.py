@@ -1,11 +1,16 @@
 """Signals and decisions in a running gateway: the shell around :mod:`gateway.signals` and :mod:`gateway.scaling`.
 
 Theory of operation. Workers count (:mod:`gateway.telemetry.load`) and send their sums four times a second. Once a
-second ``feed`` joins them into one reading for each upstream and its ``target`` makes signals of it; every fifth time
-the target's scaler takes a step. A decision becomes a ``record``, a line in the ``ledger``, and, in the modes live
-and pinned, work for the ``carrier``, which calls the actuator in a task of its own: no tick waits for one, the newest
-decision wins, and what fails is tried again. A scale-in is first a ``trial``: for one window the workers admit no
-more than the remaining replicas could serve; if a queue builds the limit is given back at once and the replicas stay.
+second, in small slices spread over it, ``feed`` joins them into one reading for each upstream and its ``target``
+makes signals of it; every fifth time the target's scaler takes a step. A decision becomes a ``record``, a line in the
+``ledger``, and, in the modes live and pinned, work for the ``carrier``, which calls the actuator in a task of its
+own: no tick waits for one, the newest decision wins, and what fails is tried again. A scale-in is first a ``trial``:
+for one window the workers admit no more than the remaining replicas could serve; if a queue builds the limit is given
+back at once and the replicas stay.
+
+Back into admission (``admission`` tells the workers). ``coming``: replicas on their way, and when the first will
+serve, so that who can wait for it is held. ``ramp``: how many times what it was a target has become, so that a limit
+that was found follows. Each is told at a look; no worker waits for either.
 
 Old data. A reading is as old as the oldest of: the snapshot of any living worker, the actuator's view of its
 replicas. After three ticks nothing is scaled in, after 30 s the signals are invalid. With no living worker there is
@@ -14,7 +19,7 @@ made twice.
 
 Restart. The ``past`` is read from the ledger: the number of the last decision, a freeze, a pin, and how many replicas
 were asked for last, with which a pool begins. Nothing is scaled in before a whole hold was seen, whatever the past
-says.
+says. What is known of days and weeks lies beside the ledger (``seasons``).
 
 Everybody has signals. Decisions are made where ``[upstreams.X.scaling]`` says so, and for a pool with max > min
 (``inforce``). Fixed endpoints count as replicas while some worker asks them.

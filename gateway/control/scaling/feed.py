@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from gateway.actuators.actuator import View
     from gateway.signals.reading import Replicas
-    from gateway.telemetry.counters import EndpointSnapshot, ResilienceSnapshot, Snapshot
+    from gateway.telemetry.counters import EndpointSnapshot, Snapshot
     from gateway.telemetry.totals import Totals
 
 UNKNOWN: Final = 3600.0
 """The age of what was never known, in seconds."""
 _SAME: Final = 1.0
+_NOTHING: Final = LoadSnapshot()
 
 
 class Look(NamedTuple):
@@ -50,8 +51,19 @@ def look(totals: Totals) -> Look | None:
 
 def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
     """One upstream's reading; a view of its replicas that is older than the counters makes the whole as old."""
-    load = _sum(name, seen)
-    gates = [one.gates[name] for one in seen.living if name in one.gates]
+    loads = [one.loads[name] for one in seen.living if name in one.loads]
+    past = seen.past.loads.get(name)
+    if past is not None:
+        loads.append(past)
+    load = loads[0] if loads else _NOTHING
+    for other in loads[1:]:
+        load = added_load(load, other)
+    limit = queued_bytes = 0
+    for one in seen.living:
+        gate = one.gates.get(name)
+        if gate is not None:
+            limit += gate.limit
+            queued_bytes += gate.queued_bytes
     delays = load.delays
     return Reading(
         at=seen.at,
@@ -67,46 +79,50 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         arrival_steps=load.arrival_steps,
         queued_time=load.queued_time,
         in_flight_time=load.in_flight_time,
-        shed={reason: float(n) for reason, n in load.shed.items()},
+        shed=load.shed,  # type: ignore[arg-type]  # whole numbers, and nobody changes them
         # the latency histogram has one bound more, below the first of these
-        delays=(float(delays[0] + delays[1]), *map(float, delays[2:])) if delays else (),
+        delays=(delays[0] + delays[1], *delays[2:]) if delays else (),
+        services=_services(name, seen),
         queued=load.queued,
         in_flight=load.in_flight,
-        queued_bytes=sum(gate.queued_bytes for gate in gates),
+        queued_bytes=queued_bytes,
         oldest_age=load.oldest_age,
         tunnels=load.tunnels,
-        limit=sum(gate.limit for gate in gates),
+        limit=limit,
         replicas=replicas,
-        is_breaker_open=_is_shut([one.resilience[name] for one in seen.living if name in one.resilience]),
+        is_breaker_open=_is_shut(name, seen.living),
         cold_starts=view.cold_starts,
         age=UNKNOWN if view.at is None else max(seen.age, seen.at - view.at),
         gateway_strain=seen.strain,
     )
 
 
-def _sum(name: str, seen: Look) -> LoadSnapshot:
-    loads = [one.loads[name] for one in (*seen.living, seen.past) if name in one.loads]
-    if not loads:
-        return LoadSnapshot()
-    total = loads[0]
-    for other in loads[1:]:
-        total = added_load(total, other)
-    return total
+def _services(name: str, seen: Look) -> tuple[float, ...]:
+    """How long attempts took, by bucket."""
+    found = [one.upstream_seconds[name].counts for one in (*seen.living, seen.past) if name in one.upstream_seconds]
+    return tuple(found[0] if len(found) == 1 else map(sum, zip(*found, strict=True)))
 
 
-def _is_shut(workers: Collection[ResilienceSnapshot]) -> bool:
+def _is_shut(name: str, workers: Collection[Snapshot]) -> bool:
     """Whether most workers ask nobody: the upstream's own breaker is open, or that of every endpoint."""
-    shut = 0
+    shut = present = 0
     for worker in workers:
-        asked = [one for url, one in worker.endpoints.items() if url and _is_asked(one)]
-        whole = worker.endpoints.get("")
-        if (whole is not None and not _is_asked(whole)) or (not asked and len(worker.endpoints) > 1):
+        found = worker.resilience.get(name)
+        if found is None:
+            continue
+        present += 1
+        endpoints = found.endpoints
+        whole = endpoints.get("")
+        is_whole_shut = whole is not None and not _is_asked(whole)
+        if is_whole_shut or (len(endpoints) > 1 and not any(_is_asked(one) for url, one in endpoints.items() if url)):
             shut += 1
-    return shut > len(workers) / 2
+    return shut > present / 2
 
 
 def _is_asked(endpoint: EndpointSnapshot) -> bool:
     states = endpoint.states
+    if states.get("closed"):
+        return True  # a worker has one state for each, and it is nearly always this one
     return not (states.get("open") or states.get("half_open") or states.get("forced_open"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.scaling.feed import look
@@ -11,32 +12,37 @@ from gateway.control.scaling.ledger import Ledger, read_records
 from gateway.control.scaling.past import Past, last_states
 from gateway.control.scaling.published import numbers
 from gateway.control.scaling.record import Records
+from gateway.control.scaling.seasons import EVERY, Seasons
 from gateway.control.scaling.stream import Stream
 from gateway.control.scaling.target import Target
 from gateway.scaling.scaler import TICK
 from gateway.telemetry.reading import ScalingReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
+    from gateway.control.scaling.admission import Admission
     from gateway.core.clock import Clock
+    from gateway.scaling.analyzers.season import SeasonState
     from gateway.scaling.settings import ScalingSettings
     from gateway.telemetry.logs import Logger
     from gateway.telemetry.totals import Totals
 
 LOOK: Final = 1.0
 """Seconds between two looks at the counters."""
-AT_ONCE: Final = 25
-"""Targets that are looked at before the loop serves others again."""
+AT_ONCE: Final = 10
+"""Targets that are looked at before the loop serves others again: half a millisecond's work."""
+_PART: Final = 0.8
+"""Of a second, so much is between the first and the last slice of targets."""
 
 
 class Scaling:
     """Every upstream's signals and decisions.
 
-    ``make_actuator`` makes the actuator of an upstream. ``cap`` bounds what may be in flight at an upstream in all
-    workers, for so many seconds; None lifts it. ``tell`` gets every target's numbers at each look.
+    ``make_actuator`` makes the actuator of an upstream; ``admission`` is told what is coming and what has come;
+    ``tell`` gets every target's numbers at each look.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
@@ -47,11 +53,12 @@ class Scaling:
         clock: Clock,
         log: Logger,
         make_actuator: Callable[[str, ScalingSettings], Actuator],
-        cap: Callable[[str, int | None, float], None],
+        admission: Admission,
         tell: Callable[[str, Mapping[str, float]], None] | None = None,
     ) -> None:
         self._tell = tell
         self.ledger = Ledger(settings.admin.ledger, clock=clock, log=log)
+        self._seasons = Seasons(settings.admin.ledger, log)
         self.records = Records()
         self.stream = Stream()
         self.targets: dict[str, Target] = {}
@@ -72,7 +79,8 @@ class Scaling:
                 log=log,
                 ledger=self.ledger,
                 records=self.records,
-                cap=_bound(cap, name),
+                admission=admission,
+                slow_start=float(upstream.slow_start),
             )
 
     def read_past(self) -> dict[str, Past]:
@@ -82,6 +90,9 @@ class Scaling:
         for name, past in self.past.items():
             if name in self.targets:
                 self.targets[name].resume(past)
+        for name, state in self._seasons.read().items():
+            if name in self.targets:
+                self.targets[name].resume_season(state)
         return self.past
 
     def reading(self) -> dict[str, ScalingReading]:
@@ -108,23 +119,39 @@ class Scaling:
         for target in self.targets.values():
             await target.carrier.stop()
             await target.actuator.stop()
+        await self._seasons.stop(self._known_seasons())
         await self.ledger.stop()
 
     async def _keep_looking(self) -> None:
         due = self._clock.now()
         while True:
-            await self.tick()
+            await self.tick(LOOK * _PART)
             now = self._clock.now()
             # after a sleep of the machine the looks that were missed are not made up for
             due = max(now, due + LOOK)
             await asyncio.sleep(due - now)
 
-    async def tick(self) -> None:
-        """Look at all targets once, and at every fifth time decide."""
+    async def tick(self, seconds: float = 0.0) -> None:
+        """Look at all targets once, and at every fifth time decide; slice by slice, spread over so many seconds."""
         is_tick = self._ticks % round(TICK / LOOK) == 0
         self._ticks += 1
+        targets = tuple(self.targets.values())
+        begin, slices = self._clock.now(), ceil(len(targets) / AT_ONCE)
+        for place in range(slices):
+            if place:
+                await asyncio.sleep(max(begin + seconds * place / slices - self._clock.now(), 0.0))
+            self.see(targets[place * AT_ONCE : (place + 1) * AT_ONCE], is_tick=is_tick)
+        self.stream.publish(self.targets)
+        if self._ticks % round(EVERY / LOOK) == 0:
+            self._seasons.write(self._known_seasons())
+
+    def _known_seasons(self) -> dict[str, SeasonState | None]:
+        return {name: target.scaler.season.state() for name, target in self.targets.items()}
+
+    def see(self, targets: Iterable[Target], *, is_tick: bool) -> None:
+        """Look at some targets now, and decide on them when it is time to."""
         seen = look(self._totals)
-        for place, target in enumerate(self.targets.values(), 1):
+        for target in targets:
             now = self._clock.now()
             try:
                 target.look(seen, now)
@@ -134,13 +161,3 @@ class Scaling:
                     self._tell(target.name, numbers(target))
             except Exception:  # noqa: BLE001 - one target's fault must not be the others'
                 self._log.exception("scaling tick failed", upstream=target.name)
-            if place % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        self.stream.publish(self.targets)
-
-
-def _bound(cap: Callable[[str, int | None, float], None], name: str) -> Callable[[int | None, float], None]:
-    def bound(limit: int | None, seconds: float) -> None:
-        cap(name, limit, seconds)
-
-    return bound

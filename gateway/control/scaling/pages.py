@@ -38,11 +38,15 @@ class ScalingPages:
         return as_json({"schema": SCHEMA, "generated_at": now, "targets": found})
 
     def target(self, request: web.BaseRequest) -> web.Response:
-        """One target, flat."""
+        """One target, flat; with 503 while its numbers say nothing about the present.
+
+        A scaler that reads numbers alone must see a failure then, and not take old ones for new.
+        """
         found = self._scaling().targets.get(request.path.removeprefix(TARGETS))
         if found is None:
             return problem(HTTPStatus.NOT_FOUND)
-        return as_json(target_page(found, wall_text(self._clock.wall())))
+        status = HTTPStatus.OK if found.signals.signal_valid else HTTPStatus.SERVICE_UNAVAILABLE
+        return as_json(target_page(found, wall_text(self._clock.wall())), status)
 
     def queue(self, _request: web.BaseRequest) -> web.Response:
         """What KEDA's http-add-on asks an interceptor."""

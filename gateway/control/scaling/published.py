@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.signals.signals import SCHEMA
 from gateway.telemetry.load import SHED_REASONS
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from gateway.control.scaling.target import Target
 
 
+DEPENDENCY_STATES: Final = {"": 0, "upstream_failing": 1, "no_gain": 2, "breaker_open": 3}
+"""What the number in ``dependency_state`` means: 0 is well, 3 asks nobody."""
+
+
 def numbers(target: Target) -> dict[str, float]:
     """Name → finite number: the signals, and what became of them. The same names whatever happens.
 
@@ -22,12 +26,15 @@ def numbers(target: Target) -> dict[str, float]:
     scaler, found = target.scaler, target.signals.flat()
     for reason in SHED_REASONS:
         found.setdefault(f"shed_rps_{reason}", 0.0)
+    low, high = scaler.band(target.signals)
     present = found["replicas_ready"] + found["replicas_warming"]
     wanted = max((vote.replicas for vote in scaler.votes), default=present)
-    ceilings = [vote.replicas for vote in scaler.ceilings]
     found["desired_replicas"] = present if scaler.desired is None else scaler.desired
+    found["desired_replicas_lower"] = min(low, found["desired_replicas"])
+    found["desired_replicas_upper"] = max(high, found["desired_replicas"])
     found["voted_replicas"] = wanted
-    found["scale_out_useful"] = int(not ceilings or wanted <= min(ceilings))
+    found["scale_out_useful"] = int(not scaler.useless)
+    found["dependency_state"] = DEPENDENCY_STATES.get(scaler.dependency, 1)
     found["scaling_frozen"] = int(scaler.frozen_at is not None)
     regret = {"replica_seconds": 0.0, "violations": 0.0} if scaler.shadow is None else scaler.shadow.regret()
     found.update({f"shadow_regret_{name}": value for name, value in regret.items()})
@@ -55,6 +62,8 @@ def target_page(target: Target, generated_at: str) -> dict[str, Any]:
             "votes": scaler.votes,
             "ceilings": scaler.ceilings,
             "guards": scaler.marks,
+            "useless": scaler.useless,
+            "dependency": scaler.dependency,
             "under_way": target.asked,
             "trial": None if target.trial is None else target.trial.decision.id,
             "owner": view.owner,

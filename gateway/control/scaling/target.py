@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import json
 from msgspec.structs import replace
 
+from gateway.actuators.belief import Told
 from gateway.actuators.publish import Publish
 from gateway.control.scaling.carrier import Carrier
+from gateway.control.scaling.coming import Coming
 from gateway.control.scaling.feed import reading, reported
 from gateway.control.scaling.inforce import objective
 from gateway.control.scaling.ledger import wall_text
+from gateway.control.scaling.ramp import Ramp
 from gateway.control.scaling.record import Event
 from gateway.control.scaling.trial import Trial
 from gateway.scaling.guards.calm import STALE_TICKS
@@ -21,28 +24,29 @@ from gateway.signals.reading import Replicas
 from gateway.signals.signals import Signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway.actuators.actuator import Actuator
+    from gateway.control.scaling.admission import Admission
     from gateway.control.scaling.feed import Look
     from gateway.control.scaling.ledger import Ledger
     from gateway.control.scaling.past import Past
     from gateway.control.scaling.record import Records
     from gateway.core.clock import Clock
+    from gateway.scaling.analyzers.season import SeasonState
     from gateway.scaling.decision import Decision
     from gateway.scaling.settings import Mode, ScalingSettings
     from gateway.telemetry.logs import Logger
 
 CAP_MARGIN: Final = 5.0
 """Seconds that workers hold a trial's limit beyond its end, should nobody tell them that it is over."""
+PROMISE: Final = 4.0
+"""Seconds that workers count on capacity that is coming without hearing of it again."""
 _CARRIED_OUT: Final = frozenset({"live", "pinned"})
+_COUNTED: Final = frozenset({"pool", "kubernetes"})
+"""Actuators that see a replica become ready themselves; the word of others may be late or a wish."""
 
 
 class Target:
-    """One upstream's signals and decisions.
-
-    ``cap(limit, seconds)`` bounds what may be in flight in the whole gateway for so long; None lifts it.
-    """
+    """One upstream's signals and decisions; ``slow_start`` is the time in which an endpoint gets its whole weight."""
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
         self,
@@ -54,7 +58,8 @@ class Target:
         log: Logger,
         ledger: Ledger,
         records: Records,
-        cap: Callable[[int | None, float], None],
+        admission: Admission,
+        slow_start: float = 0.0,
     ) -> None:
         self.name = name
         self.actuator = actuator
@@ -67,12 +72,17 @@ class Target:
         """Made so far, by direction, reason and mode."""
         self.vetoes: dict[str, int] = {}
         """Ticks at which a guard changed a plan, by guard."""
+        # an actuator that cannot count hears from us how many endpoints there are, or it would never know anything
+        self._told = actuator if isinstance(actuator, Told) else None
         self._meter = Meter(objective(settings))
         self._clock = clock
         self._log = log.bind(upstream=name)
         self._ledger = ledger
         self._records = records
-        self._cap = cap
+        self._admission = admission
+        self._coming = Coming()
+        self._ramp = Ramp(slow_start)
+        self._has_promised = False
         self._confirmed = ""
         self._is_known = False
         self._was_pinned = False
@@ -88,20 +98,29 @@ class Target:
         if past.pinned is not None and past.pinned[1] > wall and self.scaler.mode == "live":
             self.scaler.pin(past.pinned[0], now + past.pinned[1] - wall)
 
+    def resume_season(self, state: SeasonState) -> None:
+        """Know the days that an earlier process saw."""
+        try:
+            self.scaler.season.resume(state)
+        except ValueError as error:
+            self._log.warning("season forgotten", why=str(error))
+
     # --- every second ----------------------------------------------------------------------------
 
     def look(self, seen: Look | None, now: float) -> None:
         """Make this second's signals, and see how a trial goes."""
-        view = self.actuator.view
-        if isinstance(self.actuator, Publish) and seen is not None:
-            self._tell_endpoints(self.actuator, seen)
-            view = self.actuator.view
         if seen is not None:
+            if self._told is not None:
+                self._tell_endpoints(self._told, seen)
             self.reported = reported(self.name, seen)
+        view = self.actuator.view
         asked = self.asked
-        replicas = view.replicas if asked is None else replace(view.replicas, desired=asked)
+        replicas = view.replicas
+        if asked is not None and asked != replicas.desired:
+            replicas = replace(replicas, desired=asked)
         self.signals = self._meter.observe(None if seen is None else reading(self.name, seen, view, replicas), now)
         self.scaler.room, self.scaler.owner = view.room, view.owner
+        self._tell_admission(now)
         trial = self.trial
         if trial is not None:
             verdict = trial.look(self.signals, now)
@@ -112,7 +131,27 @@ class Target:
             elif verdict == "failed":
                 self._call_off(trial.decision, now)
 
-    def _tell_endpoints(self, actuator: Publish, seen: Look) -> None:
+    def _tell_admission(self, now: float) -> None:
+        """Who waits is told what is coming, and a limit that was found follows the replicas that have come or gone."""
+        signals = self.signals
+        promise = None
+        is_asked = self.carrier.asked is not None
+        if signals.signal_valid and (is_asked or signals.replicas.warming or self._coming.is_open):
+            cold = signals.cold_start_p50_s, signals.cold_start_p90_s
+            promise = self._coming.look(signals.replicas, cold, now, is_asked=is_asked)
+        if promise is not None:
+            # told again at each look, so that a new worker hears of it, and nobody believes in a dead teller for long
+            self._admission.expect(self.name, promise.wait, promise.growth, PROMISE)
+        elif self._has_promised:
+            self._admission.expect(self.name, 0.0, 1.0, 0.0)
+        self._has_promised = self.scaler.is_queue_held = promise is not None
+        scaler = self.scaler
+        if scaler.mode in _CARRIED_OUT and scaler.settings.actuator.kind in _COUNTED and signals.signal_valid:
+            ratio = self._ramp.look(signals.replicas.ready, now)
+            if ratio is not None and self._meter.knows_slots:
+                self._admission.rescale(self.name, ratio)
+
+    def _tell_endpoints(self, actuator: Told, seen: Look) -> None:
         """Nobody counts these replicas but we: they are the endpoints that some worker asks."""
         asked = {
             url
@@ -136,6 +175,8 @@ class Target:
         if not self._is_known:
             return  # nobody knows how many replicas there are, so any number would be a guess
         scaler = self.scaler
+        # days are those of the wall clock, which may be put right while we run
+        scaler.time_of_day = self._clock.wall() - now
         was_frozen = scaler.frozen_at is not None
         decision = scaler.step(self.signals, now)
         for mark in scaler.marks:
@@ -182,7 +223,7 @@ class Target:
                 now=now,
             )
             self._tell(decision, "trial", f"no more than {self.trial.limit} in flight meanwhile")
-            self._cap(self.trial.limit, self.trial.until - now + CAP_MARGIN)
+            self._admission.cap(self.name, self.trial.limit, self.trial.until - now + CAP_MARGIN)
         else:
             self.carrier.submit(decision)
 
@@ -194,7 +235,7 @@ class Target:
 
     def _end_trial(self) -> None:
         self.trial = None
-        self._cap(None, 0.0)
+        self._admission.cap(self.name, None, 0.0)
 
     def _call_off(self, decision: Decision, now: float) -> None:
         self._end_trial()

@@ -9,6 +9,7 @@ that of persistence, the trend has no vote; and it can only scale out, because t
 from __future__ import annotations
 
 from collections import deque
+from math import sqrt
 from typing import Final
 
 from gateway.scaling.analyzers.demand import replicas_for
@@ -20,7 +21,11 @@ _DAMPING: Final = 0.98
 _TAU: Final = 0.9
 _MEMORY: Final = 600.0
 """Seconds in which an old loss falls to a third."""
-_MARGIN: Final = 0.9
+MARGIN: Final = 0.9
+"""Of the loss of persistence: forecasts must be better by so much to be believed."""
+_NINE_IN_TEN: Final = 1.645
+"""Standard deviations on either side."""
+_FEWEST: Final = 0.5
 _STEP: Final = 5.0
 """Seconds that the constants above are for."""
 
@@ -28,7 +33,19 @@ _STEP: Final = 5.0
 class Trend:
     """Forecasts the load of one target, in slots."""
 
-    __slots__ = ("_at", "_level", "_pending", "_slope", "as_now", "forecast", "loss")
+    __slots__ = (
+        "_at",
+        "_level",
+        "_pending",
+        "_slope",
+        "_squares",
+        "_squares_as_now",
+        "_weight",
+        "as_now",
+        "forecast",
+        "load",
+        "loss",
+    )
 
     def __init__(self) -> None:
         self._level = 0.0
@@ -40,9 +57,13 @@ class Trend:
         self.as_now = 0.0
         """The rolling loss of persistence."""
         self.forecast = 0.0
+        self.load = 0.0
+        """The present load, as it was last told."""
+        self._squares = self._squares_as_now = self._weight = 0.0
 
     def update(self, load: float, lead: float, now: float) -> None:
         """Take the present load and forecast it for ``lead`` seconds ahead; a ``now`` that is not later is ignored."""
+        self.load = load
         if self._at is None:
             self._at, self._level, self.forecast = now, load, load
             return
@@ -62,16 +83,32 @@ class Trend:
         fade = max(1.0 - passed / _MEMORY, 0.0)
         self.loss *= fade
         self.as_now *= fade
+        self._squares *= fade
+        self._squares_as_now *= fade
+        self._weight *= fade
         while pending and pending[0][0] <= now:
             _, forecast, then = pending.popleft()
-            self.loss += _pinball(load - forecast)
-            self.as_now += _pinball(load - then)
+            self.loss += pinball(load - forecast)
+            self.as_now += pinball(load - then)
+            self._squares += (load - forecast) ** 2
+            self._squares_as_now += (load - then) ** 2
+            self._weight += 1.0
         pending.append((now + lead, self.forecast, load))
 
     @property
     def is_trusted(self) -> bool:
         """Whether forecasts were better than persistence of late, by a tenth at least."""
-        return self.loss < _MARGIN * self.as_now
+        return self.loss < MARGIN * self.as_now
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """Where the load will be in a lead time, nine times in ten, by how far off forecasts were of late, ≥ 0.
+
+        Around the forecast while it is trusted, else around the present. Until an error was seen it has no width.
+        """
+        middle, squares = (self.forecast, self._squares) if self.is_trusted else (self.load, self._squares_as_now)
+        far = _NINE_IN_TEN * sqrt(squares / self._weight) if self._weight > _FEWEST else 0.0
+        return max(middle - far, 0.0), middle + far
 
     def vote(self, spare: float, slots: float) -> Vote | None:
         """Replicas for the forecast; None while forecasts are no better than the present."""
@@ -83,5 +120,6 @@ class Trend:
         return f"<Trend {self.forecast:.1f} loss={self.loss:.2f}/{self.as_now:.2f}>"
 
 
-def _pinball(error: float) -> float:
+def pinball(error: float) -> float:
+    """The loss of a forecast that was too low by ``error``, or too high where that is below 0."""
     return _TAU * error if error > 0 else (_TAU - 1.0) * error

@@ -39,6 +39,8 @@ class Measures(NamedTuple):
     """Reversals within ten minutes a day."""
     peak: int
     starts: int
+    replica_hours: float
+    """Paid for in the whole story, those that boot or wait on standby included."""
 
 
 def measure(world: World, best: Sequence[int]) -> Measures:
@@ -67,6 +69,7 @@ def measure(world: World, best: Sequence[int]) -> Measures:
         flips=flips(world.moves) / days,
         peak=int(max(world.billed)),
         starts=world.starts,
+        replica_hours=sum(world.billed) / 3600,
     )
 
 

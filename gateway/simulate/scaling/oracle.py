@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from gateway.simulate.scaling.world import Site
 
 WINDOW: Final = 10
-RISK: Final = 0.001
 
 
-def oracle(rates: Sequence[float], site: Site) -> list[int]:
-    """Replicas in each second: the least n with P(W > w) ≤ 0.1 % at the mean rate of its 10 s window."""
+def needed(rates: Sequence[float], site: Site) -> list[int]:
+    """Replicas in each second: the least n with P(W > w) ≤ ``site.risk`` at the mean rate of its 10 s window.
+
+    The bounds of the site are not asked.
+    """
     found: list[int] = []
     for begin in range(0, len(rates), WINDOW):
         part = rates[begin : begin + WINDOW]
         load = sum(part) / len(part) * site.work.mean
-        slots = slots_needed(load, site.wait / site.work.mean, RISK)
-        found += [min(max(ceil(slots / site.slots - 1e-9), site.least), site.most)] * len(part)
+        slots = slots_needed(load, site.wait / site.work.mean, site.risk)
+        found += [ceil(slots / site.slots - 1e-9)] * len(part)
     return found

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.units import Seconds
 from gateway.scaling.settings import ScalingSettings, SloSettings
 from gateway.simulate.scaling.fed import Fed, Published
-from gateway.simulate.scaling.oracle import RISK
 from gateway.simulate.scaling.ours import Ours, objective
 from gateway.simulate.scaling.references import Clairvoyant, Hpa, Kpa, RayServe, Static, UwsgiBusyness
 
@@ -44,7 +43,7 @@ def settings_for(site: Site) -> ScalingSettings:
         max=site.most,
         slots=site.slots,
         cold_start=Seconds(site.cold_start),
-        slo=SloSettings(wait=Seconds(site.wait), objective=1 - RISK),
+        slo=SloSettings(wait=Seconds(site.wait), objective=1 - site.risk),
     )
 
 

@@ -73,6 +73,13 @@ def surge(seed: int) -> Trace:
     return Trace("surge", 60.0, rates)
 
 
+def ramp(seed: int) -> Trace:
+    """Two hours: from a tenth to the whole within an hour, a quarter of an hour there, and back."""
+    rng = Random(seed)  # noqa: S311 - a story, not a secret
+    rates = [0.1 + 0.9 * min(minute / 60, 1.0, max(135 - minute, 0) / 60) for minute in range(120)]
+    return Trace("ramp", 60.0, [rate * rng.gauss(1, 0.02) for rate in rates])
+
+
 def _plateau(minute: float, begin: float, end: float, width: float) -> float:
     """From 0 to 1 around ``begin`` and back around ``end``."""
     return 1 / (1 + exp(-(minute - begin) / width * 4)) - 1 / (1 + exp(-(minute - end) / width * 4))
@@ -84,4 +91,5 @@ PROFILES: Final[dict[str, Callable[[int], Trace]]] = {
     "noisy_diurnal": noisy_diurnal,
     "steps": steps,
     "surge": surge,
+    "ramp": ramp,
 }

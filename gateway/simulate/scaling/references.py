@@ -59,9 +59,10 @@ class Hpa:
     _TOLERANCE: Final = 0.1
     _DOWN: Final = 300
 
-    def __init__(self, target: float, usage: Usage = concurrency) -> None:
+    def __init__(self, target: float, usage: Usage = concurrency, *, down: int = _DOWN) -> None:
         self._target = target
         self._usage = usage
+        self._down = down
         self._wanted: deque[tuple[int, int]] = deque()
 
     def desired(self, world: World) -> int | None:
@@ -74,7 +75,7 @@ class Hpa:
         wanted = have if abs(ratio - 1) <= self._TOLERANCE else ceil(usage / self._target)
         wanted = min(max(wanted, world.site.least), world.site.most)
         self._wanted.append((world.now, wanted))
-        while self._wanted[0][0] <= world.now - self._DOWN:
+        while self._wanted[0][0] <= world.now - self._down:
             self._wanted.popleft()
         if wanted < have:
             return min(have, max(each for _, each in self._wanted))

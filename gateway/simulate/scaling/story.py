@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from gateway.simulate.scaling.measures import Measures, measure
-from gateway.simulate.scaling.oracle import oracle
+from gateway.simulate.scaling.oracle import needed
 from gateway.simulate.scaling.policies import make
 from gateway.simulate.scaling.world import Load, Site, World, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.scaling.settings import ScalingSettings
     from gateway.simulate.scaling.traces import Trace
     from gateway.simulate.scaling.world import Policy
 
+_HOUR: Final = 3600
 POINTS: Final = 720
 """Points of a curve; each is the mean of its part, or the highest for waits."""
 
@@ -32,6 +34,7 @@ class Curves(Struct, frozen=True):
     best: list[float]
     wait: list[float]
     violations: list[float]
+    """Requests in each part; their sum is that of the whole story."""
     cost: list[float]
     """Replica hours so far."""
 
@@ -46,14 +49,16 @@ class Ending(Struct, frozen=True):
 
 
 class Story:
-    """A trace scaled so that its peak needs ``peak`` replicas, drawn with one seed."""
+    """A trace drawn with one seed, scaled so that its peak needs ``peak`` replicas; None leaves it as it is."""
 
-    def __init__(self, trace: Trace, site: Site, seed: int, peak: float = 30.0) -> None:
+    def __init__(self, trace: Trace, site: Site, seed: int, peak: float | None = 30.0) -> None:
         self.site = site
         self.seed = seed
         rng = Random(seed)  # noqa: S311 - a story, not a secret
-        self.load: Load = draw(trace.scaled(peak * site.rate), site.work, rng)
-        self.best = oracle(self.load.rates, site)
+        self.load: Load = draw(trace if peak is None else trace.scaled(peak * site.rate), site.work, rng)
+        self.unbounded = needed(self.load.rates, site)
+        """What the oracle would have without the site's bounds."""
+        self.best = [min(max(need, site.least), site.most) for need in self.unbounded]
 
     def world(self) -> World:
         """A fresh world at its beginning, with as many replicas as its first window needs."""
@@ -64,16 +69,26 @@ class Story:
         """Live through it under a policy by name."""
         return self.live(name, make(name, self.site, self.best, settings), with_curves=with_curves)
 
-    def live(self, name: str, policy: Policy, *, with_curves: bool = False) -> Ending:
-        """Live through it under a policy."""
+    def live(
+        self,
+        name: str,
+        policy: Policy,
+        *,
+        with_curves: bool = False,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Ending:
+        """Live through it under a policy; ``on_progress`` hears every hour how many seconds are over."""
         world = self.world()
+        while on_progress is not None and world.now < len(self.best):
+            world.live(policy, world.now + _HOUR)
+            on_progress(world.now)
         world.live(policy)
         return Ending(name, self.seed, measure(world, self.best), curves(world, self.best) if with_curves else None)
 
 
 def curves(world: World, best: Sequence[int]) -> Curves:
     """Thin the columns of a world for drawing."""
-    step = max(len(best) // POINTS, 1)
+    step = max(ceil(len(best) / POINTS), 1)
 
     def mean(column: Sequence[float]) -> list[float]:
         return [sum(part) / len(part) for part in _parts(column, step)]
@@ -89,7 +104,7 @@ def curves(world: World, best: Sequence[int]) -> Curves:
         replicas=billed,
         best=mean(best),
         wait=[max(part) for part in _parts(world.waits, step)],
-        violations=mean(world.violations),
+        violations=[sum(part) for part in _parts(world.violations, step)],
         cost=cost,
     )
 

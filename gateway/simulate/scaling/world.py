@@ -43,6 +43,10 @@ class Site(Struct, frozen=True):
     """Seconds; what would wait longer is shed."""
     wait: float = 0.25
     """The objective: a longer wait is a violation, in seconds."""
+    risk: float = 0.001
+    """The share of requests that may wait longer than that."""
+    boots: int = 0
+    """At most so many replicas boot at a time; 0 = any number."""
     slow_down: float = 0.0
     """How much longer the work of one replica takes for each further ready one: contention for something shared."""
 
@@ -63,7 +67,7 @@ class Load(Struct, frozen=True):
 def draw(trace: Trace, work: Work, rng: Random) -> Load:
     """One story's load; the same seed draws the same one."""
     rates = trace.seconds()
-    arrivals = array("l", (poisson(rate, rng) for rate in rates))
+    arrivals = array("l", (round(rate) if trace.is_exact else poisson(rate, rng) for rate in rates))
     return Load(arrivals, array("d", (work.total(count, rng) for count in arrivals)), rates)
 
 
@@ -141,9 +145,13 @@ class World:
 
     def _intent(self) -> float:
         took = self.site.cold_start * self._rng.uniform(0.9, 1.1)
-        self._cold.append(took)
         self.starts += 1
-        return self.now + took
+        # of those that boot at a time the one that is ready first makes room for the next one
+        begin, boots = float(self.now), self.site.boots
+        if 0 < boots <= len(self._booting) + len(self._spares):
+            begin = sorted((*self._booting, *self._spares))[-boots]
+        self._cold.append(begin + took - self.now)
+        return begin + took
 
     def step(self) -> None:  # noqa: PLR0915 - the path is written out: a call costs as much as what it would do
         """One second passes."""

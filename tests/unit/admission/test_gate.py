@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.admission.classes import TrafficClass
 from gateway.admission.gate import Gate
+from gateway.admission.hope import Hope
 from gateway.admission.queue import Queue
 from gateway.admission.sample import Change, Sample
 from gateway.admission.ticket import Ticket
@@ -445,3 +446,47 @@ def test_a_bar_holds_back_without_the_limit() -> None:
     limit.value = 1
     assert not gate.try_admit(0.4)
     assert limit.held == 1
+
+
+def test_a_prediction_counts_on_capacity_that_is_coming() -> None:
+    """Twenty ahead at ten a second are two seconds; half a second from now on they are half a second more."""
+    gate, _ = make(1)
+    gate.rate = 10.0
+    for _ in range(21):
+        arrive(gate)
+    assert arrive(gate, deadline=1.5).told == "deadline_unreachable"
+    gate.expect(Hope(0.5, 4.0), 0.0)
+    assert arrive(gate, deadline=1.5).told == ""
+    assert Hope(0.5, 4.0).wait(21, 10.0, 0.0) == pytest.approx(0.5 + 16 / 40)
+    assert Hope(0.5, 4.0).wait(3, 10.0, 0.0) == pytest.approx(0.3)
+
+
+def test_who_is_refused_is_told_when_capacity_will_be_there() -> None:
+    """However long the overload has lasted; when nothing is coming any more, as ever."""
+    gate, _ = make(1, max_length=1)
+    gate.rate = 10.0
+    for _ in range(2):
+        arrive(gate)
+    last = arrive(gate)
+    assert last.told == "queue_full"
+    for tenth in range(1200):
+        lasting = gate.refusal("queue_full", last, tenth / 20).retry_after
+    assert lasting > 3.0
+    gate.expect(Hope(63.0, 2.0), 60.0)
+    assert gate.refusal("queue_full", last, 60.0).retry_after == pytest.approx(3.0)
+    gate.expect(None, 60.05)
+    assert gate.hope is None
+    assert gate.refusal("queue_full", last, 60.05).retry_after > 3.0
+
+
+def test_who_waits_for_capacity_is_not_shed_before_it_comes() -> None:
+    """The same crowd without the promise is shed after a tenth of a second."""
+    told = []
+    for hope in (None, Hope(0.9, 2.0)):
+        gate, _ = make(1)
+        gate.queue.target = 0.03
+        gate.expect(hope, 0.0)
+        crowd = [arrive(gate) for _ in range(5)]
+        gate.tick(0.5)
+        told.append([request.told for request in crowd[1:]])
+    assert told == [["queue_delay"] * 4, [""] * 4]

@@ -366,3 +366,22 @@ def test_the_same_samples_make_the_same_changes() -> None:
     runs = [_saturate(Adaptive(20, 1, 500), _knee(8, 0.02), 20.0) for _ in range(2)]
     assert runs[0] == runs[1]
     assert all(change.reason for _, change in runs[0])
+
+
+def test_replicas_that_come_or_go_move_the_limit_in_proportion() -> None:
+    """At once, within the bounds, and the limit goes on learning from where it is."""
+    limit = Adaptive(20, 1, 100)
+    _saturate(limit, _knee(8, 0.02), 30.0)
+    found = limit.value
+    assert limit.rescale(4.0, 30.0) == Change(4 * found, "replicas")
+    assert limit.rescale(0.25, 31.0) == Change(found, "replicas")
+    assert limit.rescale(1000.0, 32.0) == Change(100, "replicas")
+    _saturate(limit, _knee(8, 0.02), 60.0, start=33.0)
+    assert 6 <= limit.value <= 18
+
+
+def test_a_limit_that_never_held_anybody_back_has_found_nothing_to_scale() -> None:
+    """It stays at its start value."""
+    limit = Adaptive(20, 1, 100)
+    assert limit.rescale(4.0, 1.0) is None
+    assert limit.value == 20

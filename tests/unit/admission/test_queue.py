@@ -533,3 +533,50 @@ def test_the_same_events_end_the_same_way() -> None:
         return told
 
     assert story() == story()
+
+
+# --- while capacity is coming --------------------------------------------------------------------
+
+
+def test_who_may_wait_until_capacity_has_come_is_not_shed_for_the_delay() -> None:
+    """Only the longest wait counts then."""
+    queue = make(target=0.05)
+    tickets = fill(queue, 3)
+    queue.hold(0.8, 0.0)
+    queue.expire(0.99)
+    assert queue.count == 3
+    queue.expire(1.0)
+    assert [ticket.told for ticket in tickets] == ["queue_timeout"] * 3
+
+
+def test_who_cannot_wait_until_capacity_has_come_is_shed_as_ever() -> None:
+    """For the longest wait allowed or for a deadline: waiting in vain helps nobody."""
+    queue = make(target=0.05)
+    late = fill(queue, 2, key="late", deadline=0.7)
+    able = fill(queue, 2, key="able")
+    queue.hold(0.8, 0.0)
+    queue.expire(0.3)
+    assert [ticket.told for ticket in late + able] == ["queue_delay"] * 2 + [""] * 2
+    queue.hold(1.2, 0.35)
+    assert [ticket.told for ticket in fill(queue, 2, now=0.36, key="new")] == ["", ""]
+    queue.expire(0.9)
+    assert queue.count == 4  # who waited when the promise was put off may wait on, and the new ones can wait until then
+
+
+def test_when_capacity_has_come_those_who_wait_may_wait_on() -> None:
+    """They could be served in the moment in which they would be shed; who comes later is judged as ever."""
+    queue = make(target=0.05)
+    held = fill(queue, 3, key="held")
+    queue.hold(0.5, 0.0)
+    queue.hold(inf, 0.5)
+    new = fill(queue, 2, now=0.55, key="new")
+    behind = fill(queue, 2, now=0.55, key="held")
+    queue.look_again(0.8)
+    queue.expire(0.8)
+    assert [ticket.told for ticket in held + new] == ["", "", "", "queue_delay", "queue_delay"]
+    for ticket in held:
+        queue.leave(ticket, 0.8)
+    queue.look_again(0.82)
+    queue.expire(0.82)
+    assert [ticket.told for ticket in behind] == ["queue_delay"] * 2
+    assert queue.count == 0

@@ -199,3 +199,22 @@ def test_looking_often_costs_no_memory_and_loses_nothing() -> None:
         assert history.last.at == second
     assert len(history) < 660 / 2 + 70
     assert history.last.at - history.back(10.0).at in {10.0, 11.0, 12.0}
+
+
+def test_a_target_that_sleeps_has_the_signals_that_it_would_have_if_all_were_measured() -> None:
+    """Nothing is measured again while nothing happens, and nobody can tell: not then, and not after it woke up."""
+
+    class Diligent(Meter):
+        __slots__ = ()
+
+        def _is_still(self, reading: Reading) -> bool:  # noqa: ARG002 - it always looks
+            return False
+
+    quick, diligent = Meter(OBJECTIVE), Diligent(OBJECTIVE)
+    measured = 0
+    for second in range(3000):
+        busy = min(second, 200) + max(second - 2500, 0)
+        seen = replace(reading(float(busy)), at=float(second), gateway_strain=second % 7 / 10)
+        measured += not quick._is_still(seen)
+        assert quick.observe(seen, float(second)) == diligent.observe(seen, float(second))
+    assert measured < 1500

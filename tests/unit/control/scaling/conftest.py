@@ -89,6 +89,8 @@ class Stage:
         self.ledger = ledger
         self.puppet = Puppet(self.clock, settings.pop("ready", 1))
         self.caps: list[tuple[int | None, float]] = []
+        self.promises: list[tuple[float, float, float]] = []
+        self.ratios: list[float] = []
         self.records = Records()
         usual: dict[str, Any] = {
             "mode": "live",
@@ -108,12 +110,24 @@ class Stage:
             log=log,
             ledger=ledger,
             records=self.records,
-            cap=lambda limit, seconds: self.caps.append((limit, seconds)),
+            admission=self,
         )
         self.load = LoadSnapshot()
         self.is_stopped = False
         self.worker_at = self.clock.now()
         self.seconds = 0
+
+    def cap(self, upstream: str, limit: int | None, seconds: float) -> None:
+        assert upstream == "app"
+        self.caps.append((limit, seconds))
+
+    def expect(self, upstream: str, wait: float, growth: float, seconds: float) -> None:
+        assert upstream == "app"
+        self.promises.append((wait, growth, seconds))
+
+    def rescale(self, upstream: str, ratio: float) -> None:
+        assert upstream == "app"
+        self.ratios.append(ratio)
 
     async def live(self, seconds: int, rps: float, *, service: float = 0.1, queued: int = 0, bad: float = 0.0) -> None:
         for _ in range(seconds):

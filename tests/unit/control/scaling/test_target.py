@@ -11,6 +11,9 @@ import pytest
 from gateway.control.scaling.ledger import read_records
 from gateway.control.scaling.past import Past, last_states
 from gateway.control.scaling.published import numbers, target_page
+from gateway.core.units import Seconds
+from gateway.scaling.analyzers.season import SeasonState
+from gateway.scaling.settings import ActuatorSettings
 from gateway.signals.reading import Replicas
 
 if TYPE_CHECKING:
@@ -193,3 +196,48 @@ async def test_a_freeze_that_is_long_over_is_not_brought_back(stage: Make) -> No
     it.target.resume(Past(serial=3, replicas=2, frozen_at=wall - 7200.0, pinned=(5, wall - 1.0)))
     assert it.target.scaler.frozen_at is None
     assert it.target.scaler.pinned is None
+
+
+async def test_admission_is_told_what_is_coming_until_it_has_come(stage: Make) -> None:
+    """At each look, with the time that is left; once more when it has come, and never a second time."""
+    it = stage(cold_start=Seconds(6))
+    await it.live(5, 10.0)
+    assert it.promises == []
+    it.puppet.replicas = Replicas(ready=1, warming=1, desired=2)
+    await it.live(3, 10.0)
+    assert [(wait, growth) for wait, growth, _ in it.promises] == [(6.0, 2.0), (5.0, 2.0), (4.0, 2.0)]
+    assert it.target.scaler.is_queue_held
+    it.puppet.replicas = Replicas(ready=2, desired=2)
+    await it.live(3, 10.0)
+    assert it.promises[3:] == [(0.0, 1.0, 0.0)]
+    assert not it.target.scaler.is_queue_held
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "told"), [("pool", "live", [3.0, 2 / 3]), ("pool", "observe", []), ("exec", "live", [])]
+)
+async def test_a_limit_follows_replicas_that_somebody_counts(
+    stage: Make, kind: str, mode: str, told: list[float]
+) -> None:
+    """Of a pool in live mode; a number that is only observed says nothing about what we ordered."""
+    it = stage(mode=mode, max=1, actuator=ActuatorSettings(kind=kind, command=("true", "{to}")))
+    await it.live(5, 10.0)
+    it.puppet.replicas = Replicas(ready=3, desired=3)
+    await it.live(2, 10.0)
+    it.puppet.replicas = Replicas(ready=2, desired=2)
+    await it.live(2, 10.0)
+    assert it.ratios == pytest.approx(told)
+
+
+async def test_days_that_an_earlier_process_saw_are_known(stage: Make) -> None:
+    """By the time of day, not by the clock of the process; a season of another kind is forgotten and said."""
+    it = stage()
+    await it.live(700, 10.0)
+    state = it.target.scaler.season.state()
+    assert state is not None
+    assert state.slot == int(it.clock.wall() / 300)
+    other = stage()
+    other.target.resume_season(state)
+    assert other.target.scaler.season.state() == state
+    other.target.resume_season(SeasonState(0, b"", ()))
+    assert ("warning", "season forgotten") in [(level, event) for level, event, _ in other.log.events]
