@@ -182,7 +182,7 @@ class Queue:
     def __init__(self, *, max_length: int, max_size: int, max_wait: float) -> None:
         self._max_length = max_length
         self._max_size = max_size
-        self._max_wait = max_wait
+        self._max_wait = float(max_wait)  # it is told to others, who know no units
         self._bands: list[Band] = []
         self._classes: dict[str, ClassQueue] = {}
         # Every flow in which somebody waits, by the instant at which its oldest is to be shed, as it was when noted.
@@ -191,7 +191,7 @@ class Queue:
         self._number = count()
         self._held_until = inf
         self._spared_until = -inf
-        self.target = max_wait
+        self.target = self._max_wait
         self.count = 0
         self.size = 0
 

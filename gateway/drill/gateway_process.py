@@ -48,7 +48,7 @@ async def started(config: Path, clock: Clock) -> AsyncIterator[Started]:
         try:
             # the warden kills it should we be killed: then nobody could tell it to end
             child = Child(
-                ["sh", "-c", "echo pid $$ >&$0; exec \"$@\"", str(status_end), *command],
+                [sys.executable, "-I", "-S", str(Path(warden.__file__)), str(status_end), str(os.getpid()), *command],
                 pass_fds=(status_end,),
                 stdout=output_end,
                 stderr=log.fileno(),

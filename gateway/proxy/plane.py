@@ -66,6 +66,8 @@ _GUARD = 0.25
 _ALL_BUT = 0.9
 # Idle connections closed at one look, the oldest first.
 _TIDIED = 200
+# Moves of a limit that follow somebody else's word, and show nothing that was learned.
+_TOLD = frozenset({"replicas"})
 
 
 class DataPlane:
@@ -361,6 +363,8 @@ class DataPlane:
             found.queued_bytes = gate.waiting_size
             found.limit = 0 if self.settings.upstreams[name].limit.mode == "off" else _beneath(gate.limit).value
             found.limit_changes = dict(gate.changes)
+            is_found = self.settings.upstreams[name].limit.kind == "fixed" or not gate.changes.keys() <= _TOLD
+            found.is_limit_guessed = not is_found
             oldest = gate.oldest()
             snapshot.loads[name] = self.counters.upstream(name).read_load(now, 0.0 if oldest is None else now - oldest)
         snapshot.at = now

@@ -133,7 +133,7 @@ class Meter:
         """Let what has a memory of its own live on; whether it comes to what is known."""
         growth, surge = self._growth.update(known.load_slots, known.cold_start_p90_s + FAST, reading.at)
         is_healthy = not reading.is_breaker_open
-        slots = self._slots.learn(reading.limit, reading.replicas.ready, is_healthy=is_healthy, now=reading.at)
+        slots = self._slots.learn(_found(reading), reading.replicas.ready, is_healthy=is_healthy, now=reading.at)
         return (growth, surge, slots) == (known.growth_slots, known.surge_slots, known.slots_per_replica)
 
     def _measure(self, now: float) -> Signals:
@@ -147,7 +147,7 @@ class Meter:
         offered = arrived / seconds if seconds else 0.0
         failed = _rate(last.failed, fast.failed, seconds)
         is_healthy = not last.is_breaker_open and burn_60 <= _HEALTHY_BURN and failed <= _FAILING * offered
-        slots = self._slots.learn(last.limit, replicas.ready, is_healthy=is_healthy, now=last.at)
+        slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
         load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.tunnels
@@ -233,6 +233,11 @@ class Meter:
         bad = last.bad - since.bad
         total = bad + last.good - since.good
         return bad / total / (1.0 - self._objective.objective) if total > 0 else 0.0
+
+
+def _found(reading: Reading) -> float:
+    """The limit as far as it was found out; 0 where it was not."""
+    return 0.0 if reading.is_limit_guessed else reading.limit
 
 
 def _rate(last: float, before: float, seconds: float) -> float:

@@ -67,6 +67,8 @@ class Reading(Struct, frozen=True):
     """Slots held by tunnels, which end when their callers like."""
     limit: float = 0.0
     """The admission limit of the whole target; 0 when it has none."""
+    is_limit_guessed: bool = False
+    """Nothing was learned about the target yet, so the limit says nothing of its replicas."""
     replicas: Replicas = Replicas()
     is_breaker_open: bool = False
     cold_starts: tuple[float, ...] = ()

@@ -139,6 +139,7 @@ def _gate(left: GateSnapshot, right: GateSnapshot) -> GateSnapshot:
         queued=_summed(left.queued, right.queued),
         queued_bytes=left.queued_bytes + right.queued_bytes,
         limit=left.limit + right.limit,
+        is_limit_guessed=left.is_limit_guessed and right.is_limit_guessed,
     )
 
 

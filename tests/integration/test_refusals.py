@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import msgpack
 
 from gateway.core.errors import REASONS
 from gateway.proxy.sheds import _DETAILS
@@ -176,6 +177,7 @@ async def test_a_refusal_says_why_and_when_to_come_back(origin: Origin, play: Pl
         assert answer.value("Retry-After") == str(int(answer.value("Retry-After") or 0))
         assert answer.value("Proxy-Status") == f'{NAME}; error={meaning.proxy_error}; details="{reason}"'
         (decision,) = gateway.plane.take_decisions()
+        assert msgpack.encode((decision, gateway.plane.snapshot()))  # so that the control process can hear of it
         assert (decision.reason, decision.mode, decision.rule) == (reason, "enforce", rule)
         assert round(decision.observed, 3) == told["observed"]
         assert gateway.errors()[reason] == 1

@@ -59,10 +59,12 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
     for other in loads[1:]:
         load = added_load(load, other)
     limit = queued_bytes = 0
+    is_limit_guessed = True
     for one in seen.living:
         gate = one.gates.get(name)
         if gate is not None:
             limit += gate.limit
+            is_limit_guessed = is_limit_guessed and gate.is_limit_guessed
             queued_bytes += gate.queued_bytes
     delays = load.delays
     return Reading(
@@ -89,6 +91,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         oldest_age=load.oldest_age,
         tunnels=load.tunnels,
         limit=limit,
+        is_limit_guessed=is_limit_guessed,
         replicas=replicas,
         is_breaker_open=_is_shut(name, seen.living),
         cold_starts=view.cold_starts,

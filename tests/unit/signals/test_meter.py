@@ -218,3 +218,14 @@ def test_a_target_that_sleeps_has_the_signals_that_it_would_have_if_all_were_mea
         measured += not quick._is_still(seen)
         assert quick.observe(seen, float(second)) == diligent.observe(seen, float(second))
     assert measured < 1500
+
+
+def test_a_limit_that_is_a_guess_says_nothing_of_replicas() -> None:
+    """Until something was learned a replica has the slots that the operator named."""
+    meter = Meter(Objective(slots=8))
+    for second in range(1, 30):
+        known = meter.observe(reading(float(second), limit=20.0, is_limit_guessed=True), float(second))
+    assert known.slots_per_replica == 8
+    for second in range(30, 60):
+        known = meter.observe(reading(float(second), limit=20.0), float(second))
+    assert known.slots_per_replica == 20.0 / max(known.replicas.ready, 1)

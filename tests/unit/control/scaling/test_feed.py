@@ -50,6 +50,14 @@ def test_workers_are_added_up_and_the_dead_are_kept() -> None:
     assert found.cold_starts == (3.0,)
 
 
+def test_one_worker_that_has_found_its_limit_is_enough() -> None:
+    """The limit is a guess only while no worker has learned anything."""
+    guessed, found = worker(100.0, 7), worker(100.0, 5)
+    guessed.gates["app"].is_limit_guessed = True
+    assert joined(guessed).is_limit_guessed
+    assert not joined(guessed, found).is_limit_guessed
+
+
 def test_no_living_worker_is_no_reading() -> None:
     """Nobody can say anything, which is not the same as nothing being asked for."""
     assert joined(dead=worker(50.0, 100)) is None
