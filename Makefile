@@ -30,7 +30,7 @@ run: $(STAMPS)/run ## install what is needed and serve config/quickstart.toml (C
 setup: $(STAMPS)/run ## install the gateway into .venv, without tools for development
 
 test: $(STAMPS)/dev ## run all tests (ARGS="-k routing" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(STAMPS)/bench ## measure beside other proxies; takes long, needs nginx and wrk
 	@$(call need,nginx wrk taskset)
