@@ -276,13 +276,15 @@ class Adaptive:
         if window.load < self.value / 2:
             self._follow(window, _DRIFT)
             self._is_base_proven = True
+        if self._held_at >= window.opened_at and _is_harmless(window):
+            return self._move(2 * self.value, "room", now)  # bursts that wait only for us
         return self._move(trial.limit if trial is not None else self.value, "restore", now)
 
     def _steer(self, window: Window, now: float) -> Change | None:
         """Grow, cut, try or hold, by how many seem to wait in the upstream."""
         limit = window.limit
         self._follow(window, _FALL, upward=False)
-        if all(latency < _HARMLESS for latency, _ in window.halves.values()):
+        if _is_harmless(window):
             return self._try(window, 2 * limit, "room", now)  # whatever waits there, nobody notices
         waiting = window.waiting(self._base)
         count = window.rate * waiting.time
@@ -402,3 +404,8 @@ class Adaptive:
     def __repr__(self) -> str:
         waits = "proven" if self._is_base_proven else "unproven"
         return f"<Adaptive limit={self.value} base={waits} evidence={self._evidence:.2f}>"
+
+
+def _is_harmless(window: Window) -> bool:
+    """Whether all is answered so fast that nobody notices what waits inside the upstream."""
+    return all(latency < _HARMLESS for latency, _ in window.halves.values())

@@ -112,6 +112,18 @@ def test_the_first_moments_of_a_surge_decide_nothing() -> None:
     assert (limit.value, limit._base[""], limit._memory._records) == (20, pytest.approx(base), {})
 
 
+def test_bursts_for_a_fast_upstream_are_let_through() -> None:
+    """The limit is met in bursts alone and the upstream answers in a millisecond: it grows until nobody is held back."""
+    limit = Adaptive(20, 1, 500)
+    now = 0.0
+    for number in range(2000):
+        now = number * 0.0001
+        if limit.value < 64:
+            limit.held_back(now)
+        limit.update(Sample(now - 0.001, now, 10, "", Outcome.SUCCESS))
+    assert limit.value >= 64
+
+
 def test_failures_say_nothing_about_latency() -> None:
     """An upstream that fails at once does not look fast: nothing moves."""
     limit = Adaptive(20, 1, 500)
