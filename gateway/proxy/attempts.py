@@ -81,6 +81,7 @@ class Attempts:
         "_token",
         "_tried",
         "_tunnel_ends",
+        "is_answered",
         "request_id",
     )
 
@@ -107,6 +108,7 @@ class Attempts:
         self._has_body = not self._is_request_done
         self._is_body_lost = False
         self._is_finished = False
+        self.is_answered = False  # with a whole response
         self._is_late = False
         self._status = 0
         self._attempts = 0
@@ -163,7 +165,7 @@ class Attempts:
             endpoint, patience = found
             plan: RequestPlan = head.plan
             raw = plan.compose(self._client, self.request_id, endpoint, now, _COPY)
-            Trial(self._plane, endpoint, rule.upstream_counters, method=head.method, raw=raw, patience=patience)
+            Trial(self._plane, endpoint, rule.upstream_counters, self, method=head.method, raw=raw, patience=patience)
 
     def _ask(self, endpoint: Endpoint, now: float, connection: UpstreamConnection | None) -> None:
         """Begin an attempt at this endpoint, on a connection that was kept or on a new one."""

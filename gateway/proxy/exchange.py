@@ -405,6 +405,7 @@ class Exchange(Attempts):
     def _complete(self, now: float) -> None:
         """The last byte of the response is written."""
         self._connection = None
+        self.is_answered = True
         self._finish(self._status, now=now)
         self._client.end_response(keep=self._is_kept, now=now)
 

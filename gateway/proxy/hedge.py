@@ -5,41 +5,34 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import UpstreamFailed
 from gateway.core.outcome import Outcome
+from gateway.proxy.aside import Aside
 from gateway.proxy.outcomes import outcome_of
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from gateway.core.errors import UpstreamFailed
     from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.plane import DataPlane
-    from gateway.upstream.endpoint import Endpoint
 
 _SERVER_ERROR: Final = 500
 
 
-class Hedge:
+class Hedge(Aside):
     """Waits ``delay`` seconds, then asks another endpoint the same.
 
     It hears its own connection. With the response head it steps aside: the exchange takes the connection over, or the
     hedge has lost and its connection is broken off. A hedge that fails does so in silence while the first is under way.
     """
 
-    __slots__ = ("_began_at", "_connecting", "_exchange", "_plane", "_timer", "_token", "connection", "endpoint")
+    __slots__ = ("_exchange", "_timer")
 
     def __init__(self, plane: DataPlane, exchange: Exchange, delay: float) -> None:
-        self._plane = plane
+        super().__init__(plane)
         self._exchange: Exchange | None = exchange
         # not on the wheel: a hedge that is 20 ms late is one that need not come
         self._timer = plane.call_later(delay, self._begin) if delay < inf else None
-        self._connecting: asyncio.Task[None] | None = None
-        self._began_at = 0.0
-        self._token = 0
-        self.connection: UpstreamConnection | None = None
-        self.endpoint: Endpoint | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -53,27 +46,8 @@ class Hedge:
         if exchange is None:
             return
         endpoint = exchange.hedge_endpoint(now)
-        if endpoint is None:
-            return
-        endpoint.in_flight += 1
-        self._token = endpoint.breaker.acquire(now)
-        self.endpoint = endpoint
-        self._began_at = now
-        connection = endpoint.take_idle()
-        if connection is not None:
-            self._send(connection, now)
-        else:
-            self._connecting = self._plane.start_task(self._connect(endpoint))
-
-    async def _connect(self, endpoint: Endpoint) -> None:
-        try:
-            connection = await endpoint.connect()
-        except UpstreamFailed as error:
-            self._connecting = None
-            self._end(outcome_of(0, error.reason))
-        else:
-            self._connecting = None
-            self._send(connection, self._plane.clock.now())
+        if endpoint is not None:
+            self._ask(endpoint, now)
 
     def _send(self, connection: UpstreamConnection, now: float) -> None:
         exchange = self._exchange
@@ -89,23 +63,13 @@ class Hedge:
         if self._timer is not None:
             self._timer.cancel()
         self._exchange = None
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        connection = self.connection
-        if connection is not None:
-            self.connection = None
-            connection.abort()
         self._end(Outcome.NEUTRAL)
 
     def _end(self, outcome: Outcome) -> None:
-        endpoint = self.endpoint
+        now = self._plane.clock.now()
+        endpoint = self._release(outcome, now)
         if endpoint is None:
             return
-        self.endpoint = None
-        now = self._plane.clock.now()
-        endpoint.in_flight -= 1
-        endpoint.breaker.report(self._token, outcome, now - self._began_at, now)
         endpoint.learn(outcome, now - self._began_at, now)
         if self._exchange is not None:
             self._exchange.on_hedge_failed(outcome)
@@ -123,16 +87,11 @@ class Hedge:
 
     # --- its connection tells --------------------------------------------------------------------
 
-    def on_interim(self, head: ResponseHead) -> None:
-        """Interim responses of a hedge are not passed on."""
-
     def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
         """The hedge answers first; unless it answers that it cannot."""
         if head.status >= _SERVER_ERROR:
-            connection = self.connection
-            self.connection = None
-            if connection is not None and not is_complete:
-                connection.abort()
+            if is_complete:
+                self.connection = None  # it may serve somebody else already
             self._end(Outcome.FAILURE)
             return
         found = self._take_over()
@@ -142,37 +101,8 @@ class Hedge:
     def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Nothing: with the head the exchange took over."""
 
-    def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
-        """Nobody asked a hedge for a tunnel."""
-        del head, ahead
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.abort()
-        self._end(Outcome.FAILURE)
-
     def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
         """The hedge failed."""
         del is_first_byte_missing
         self.connection = None
         self._end(outcome_of(0, error.reason))
-
-    def on_upstream_paused(self) -> None:
-        """Nothing: a hedge has no body to send."""
-
-    def on_upstream_resumed(self) -> None:
-        """Nothing: a hedge has no body to send."""
-
-    def on_upstream_bytes(self, data: bytes) -> None:
-        """Nothing: a hedge has no tunnel."""
-
-    def on_upstream_eof(self) -> None:
-        """Nothing: a hedge has no tunnel."""
-
-    def on_endpoint_lost(self) -> None:
-        """Its endpoint is given up: so is the hedge."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.abort()
-        self._end(Outcome.NEUTRAL)

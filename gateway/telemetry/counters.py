@@ -6,15 +6,13 @@ second; the collector there turns the sum over all workers into metrics.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field
 
 from gateway.core.histogram import Histogram
+from gateway.core.outcome import Outcome
 from gateway.telemetry.load import LoadSnapshot, Stay, Steps
-
-if TYPE_CHECKING:
-    from gateway.core.outcome import Outcome
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 NO_ROUTE: Final = "(none)"
@@ -168,6 +166,7 @@ class UpstreamCounters:
         "_waits",
         "asked_again",
         "clock",
+        "copies",
         "denied",
         "failed",
         "firsts",
@@ -228,6 +227,8 @@ class UpstreamCounters:
         self.tunnels = 0
         self.tunnel_time = 0.0
         """Seconds that finished tunnels were open, which are no service time."""
+        self.copies = 0
+        """Those of the good attempts that answered nobody."""
         self.steps = Steps()
 
     @property
@@ -271,7 +272,7 @@ class UpstreamCounters:
             first_tries=arrived - self.asked_again,
             retries=self.asked_again + repeats,
             dispatched=self.firsts + repeats,
-            good=self.good_attempts - self.late_good,
+            good=self.good_attempts - self.copies - self.late_good,
             bad=sum(refused.values()) - self.shed_again + self.late + self.lost + self.starved,
             failed=self.failed,
             finished=sum(self.seconds.counts) + repeats,
@@ -304,6 +305,14 @@ class UpstreamCounters:
         """Count one attempt that was no success."""
         self._bad_attempts[outcome.value] = self._bad_attempts.get(outcome.value, 0) + 1
 
+    def count_trial(self, outcome: Outcome) -> None:
+        """Count one copy of a request, whose answer no client gets."""
+        if outcome is Outcome.SUCCESS:
+            self.good_attempts += 1
+            self.copies += 1
+        else:
+            self.count_bad_attempt(outcome)
+
     def count_retry(self, reason: str) -> None:
         """Count one more attempt at a request, by the reason for which the one before it failed."""
         self.retries[reason] = self.retries.get(reason, 0) + 1
@@ -320,7 +329,7 @@ class UpstreamCounters:
         """What was counted of attempts; breakers and endpoints are for the plane to add."""
         return ResilienceSnapshot(
             firsts=self.firsts,
-            attempts={"success": self.good_attempts, **self._bad_attempts},
+            attempts={Outcome.SUCCESS.value: self.good_attempts, **self._bad_attempts},
             retries=dict(self.retries),
             denied=dict(self.denied),
             hedges=dict(self.hedges),

@@ -156,6 +156,8 @@ class UpstreamGroup:
         for endpoint in present.values():
             endpoint.close()
             self._departing.append(endpoint)
+            if endpoint is self.on_trial:
+                self.on_trial = None
         self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
         self.refresh(now)
 

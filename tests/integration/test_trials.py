@@ -6,8 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tests.support.client import connected
 from tests.support.origin import Exchange, echo
-from tests.support.upstreams import ask, gateway_before, origins, until
+from tests.support.upstreams import ask, gateway_before, head, origins, until
 from tests.support.wire import Ended
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ async def test_a_copy_that_is_answered_brings_it_back() -> None:
             assert (await ask(gateway)).status == 200
         assert _kinds(some[0])[seen:] == [True, False]
         await until(lambda: not any(gateway.plane.snapshot().in_flight.values()))
-        assert not gateway.plane.snapshot().resilience["origin"].endpoints[_url(some[0])].in_flight
+        snapshot = gateway.plane.snapshot()
+        assert not snapshot.resilience["origin"].endpoints[_url(some[0])].in_flight
+        # the copy is an attempt, and nobody's good answer
+        assert snapshot.resilience["origin"].attempts["success"] == snapshot.loads["origin"].good + 1
 
 
 async def test_who_breaks_answers_off_comes_back_by_a_copy_too() -> None:
@@ -94,6 +98,29 @@ async def test_who_breaks_answers_off_comes_back_by_a_copy_too() -> None:
         while len(_kinds(some[0])) < seen + 2:
             assert (await ask(gateway)).status == 200
         assert all(_kinds(some[0])[seen:])
+
+
+async def test_an_answer_that_ends_nowhere_says_nothing() -> None:
+    """A copy of an event stream is late like the stream itself, so it does not speak against the endpoint."""
+
+    async def go_on(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await exchange.wait_until_abandoned()
+
+    async with origins(3) as some, gateway_before(some, **SETTINGS) as gateway:
+        await _leave_out(gateway, some)
+        standing = gateway.plane._groups["origin"].endpoints[0].standing
+        sentences = standing.times
+        for origin in some:
+            origin.default = go_on
+        seen = len(_kinds(some[0]))
+        while len(_kinds(some[0])) == seen:
+            async with connected(gateway.port) as client:
+                await client.send(head("GET"))
+                await asyncio.sleep(0.05)
+        await until(lambda: not standing.is_on_trial, within=10.0)
+        assert standing.times == sentences
 
 
 async def test_what_is_not_safe_is_never_copied() -> None:

@@ -408,4 +408,4 @@ class Adaptive:
 
 def _is_harmless(window: Window) -> bool:
     """Whether all is answered so fast that nobody notices what waits inside the upstream."""
-    return all(latency < _HARMLESS for latency, _ in window.halves.values())
+    return bool(window.halves) and all(latency < _HARMLESS for latency, _ in window.halves.values())
