@@ -9,27 +9,21 @@ is reported.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import signal
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from rich.console import Console
 
 from benchmarks import faults_figures as figures
 from benchmarks import faults_trial
 from benchmarks.faults_peers import NAMES, program
 from benchmarks.faults_scenarios import Scenario, scenarios, totals
-from benchmarks.processes import CORES, StartError
+from benchmarks.processes import StartError
+from benchmarks.rounds import Words, chosen, installed, keep, note, options, say, scratch
 from benchmarks.table import Row, Target, print_rows, to_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from benchmarks.faults_trial import Trial
 
@@ -38,8 +32,6 @@ _START_AND_STOP = 8.0
 _SIDE_BY_SIDE = 5
 # requests that leave later than this, in seconds, say more about the machine than about a proxy
 _LATE = 0.05
-_console = Console(stderr=True, width=160, highlight=False)
-_say: Callable[[str], None] = _console.print
 
 
 class Story(NamedTuple):
@@ -55,62 +47,38 @@ class Story(NamedTuple):
 def main() -> None:
     """Run what was asked for, print the tables, write the file."""
     arguments = _arguments()
-    # whoever ends this early ends what it started, too
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     known = scenarios(quick=arguments.quick)
-    chosen = [known[name] for name in _chosen(arguments.only, tuple(known))]
-    names = _installed(_chosen(arguments.peers, NAMES))
+    asked = [known[name] for name in chosen(arguments.only, tuple(known))]
+    names = installed(chosen(arguments.peers, NAMES), program)
     rounds = 1 if arguments.quick else arguments.rounds
-    _say(
-        f"{len(chosen)} scenarios, {', '.join(names)}, {rounds} rounds: "
-        f"about {rounds * sum(_duration(each, names) for each in chosen) / 60:.0f} minutes"
+    say(
+        f"{len(asked)} scenarios, {', '.join(names)}, {rounds} rounds: "
+        f"about {rounds * sum(_duration(each, names) for each in asked) / 60:.0f} minutes"
     )
     stories: list[Story] = []
-    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        # nginx started by root works as nobody
-        Path(scratch).chmod(0o755)
-        for scenario in chosen:
+    with scratch("faults-") as directory:
+        for scenario in asked:
             taking_part = [name for name in scenario.proxies if name in names]
             if not taking_part:
                 continue
-            story = _tell(scenario, taking_part, rounds, Path(scratch))
+            story = _tell(scenario, taking_part, rounds, directory)
             stories.append(story)
             print_rows(story.rows, taking_part, title=f"{scenario.name}: {scenario.title} (median of {rounds})")
             for remark in story.remarks:
                 print(remark)
             # after each, so that a run that is broken off has something to show
-            _write(arguments.json, stories, rounds)
+            keep(arguments.json, rounds, {"scenarios": [_to_data(story) for story in stories]})
     print_rows([_posts(stories)], names, title="post: all of the above together")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round, in half the time; for orientation only")
-    parser.add_argument("--only", default="", help=f"some of {','.join(scenarios(quick=True))}, or how they begin")
-    parser.add_argument("--peers", default="", help=f"some of {','.join(NAMES)}")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds to take the median of (3)")
-    parser.add_argument("--json", default="", metavar="FILE", help="write every round to this file")
-    return parser.parse_args()
-
-
-def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = tuple(name.strip() for name in text.split(",") if name.strip())
-    for name in wanted:
-        if not any(each.startswith(name) for each in known):
-            sys.exit(f"{name!r} is unknown; known: {', '.join(known)}")
-    exact = {name for name in wanted if name in known}
-    begun = tuple(name for name in wanted if name not in known)
-    return tuple(each for each in known if each in exact or (begun and each.startswith(begun))) if wanted else known
-
-
-def _installed(names: tuple[str, ...]) -> list[str]:
-    found = []
-    for name in names:
-        if program(name).find() is None:
-            _say(f"{name}: skipped, not installed; get it with: {program(name).install}")
-        else:
-            found.append(name)
-    return found
+    words = Words(
+        quick="one round, in half the time; for orientation only",
+        only=f"some of {','.join(scenarios(quick=True))}, or how they begin",
+        peers=NAMES,
+        file="write every round to this file",
+    )
+    return options("benchmarks.faults", __doc__, words, rounds=3).parse_args()
 
 
 def _duration(scenario: Scenario, names: Sequence[str]) -> float:
@@ -119,16 +87,16 @@ def _duration(scenario: Scenario, names: Sequence[str]) -> float:
     return turns * (scenario.seconds + _START_AND_STOP)
 
 
-def _tell(scenario: Scenario, names: list[str], rounds: int, scratch: Path) -> Story:
+def _tell(scenario: Scenario, names: list[str], rounds: int, directory: Path) -> Story:
     """Run all trials of one scenario."""
-    rows = [Row(measure.name, {}, measure.targets, measure.digits) for measure in scenario.measures]
+    rows = [measure.row() for measure in scenario.measures]
     story = Story(scenario, names, rows, [], [])
     for number in range(1, rounds + 1):
 
         def run(name: str, number: int = number) -> Trial | StartError:
             try:
-                directory = scratch / f"{scenario.name}-{name}-{number}"
-                return faults_trial.run(name, scenario.case, seed=number, directory=directory)
+                own = directory / f"{scenario.name}-{name}-{number}"
+                return faults_trial.run(name, scenario.case, seed=number, directory=own)
             except StartError as error:
                 return error
 
@@ -136,19 +104,16 @@ def _tell(scenario: Scenario, names: list[str], rounds: int, scratch: Path) -> S
             for name, trial in zip(names, pool.map(run, names), strict=True):
                 if isinstance(trial, StartError):
                     story.remarks.append(f"{name.upper()} IS LEFT OUT of round {number}: {trial}")
-                    _say(story.remarks[-1])
+                    say(story.remarks[-1])
                     continue
                 _take(story, trial)
-                _say(f"{scenario.name}, round {number} of {rounds}: {name}: {_sentence(trial)}")
+                say(f"{scenario.name}, round {number} of {rounds}: {name}: {_sentence(trial)}")
     return story
 
 
 def _take(story: Story, trial: Trial) -> None:
     story.trials.append(trial)
-    for row, measure in zip(story.rows, story.scenario.measures, strict=True):
-        value = measure.read(trial)
-        if value is not None:
-            row.figures.setdefault(trial.proxy, []).append(value)
+    note(story.rows, story.scenario.measures, trial.proxy, trial)
     if trial.seen.late > _LATE:
         late = f"one request in a hundred left {trial.seen.late * 1000:.0f} ms late or more"
         story.remarks.append(f"THE MACHINE MAY BE THE LIMIT: {trial.proxy}, round {trial.seed}: {late}")
@@ -172,13 +137,6 @@ def _posts(stories: Sequence[Story]) -> Row:
             row.figures[name] = [float(twice)]
             sent.append(f"{name} {count:,}")
     return row._replace(note="of " + ", ".join(sent))
-
-
-def _write(path: str, stories: Sequence[Story], rounds: int) -> None:
-    if path:
-        machine = {"platform": platform.platform(), "cores": len(CORES), "python": platform.python_version()}
-        data = {"machine": machine, "rounds": rounds, "scenarios": [_to_data(story) for story in stories]}
-        Path(path).write_text(json.dumps(data, indent=1) + "\n")
 
 
 def _to_data(story: Story) -> dict[str, Any]:

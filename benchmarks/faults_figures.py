@@ -10,7 +10,7 @@ from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.overload_load import BROKEN, GAVE_UP
+from benchmarks.answers import BROKEN, GAVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,25 +4,22 @@ Arrivals are a Poisson process laid out before the run from a seed, GET and POST
 at which a request was due. A client leaves when its patience is over. With ``retries`` a client that failed asks again
 at once, as a new request with a new identity.
 
-Run as ``python -m benchmarks.faults_load FILE``. Takes a line of JSON (:class:`Clients`) and says ``ready``; takes a
-port and says when it began; says ``done`` when what it saw (:class:`Seen`) is in the file.
+Run as ``python -m benchmarks.faults_load FILE`` and told what to do as :mod:`benchmarks.generator` says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
-import sys
 import time
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import uvloop
 
-from benchmarks.overload_load import BROKEN, GAVE_UP, read_answer
+from benchmarks.answers import BROKEN, GAVE_UP, read_answer
+from benchmarks.generator import generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +157,11 @@ class _Crowd:
         self._done = asyncio.Event()
         self._port = 0
 
-    async def run(self, port: int, begin: float) -> None:
+    def run(self, port: int, begin: float) -> None:
+        """Send everything, and wait until all of it is over."""
+        uvloop.run(self._run(port, begin))
+
+    async def _run(self, port: int, begin: float) -> None:
         self._port = port
         self.seen.began = begin
         late = []
@@ -248,19 +249,5 @@ async def _wait_until(instant: float) -> None:
         await asyncio.sleep(pause)
 
 
-def _main() -> None:
-    clients = msgspec.json.decode(sys.stdin.readline(), type=Clients)
-    crowd = _Crowd(clients)
-    # nothing here is garbage in cycles, and a collection would be a stall that looks like the proxy's
-    gc.disable()
-    print("ready", flush=True)
-    port = int(sys.stdin.readline())
-    begin = time.perf_counter()
-    print(begin, flush=True)
-    uvloop.run(crowd.run(port, begin))
-    Path(sys.argv[1]).write_bytes(msgspec.json.encode(crowd.seen))
-    print("done", flush=True)
-
-
 if __name__ == "__main__":
-    _main()
+    generate(Clients, _Crowd)

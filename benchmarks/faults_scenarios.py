@@ -10,6 +10,7 @@ from benchmarks.faults_peers import ALL, HEDGERS, NO_CHECKS, UNHEDGED
 from benchmarks.faults_service import Work
 from benchmarks.faults_trial import Case, Step
 from benchmarks.peers import OURS
+from benchmarks.rounds import Measure
 from benchmarks.table import Target
 
 if TYPE_CHECKING:
@@ -26,22 +27,13 @@ _MIN_CALLS: Final = 20
 _TOLD: Final = 4.5
 
 
-class Measure(NamedTuple):
-    """A row of the table: its name with the unit, how it is read, and what ours must be."""
-
-    name: str
-    read: Callable[[Trial], float | None]
-    targets: tuple[Target, ...] = ()
-    digits: int = 0
-
-
 class Scenario(NamedTuple):
     """One story; ``is_apart`` when its trials must not run side by side."""
 
     name: str
     title: str
     case: Case
-    measures: tuple[Measure, ...]
+    measures: tuple[Measure[Trial], ...]
     proxies: tuple[str, ...] = ALL
     is_apart: bool = False
 
@@ -55,10 +47,10 @@ def _most(bound: float, peer: str | None = None) -> tuple[Target, ...]:
     return (Target(peer, bound, is_ceiling=True),)
 
 
-_TWICE: Final = Measure(
+_TWICE: Final[Measure[Trial]] = Measure(
     "POSTs that came to endpoints twice", lambda trial: figures.repeated(trial.records, "p"), _most(0)
 )
-_LATE: Final = Measure("load: p99 of lateness, ms", lambda trial: trial.seen.late * _MILLI, digits=1)
+_LATE: Final[Measure[Trial]] = Measure("load: p99 of lateness, ms", lambda trial: trial.seen.late * _MILLI, digits=1)
 
 
 def scenarios(*, quick: bool) -> dict[str, Scenario]:
@@ -85,7 +77,7 @@ def _all(*, quick: bool) -> Iterator[Scenario]:
     yield _hedge(8.0 if quick else 26.0)
 
 
-def _of_one(begin: float, healed: float, end: float) -> tuple[Measure, ...]:
+def _of_one(begin: float, healed: float, end: float) -> tuple[Measure[Trial], ...]:
     late = begin + _GRACE
     return (
         Measure("GETs that failed, %", lambda t: _PERCENT * figures.failed_share(t.seen, "GET"), _most(0.5), 2),

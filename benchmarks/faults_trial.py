@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from threading import Lock
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from benchmarks.faults_load import Clients, Seen
 from benchmarks.faults_peers import NO_CHECKS, UNHEDGED, Place, configure
+from benchmarks.generator import generating
 from benchmarks.peers import OURS
 from benchmarks.processes import CORES, Running, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from benchmarks.faults_service import Work
 
@@ -168,15 +168,13 @@ def run(name: str, case: Case, *, seed: int, directory: Path) -> Trial:
     with ExitStack() as stack:
         endpoints = _Endpoints(case, directory, stack)
         place = Place(endpoints.gates, take_port(), case.hedges)
-        orders, output = stack.enter_context(_load(clients, result))
+        load = stack.enter_context(generating("benchmarks.faults_load", clients, result))
         peer = configure(name, place)
         proxy = stack.enter_context(peer.start(directory, endpoints.gates[0], cores=_ALL_CORES, ready="/healthz"))
-        _expect(output, "ready")
-        orders.write(f"{proxy.port}\n")
-        orders.flush()
-        began = float(output.readline())
+        load.expect("ready")
+        began = load.begin(proxy.port)
         steps = _play(case.steps, began, endpoints)
-        _expect(output, "done")
+        load.expect("done")
         told = _counters(place.admin) if name in {OURS, NO_CHECKS, UNHEDGED} else []
     seen = msgspec.json.decode(result.read_bytes(), type=Seen)
     return Trial(name, seed, seen, [read_log(log.read_text(), began) for log in endpoints.logs], steps, told)
@@ -213,24 +211,3 @@ def _counters(admin: int) -> list[str]:
         lines = answer.read().decode().splitlines()
         return [line for line in lines if line.startswith(_TOLD) and not line.endswith(" 0.0")]
     return []
-
-
-@contextmanager
-def _load(clients: Clients, result: Path) -> Iterator[tuple[IO[str], IO[str]]]:
-    command = [sys.executable, "-m", "benchmarks.faults_load", str(result)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
-    ) as process:
-        pipes = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
-        pipes[0].write(msgspec.json.encode(clients).decode() + "\n")
-        pipes[0].flush()
-        try:
-            yield pipes
-        finally:
-            process.kill()
-
-
-def _expect(output: IO[str], word: str) -> None:
-    if output.readline().strip() != word:
-        message = f"the load generator broke before it was {word}"
-        raise RuntimeError(message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmarks.overload_load import BROKEN, GAVE_UP
+from benchmarks.answers import BROKEN, GAVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,36 +10,27 @@ libraries do. With ``retries`` a client that was refused, broken off or has give
 There is no event loop in here but epoll itself: 4,000 arrivals a second, each on a connection of its own, must
 leave half a core to the service.
 
-Run as ``python -m benchmarks.overload_load FILE``. Takes a line of JSON (:class:`Clients`) and says ``ready``; takes a
-port and says when it began; says ``done`` when what it saw (:class:`Seen`) is in the file.
+Run as ``python -m benchmarks.overload_load FILE`` and told what to do as :mod:`benchmarks.generator` says.
 """
 
 from __future__ import annotations
 
 import errno
-import gc
-import re
 import select
 import socket
-import sys
 import time
 from collections import deque
-from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.answers import BROKEN, GAVE_UP, read_answer
+from benchmarks.generator import generate
 from benchmarks.overload_alarm import Alarm
 
-GAVE_UP = 0
-BROKEN = -1
 _NOT_YET = -2
 _ENOUGH = 65536
 _IN_TURN = 512
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
-_REASON = re.compile(rb'"reason": ?"([a-z_]+)"')
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -112,38 +103,6 @@ def write_requests(crowd: Crowd) -> list[bytes]:
     head = f"GET {crowd.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     tenants = [f"x-tenant: {crowd.name}-{number}\r\n" for number in range(crowd.tenants)] or [""]
     return [f"{head}{tenant}\r\n".encode() for tenant in tenants]
-
-
-class Answer(NamedTuple):
-    """A whole response: its status, why it refused, whether the connection stays open, and its ``Retry-After``."""
-
-    status: int
-    reason: str
-    keeps_open: bool
-    retry_after: int = 0
-
-
-def read_answer(received: bytes, *, is_end: bool = False) -> Answer | None:
-    """The response, once it is whole; one without a length is whole when the connection ends (``is_end``)."""
-    head_end = received.find(b"\r\n\r\n")
-    if head_end < 0:
-        return None
-    head = received[: head_end + 2]
-    length = _LENGTH.search(head)
-    if length is not None:
-        if len(received) < head_end + 4 + int(length[1]):
-            return None
-    elif b"chunked" in head.lower():
-        if not received.endswith(b"0\r\n\r\n"):
-            return None
-    elif not is_end:
-        return None
-    status = int(received[9:12])
-    keeps_open = not is_end and b"connection: close" not in head.lower()
-    if status == 200:
-        return Answer(status, "", keeps_open)
-    reason, told = _REASON.search(received, head_end), _RETRY_AFTER.search(head)
-    return Answer(status, reason[1].decode() if reason else "", keeps_open, int(told[1]) if told else 0)
 
 
 class _Ask:
@@ -360,19 +319,5 @@ class _Loader:
             self._start(_Ask(ask.number, ask.request, now + self._clients.patience, ask.tries_left - 1))
 
 
-def _main() -> None:
-    clients = msgspec.json.decode(sys.stdin.readline(), type=Clients)
-    loader = _Loader(clients)
-    # nothing here is garbage in cycles, and a collection would be a stall that looks like the proxy's
-    gc.disable()
-    print("ready", flush=True)
-    port = int(sys.stdin.readline())
-    begin = time.perf_counter()
-    print(begin, flush=True)
-    loader.run(port, begin)
-    Path(sys.argv[1]).write_bytes(msgspec.json.encode(loader.seen))
-    print("done", flush=True)
-
-
 if __name__ == "__main__":
-    _main()
+    generate(Clients, _Loader)

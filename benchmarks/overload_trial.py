@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from benchmarks.generator import generating
 from benchmarks.overload_load import Clients, Seen
-from benchmarks.processes import LOAD_CORE, ORIGIN_CORE, free_port, pinned, processor_time, resident, running
+from benchmarks.processes import LOAD_CORE, ORIGIN_CORE, free_port, processor_time, resident, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from benchmarks.overload_service import Service
     from benchmarks.peers import Peer
@@ -64,7 +64,7 @@ def run(
     """Put the load on the service through the proxy (or on the service itself) from the first instant it is ready."""
     result = directory / f"seen-{free_port()}"
     with ExitStack() as stack:
-        load = stack.enter_context(_load(clients, result))
+        load = stack.enter_context(generating("benchmarks.overload_load", clients, result, cores=str(LOAD_CORE)))
         control_port, port = free_port(), free_port()
         command = [sys.executable, "-m", "benchmarks.overload_service", str(port), str(control_port)]
         command.append(msgspec.json.encode(service).decode())
@@ -72,47 +72,15 @@ def run(
             running(command, cores=str(ORIGIN_CORE), port=port, log=result.with_suffix(".log"), path=_READY_PATH)
         )
         control = stack.enter_context(socket.create_connection(("127.0.0.1", control_port), _STARTS_WITHIN))
-        _, output = load
-        _expect(output, "ready")
+        load.expect("ready")
         proxy = stack.enter_context(peer.start(directory, origin.port, ready=_READY_PATH)) if peer else None
-        begin = _begin(load, proxy.port if proxy else origin.port)
+        begin = load.begin(proxy.port if proxy else origin.port)
         duration = sum(phase.seconds for phase in clients.phases)
         pid = proxy.pid if proxy else None
         seconds = _watch(begin, duration, proxy=pid, service=origin.pid, control=control, changes=changes)
-        _expect(output, "done")
+        load.expect("done")
         counts = _tell(control, "stats")
     return Trial(name, clients.seed, msgspec.json.decode(result.read_bytes(), type=Seen), seconds, counts)
-
-
-_Pipes = tuple[IO[str], IO[str]]
-
-
-@contextmanager
-def _load(clients: Clients, result: Path) -> Iterator[_Pipes]:
-    command = pinned([sys.executable, "-m", "benchmarks.overload_load", str(result)], str(LOAD_CORE))
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
-    ) as process:
-        pipes = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
-        pipes[0].write(msgspec.json.encode(clients).decode() + "\n")
-        pipes[0].flush()
-        try:
-            yield pipes
-        finally:
-            process.kill()
-
-
-def _expect(output: IO[str], word: str) -> None:
-    if output.readline().strip() != word:
-        message = f"the load generator broke before it was {word}"
-        raise RuntimeError(message)
-
-
-def _begin(load: _Pipes, port: int) -> float:
-    orders, output = load
-    orders.write(f"{port}\n")
-    orders.flush()
-    return float(output.readline())
 
 
 def _tell(control: socket.socket, line: str) -> dict[str, float]:

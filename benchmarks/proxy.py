@@ -8,26 +8,21 @@ so that a noisy neighbour hurts all of them alike; the median of the rounds is r
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from rich.console import Console
 
 from benchmarks import idle, latency, workers
 from benchmarks.load import press, write_upload
 from benchmarks.origin import BODIES, start_origin, start_sink
 from benchmarks.peers import OURS, PEERS
 from benchmarks.processes import CORES, StartError, processor_time
+from benchmarks.rounds import Words, chosen, installed, keep, options, say, scratch
 from benchmarks.table import Row, Target, print_rows, to_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import argparse
+    from collections.abc import Iterator
 
     from benchmarks.processes import Running
 
@@ -36,7 +31,6 @@ DIRECT = "direct"
 MEASURES = ("requests", "latency", "download", "upload", "idle", "workers")
 _MEGA = 1_000_000
 _MILLI = 1000
-_console = Console(stderr=True, width=160, highlight=False)
 
 
 class Plan(NamedTuple):
@@ -51,55 +45,32 @@ class Plan(NamedTuple):
 def main() -> None:
     """Measure what was asked for, print the table, write the JSON."""
     arguments = _arguments()
-    wanted = _chosen(arguments.only, MEASURES)
-    proxies = _installed(_chosen(arguments.peers, tuple(PEERS)))
+    wanted = chosen(arguments.only, MEASURES)
+    proxies = installed(chosen(arguments.peers, tuple(PEERS)), PEERS.__getitem__)
     if len(CORES) < 2:
-        _say("ONE CORE ONLY: proxy, load and origin fight for it; the ratios mean little")
+        say("ONE CORE ONLY: proxy, load and origin fight for it; the ratios mean little")
     # Bodies come from memory: a disk would be the slowest proxy of all.
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=memory) as scratch:
-        # nginx started by root serves files as nobody
-        Path(scratch).chmod(0o755)
+    with scratch("bench-", memory) as directory:
         plan = Plan(
             rounds=2 if arguments.quick else arguments.rounds,
             seconds=1 if arguments.quick else 3,
             connections=1000 if arguments.quick else 10_000,
-            scratch=Path(scratch),
+            scratch=directory,
         )
         rows, proxies = _measure(plan, wanted, proxies)
     print_rows(rows, [*proxies, DIRECT])
-    if arguments.json:
-        machine = {"platform": platform.platform(), "cores": len(CORES), "python": platform.python_version()}
-        data = {"machine": machine, "rounds": plan.rounds, "seconds": plan.seconds, "rows": to_data(rows)}
-        Path(arguments.json).write_text(json.dumps(data, indent=2) + "\n")
+    keep(arguments.json, plan.rounds, {"seconds": plan.seconds, "rows": to_data(rows)})
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two short rounds and 1,000 idle connections")
-    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}")
-    parser.add_argument("--peers", default="", help=f"some of {','.join(PEERS)}")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of (5)")
-    parser.add_argument("--json", default="", metavar="FILE", help="write every round to this file")
-    return parser.parse_args()
-
-
-def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    for name in names:
-        if name not in known:
-            sys.exit(f"{name!r} is unknown; known: {', '.join(known)}")
-    return tuple(name for name in known if name in names) if names else known
-
-
-def _installed(names: tuple[str, ...]) -> list[str]:
-    found = []
-    for name in names:
-        if PEERS[name].find() is None:
-            _say(f"{name}: skipped, not installed; get it with: {PEERS[name].install}")
-        else:
-            found.append(name)
-    return found
+    words = Words(
+        quick="two short rounds and 1,000 idle connections",
+        only=f"some of {','.join(MEASURES)}, or how they begin",
+        peers=tuple(PEERS),
+        file="write every round to this file",
+    )
+    return options("benchmarks.proxy", __doc__, words, rounds=5).parse_args()
 
 
 def _measure(plan: Plan, wanted: tuple[str, ...], proxies: list[str]) -> tuple[list[Row], list[str]]:
@@ -127,7 +98,7 @@ def _measure(plan: Plan, wanted: tuple[str, ...], proxies: list[str]) -> tuple[l
             try:
                 rows.append(_workers(plan, origin))
             except StartError as error:  # the rows before it are worth keeping
-                _say(f"TWO WORKERS ARE LEFT OUT: {error}")
+                say(f"TWO WORKERS ARE LEFT OUT: {error}")
     return rows, proxies
 
 
@@ -137,13 +108,13 @@ def _start_all(stack: ExitStack, plan: Plan, names: list[str], origin: int) -> d
         try:
             group[name] = stack.enter_context(PEERS[name].start(plan.scratch, origin))
         except StartError as error:
-            _say(f"{name.upper()} IS LEFT OUT: {error}")
+            say(f"{name.upper()} IS LEFT OUT: {error}")
     return group
 
 
 def _rounds(plan: Plan, group: dict[str, Running], what: str) -> Iterator[tuple[str, Running]]:
     for number in range(plan.rounds):
-        _say(f"{what}: round {number + 1} of {plan.rounds}")
+        say(f"{what}: round {number + 1} of {plan.rounds}")
         # Every other round goes backwards, so that nobody always follows the same neighbour.
         names = list(group) if number % 2 == 0 else list(reversed(group))
         for name in names:
@@ -219,16 +190,16 @@ def _idle(plan: Plan, names: list[str], origin: int) -> Row:
                 press(proxy.port, "/small", connections=64, seconds=1)
                 grown, held = idle.bytes_per_connection(proxy, wanted)
         except StartError as error:
-            _say(f"{name.upper()} IS LEFT OUT: {error}")
+            say(f"{name.upper()} IS LEFT OUT: {error}")
             continue
-        _say(f"idle: {name} held {held:,} connections")
+        say(f"idle: {name} held {held:,} connections")
         held_by.append(f"{name} {held:,}")
         row.figures[name] = [grown / 1024]
     return row._replace(note=f"connections held: {', '.join(held_by)}")
 
 
 def _workers(plan: Plan, origin: Running) -> Row:
-    _say("workers: one against two")
+    say("workers: one against two")
     found = workers.measure(PEERS[OURS], origin, plan.scratch, rounds=plan.rounds, seconds=plan.seconds)
     note = (
         f"this machine with {len(CORES)} cores allows {found.allowed:.2f}; by processor time a second worker on a free "
@@ -239,10 +210,7 @@ def _workers(plan: Plan, origin: Running) -> Row:
 
 def _complain(name: str, failures: int) -> None:
     if failures:
-        _say(f"{name}: {failures} requests FAILED")
-
-
-_say: Callable[[str], None] = _console.print
+        say(f"{name}: {failures} requests FAILED")
 
 
 if __name__ == "__main__":

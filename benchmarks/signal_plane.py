@@ -25,9 +25,8 @@ from gateway.core.clock import ManualClock, SystemClock
 from gateway.proxy.plane import DataPlane
 from gateway.scaling.settings import ScalingSettings
 from gateway.telemetry.access import AccessLog
-from gateway.telemetry.counters import EndpointSnapshot, GateSnapshot, ResilienceSnapshot, Snapshot
-from gateway.telemetry.load import LoadSnapshot
 from gateway.telemetry.settings import Log
+from gateway.telemetry.snapshot import EndpointSnapshot, GateSnapshot, LoadSnapshot, ResilienceSnapshot, Snapshot
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:

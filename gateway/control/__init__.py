@@ -9,11 +9,11 @@ Workers. ``seat`` is the place of one worker: its sockets, its present process, 
 the next one. ``worker`` is what runs in that process. Between them goes a ``channel`` of ``messages``; when
 either end dies the other sees the channel end, which is the whole protocol of failure: a worker without its
 control process drains briefly and goes, so no orphan keeps the port. A worker that says nothing for 30 seconds
-is killed.
+is killed. What is configured for the whole gateway ``sharing`` deals out among them.
 
 Reading. Each worker sends what it has counted since its start every quarter of a second, unless the
-channel is still full. ``supervision`` adds it up, ``admin`` answers from the sum. Nothing that is asked
-of the admin address waits for a worker.
+channel is still full. ``supervision`` keeps the sum, ``gathering`` and ``status`` read it out, ``admin``
+answers. Nothing that is asked of the admin address waits for a worker.
 
 End. The first SIGINT or SIGTERM makes readiness fail, closes the doors, gives the workers ``drain_timeout``
 for what is in flight, then ends the pools' processes, which may be serving it; exit status 0. The second

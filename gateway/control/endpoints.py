@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from gateway.config.settings import Settings
-    from gateway.telemetry.counters import Snapshot
     from gateway.telemetry.logs import Logger
+    from gateway.telemetry.snapshot import Snapshot
     from gateway.upstream.settings import EndpointSettings
 
 Served = tuple["str | EndpointSettings", ...]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from gateway.telemetry.counters import Decision, Snapshot
 from gateway.telemetry.reading import ProcessReading
+from gateway.telemetry.snapshot import Decision, Snapshot
 from gateway.upstream.settings import EndpointSettings
 
 BreakerAction = Literal["force_open", "force_close", "reset"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.telemetry.counters import Snapshot
+    from gateway.telemetry.snapshot import Snapshot
 
 # The part that is dealt out evenly whatever the demand.
 _EVEN: Final = 0.1

@@ -1,12 +1,17 @@
-"""What GET /v1/status answers, as data."""
+"""What GET /v1/status and GET /v1/breakers answer, as data."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gateway.control.seat import SeatStatus
 from gateway.pool.status import ProcessStatus
-from gateway.telemetry.counters import Step
+from gateway.telemetry.snapshot import Step
+
+if TYPE_CHECKING:
+    from gateway.telemetry.snapshot import Snapshot
 
 
 class UpstreamStatus(Struct, frozen=True):
@@ -53,3 +58,31 @@ class Status(Struct, frozen=True):
     workers: tuple[SeatStatus, ...]
     upstreams: dict[str, UpstreamStatus]
     totals: TotalsStatus
+
+
+def breaker_statuses(total: Snapshot) -> list[BreakerStatus]:
+    """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream."""
+    return [
+        BreakerStatus(
+            name,
+            url,
+            endpoint.states,
+            endpoint.in_rotation,
+            round(endpoint.share, 3),
+            endpoint.in_flight,
+            endpoint.last,
+        )
+        for name, upstream in sorted(total.resilience.items())
+        for url, endpoint in sorted(upstream.endpoints.items())
+    ]
+
+
+def totals_status(total: Snapshot) -> TotalsStatus:
+    """The sums over everything that was counted."""
+    return TotalsStatus(
+        requests=sum(n for *_, n in total.requests),
+        errors=sum(n for *_, n in total.errors),
+        in_flight=sum(total.in_flight.values()),
+        client_connections=sum(n for side, _, n in total.connections if side == "client"),
+        bytes=total.bytes,
+    )

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import resource
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
@@ -15,21 +15,20 @@ from gateway.actuators.choice import make_actuator
 from gateway.config.encoding import encode
 from gateway.control.admin import Admin
 from gateway.control.endpoints import EndpointTable
-from gateway.control.listeners import BindFailed, Listeners
-from gateway.control.messages import Configure, Shares
+from gateway.control.gathering import gather
+from gateway.control.keda_door import listen_for_keda
+from gateway.control.listeners import Listeners
+from gateway.control.messages import Configure
 from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
 from gateway.control.scaling.orders import carry_out
 from gateway.control.scaling.pool_actuator import PoolActuator
-from gateway.control.seat import SEAT_STATES, Seat
-from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
-from gateway.control.status import BreakerStatus, Status, TotalsStatus, UpstreamStatus
+from gateway.control.seat import Seat
+from gateway.control.sharing import Sharing
+from gateway.control.status import BreakerStatus, Status, UpstreamStatus, breaker_statuses, totals_status
 from gateway.core.clock import SystemClock
 from gateway.keda.source import Board
-from gateway.pool.place import End
 from gateway.pool.pool import ProcessPool
-from gateway.pool.states import STATES
-from gateway.telemetry.reading import LedgerReading, Reading
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
@@ -42,14 +41,13 @@ if TYPE_CHECKING:
     from gateway.core.clock import Clock
     from gateway.keda.server import KedaServer
     from gateway.scaling.settings import ScalingSettings
-    from gateway.telemetry.counters import Decision
     from gateway.telemetry.logs import Logger
+    from gateway.telemetry.reading import Reading
+    from gateway.telemetry.snapshot import Decision
     from gateway.upstream.settings import EndpointSettings
 
-ENDS: Final[tuple[End, ...]] = get_args(End)
 _CHECK: Final = 1.0
 _ASLEEP: Final = 3.0
-_SHARE: Final = 0.5
 # A worker that cannot become ready three times in a row before any was is not a matter of luck.
 _HOPELESS: Final = 3
 
@@ -80,7 +78,6 @@ class ControlProcess:
         self._name = f"gateway-{self._rng.getrandbits(32):08x}"
         self._totals = Totals()
         self._seats: list[Seat] = []
-        self._fixed: dict[str, FixedLimit] = {}
         self._orders: dict[tuple[str, str], BreakerOrder] = {}
         self._pools: dict[str, ProcessPool] = {}
         self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
@@ -91,7 +88,8 @@ class ControlProcess:
         self._admin_door: Listeners | None = None
         self._admin = Admin(self, settings.admin.token_file, self._clock)
         self._watching: asyncio.Task[None] | None = None
-        self._sharing: asyncio.Task[None] | None = None
+        self._sharing: Sharing = None  # type: ignore[assignment]  # made by start
+        self._dealing: asyncio.Task[None] | None = None
         self._is_draining = False
         self._started = (self._clock.now(), self._clock.wall())
         self._changed = asyncio.Event()
@@ -119,10 +117,10 @@ class ControlProcess:
         try:
             self._doors = Listeners(self._settings.gateway.listen, workers)
             self._admin_door = Listeners((self._settings.admin.listen,))
+            self._keda = await listen_for_keda(self._settings.keda, self._board, self._log)
         except BaseException:
             self._close_doors()
             raise
-        await self._start_keda()
         await self._admin.start(self._admin_door.copy(0))
         for name, upstream in self._settings.upstreams.items():
             if upstream.pool is not None:
@@ -148,11 +146,7 @@ class ControlProcess:
         )
         self._restore()
         self._endpoints.start()
-        self._fixed = {
-            name: FixedLimit(upstream.limit.initial, workers)
-            for name, upstream in self._settings.upstreams.items()
-            if upstream.limit.kind == "fixed" and upstream.limit.per == "upstream" and upstream.limit.mode == "enforce"
-        }
+        self._sharing = Sharing(self._settings, workers, self._seats, self._totals)
         for number in range(workers):
             seat = Seat(
                 number,
@@ -170,7 +164,7 @@ class ControlProcess:
         self._scaling.start()
         self._watching = asyncio.create_task(self._watch(), name="watch")
         if len(self._seats) > 1:
-            self._sharing = asyncio.create_task(self._share(), name="share")
+            self._dealing = asyncio.create_task(self._sharing.run(), name="share")
 
     async def until_ready(self) -> bool:
         """Wait until all workers are ready; False when one has failed three times and none was ever ready."""
@@ -185,7 +179,7 @@ class ControlProcess:
         """Fail readiness, close the doors, drain the workers, then end the pools."""
         self._is_draining = True
         self._log.info("draining", timeout=float(self._settings.gateway.drain_timeout))
-        for task in (self._watching, self._sharing):
+        for task in (self._watching, self._dealing):
             if task is not None:
                 task.cancel()
         if self._doors is not None:
@@ -219,31 +213,7 @@ class ControlProcess:
 
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""
-        states = [seat.state for seat in self._seats]
-        endpoints: dict[tuple[str, str], int] = {}
-        ends: dict[tuple[str, str], int] = {
-            (name, how): pool.ends[how] for name, pool in self._pools.items() for how in ENDS
-        }
-        for name, upstream in self._settings.upstreams.items():
-            pool = self._pools.get(name)
-            if pool is None:
-                endpoints[name, "ready"] = len(upstream.endpoints)
-            else:
-                present = [process.state for process in pool.processes]
-                endpoints.update({(name, state): present.count(state) for state in STATES})
-        return Reading(
-            routes=tuple(self._settings.routes),
-            upstreams=tuple(self._settings.upstreams),
-            snapshot=self._totals.sum(),
-            restarts=self._restarts,
-            workers={state: states.count(state) for state in SEAT_STATES},
-            endpoints=endpoints,
-            pool_ends=ends,
-            processes={seat.number: seat.status.process for seat in self._seats if seat.status.process.rss},
-            cpu={seat.number: seat.cpu for seat in self._seats},
-            scaling={} if self._scaling is None else self._scaling.reading(),
-            ledger=LedgerReading() if self._scaling is None else self._scaling.ledger.reading,
-        )
+        return gather(self._settings, self._totals.sum(), self._seats, self._pools, self._scaling)
 
     def decisions(self) -> list[Decision]:
         """The newest refusals of all workers, newest first."""
@@ -258,19 +228,7 @@ class ControlProcess:
 
     def breakers(self) -> list[BreakerStatus]:
         """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream."""
-        return [
-            BreakerStatus(
-                name,
-                url,
-                endpoint.states,
-                endpoint.in_rotation,
-                round(endpoint.share, 3),
-                endpoint.in_flight,
-                endpoint.last,
-            )
-            for name, upstream in sorted(self._totals.sum().resilience.items())
-            for url, endpoint in sorted(upstream.endpoints.items())
-        ]
+        return breaker_statuses(self._totals.sum())
 
     def set_breaker(self, order: BreakerOrder) -> None:
         """Set a breaker by hand, in every worker that there is and that will be."""
@@ -301,7 +259,7 @@ class ControlProcess:
             listen=self.addresses,
             admin=self.admin_address,
             not_ready=self.not_ready(),
-            restarts=self._restarts,
+            restarts=sum(seat.restarts for seat in self._seats),
             workers=tuple(seat.status for seat in self._seats),
             upstreams={
                 name: UpstreamStatus(
@@ -311,13 +269,7 @@ class ControlProcess:
                 )
                 for name in self._settings.upstreams
             },
-            totals=TotalsStatus(
-                requests=sum(n for *_, n in total.requests),
-                errors=sum(n for *_, n in total.errors),
-                in_flight=sum(total.in_flight.values()),
-                client_connections=sum(n for side, _, n in total.connections if side == "client"),
-                bytes=total.bytes,
-            ),
+            totals=totals_status(total),
         )
 
     @property
@@ -337,25 +289,6 @@ class ControlProcess:
         else:
             carry_out(order, self.scaling.targets[order.upstream])
 
-    async def _start_keda(self) -> None:
-        """Listen for KEDA, if that is wanted; BindFailed when it cannot be."""
-        settings = self._settings.keda
-        if settings is None:
-            return
-        try:
-            # An extra: who does not use it need not have it.
-            from gateway.keda.server import KedaFailed, KedaServer  # noqa: PLC0415
-        except ImportError:
-            self._close_doors()
-            raise BindFailed(settings.listen, "gRPC is not installed", "pip install 'gateway[keda]'") from None
-        server = KedaServer(self._board, settings, self._log)
-        try:
-            await server.start()
-        except KedaFailed as error:
-            self._close_doors()
-            raise BindFailed(settings.listen, str(error)) from None
-        self._keda = server
-
     def _make_actuator(self, name: str, scaling: ScalingSettings) -> Actuator:
         if scaling.actuator.kind == "pool" and name in self._pools:
             return PoolActuator(self._pools[name], self._clock)
@@ -369,13 +302,9 @@ class ControlProcess:
                 settings = target.scaler.settings
                 pool.resize(min(max(past.replicas, settings.min), settings.max))
 
-    @property
-    def _restarts(self) -> int:
-        return sum(seat.restarts for seat in self._seats)
-
     def _configure(self, number: int) -> Configure:
         table = self._endpoints
-        limits = {name: limit.start(number) for name, limit in self._fixed.items()}
+        limits = self._sharing.start(number)
         orders = tuple(self._orders.values())
         return Configure(
             self._encoded,
@@ -412,44 +341,6 @@ class ControlProcess:
             for seat in self._seats:
                 seat.check(was_asleep=now - last > _ASLEEP)
             last = now
-
-    async def _share(self) -> None:
-        """Deal out what is configured for the whole gateway, twice a second, to whoever is asked for it."""
-        demand = Demand()
-        presence = Presence()
-        while True:
-            await asyncio.sleep(_SHARE)
-            living = self._totals.living
-            asked = demand.look(living)
-            seats = [seat for seat in self._seats if seat.number in living]
-            if len(seats) < len(self._seats):
-                continue  # nobody's part changes until a new worker is heard of
-            rates = {
-                name: fractions([asked[seat.number].get(name, 0.0) for seat in seats])
-                for name, route in self._settings.routes.items()
-                if route.rate_limits
-            }
-            queues: dict[str, list[float]] = {}
-            limits: dict[str, list[int]] = {}
-            for name, upstream in self._settings.upstreams.items():
-                present = presence.look(living, name)
-                queues[name] = fractions([present[seat.number] for seat in seats])
-                fixed = self._fixed.get(name)
-                if fixed is not None:
-                    for seat in seats:
-                        said = living[seat.number]
-                        fixed.hear(seat.number, said.gates[name].limit, said.in_flight.get(name, 0))
-                    limits[name] = fixed.deal(queues[name])
-                elif upstream.limit.kind == "fixed" and upstream.limit.mode == "shadow":
-                    limits[name] = split(upstream.limit.initial, queues[name])  # holds nobody back, so nothing to guard
-            for place, seat in enumerate(seats):
-                seat.send(
-                    Shares(
-                        {name: dealt[place] for name, dealt in limits.items()},
-                        {name: dealt[place] for name, dealt in queues.items()},
-                        {name: dealt[place] for name, dealt in rates.items()},
-                    )
-                )
 
     def _close_doors(self) -> None:
         for door in (self._doors, self._admin_door):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.telemetry.counters import ResilienceSnapshot
+    from gateway.telemetry.snapshot import ResilienceSnapshot
 
 
 class EndpointTraffic:

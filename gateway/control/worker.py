@@ -101,7 +101,7 @@ class Worker:
                 self._plane.on_checked(upstream, url, is_up=False, has_passed=False)
         for order in self._orders:
             self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
-        self._plane.set_shares(self._limits, {}, {})  # before the loop turns, so before the first request
+        self._plane.parts.deal(self._limits, {}, {})  # before the loop turns, so before the first request
         self._channel.send(Ready())
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.freeze()
@@ -125,7 +125,7 @@ class Worker:
                 if isinstance(order, Endpoints):
                     self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
                 elif isinstance(order, Shares):
-                    self._plane.set_shares(order.limits, order.queues, order.rates)
+                    self._plane.parts.deal(order.limits, order.queues, order.rates)
                 elif isinstance(order, Checked):
                     self._plane.on_checked(
                         order.upstream, order.endpoint, is_up=order.is_up, has_passed=order.has_passed
@@ -144,11 +144,11 @@ class Worker:
     def _follow(self, order: Cap | Expect | Rescale) -> None:
         """What scaling says: how many may be in flight, what is coming, what has come or gone."""
         if isinstance(order, Cap):
-            self._plane.set_cap(order.upstream, order.limit, order.seconds)
+            self._plane.capacity.set_cap(order.upstream, order.limit, order.seconds)
         elif isinstance(order, Expect):
-            self._plane.expect(order.upstream, order.wait, order.growth, order.seconds)
+            self._plane.capacity.expect(order.upstream, order.wait, order.growth, order.seconds)
         else:
-            self._plane.rescale(order.upstream, order.ratio)
+            self._plane.capacity.rescale(order.upstream, order.ratio)
 
     def _drain_within(self, timeout: float) -> None:
         if not self._drain.done():

@@ -20,7 +20,7 @@ import asyncio
 import socket
 import struct
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.deadlines import Timed
 from gateway.core.errors import BadRequest, GatewayError
@@ -31,6 +31,7 @@ from gateway.http.heads import RequestHead
 from gateway.http.problem import render
 
 if TYPE_CHECKING:
+    from gateway.http.callbacks import Exchange
     from gateway.http.door import Door
 
 HEAD, BODY, BUSY, TUNNEL, LINGER, CLOSED = range(6)
@@ -40,37 +41,6 @@ _WRITE_BUFFER: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 _NO_BODY: Final = NoBody()
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Exchange(Protocol):
-    """What a client connection tells the request that is under way on it."""
-
-    def on_request_body(self, payload: bytes) -> None:
-        """Some payload of the body came."""
-
-    def on_request_end(self) -> None:
-        """The body is complete."""
-
-    def on_request_failed(self, error: GatewayError) -> None:
-        """The rest of the request cannot be taken."""
-
-    def on_client_gone(self) -> None:
-        """The client left; nobody is there to answer."""
-
-    def on_client_paused(self) -> None:
-        """The client does not read as fast as we write."""
-
-    def on_client_resumed(self) -> None:
-        """The client has caught up."""
-
-    def on_client_bytes(self, data: bytes) -> None:
-        """Bytes in a tunnel."""
-
-    def on_client_eof(self) -> None:
-        """The client ended its half of a tunnel."""
-
-    def on_out_of_time(self) -> None:
-        """The deadline of the whole request has come."""
 
 
 class ClientConnection(asyncio.Protocol, Timed):

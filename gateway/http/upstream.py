@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from gateway.core.deadlines import DeadlineWheel, Timed
+from gateway.core.deadlines import Timed
 from gateway.core.errors import UpstreamFailed
-from gateway.http.codec import HEAD_END, ResponseHeads
+from gateway.http.codec import HEAD_END
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
-from gateway.http.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.core.clock import Clock
+    from gateway.http.callbacks import Attempt
+    from gateway.http.line import Line
 
 IDLE, HEAD, BODY, TUNNEL, CLOSED = range(5)
 _WRITE_BUFFER: Final = 64 * 1024
@@ -29,85 +29,6 @@ _MAX_INTERIM: Final = 16
 _NO_BODY: Final = NoBody()
 _SWITCHING: Final = 101
 _FINAL: Final = 200
-
-
-class Attempt(Protocol):
-    """What an upstream connection tells the request that it carries."""
-
-    def on_interim(self, head: ResponseHead) -> None:
-        """A 1xx response other than 101."""
-
-    def on_response(self, head: ResponseHead, payload: bytes, now: float, *, is_complete: bool) -> None:
-        """The final head, with the payload that came along."""
-
-    def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
-        """More payload, or the end."""
-
-    def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
-        """101: from here on bytes belong to the tunnel; ``ahead`` came with the head."""
-
-    def on_upstream_failed(self, error: UpstreamFailed, *, is_first_byte_missing: bool) -> None:
-        """The response will never be complete."""
-
-    def on_endpoint_lost(self) -> None:
-        """Nobody expects an answer from the endpoint any more."""
-
-    def on_upstream_paused(self) -> None:
-        """The upstream does not read as fast as we write."""
-
-    def on_upstream_resumed(self) -> None:
-        """The upstream has caught up."""
-
-    def on_upstream_bytes(self, data: bytes) -> None:
-        """Bytes in a tunnel."""
-
-    def on_upstream_eof(self) -> None:
-        """The upstream ended its half of a tunnel."""
-
-
-class ByteCounts(Protocol):
-    """Where a connection counts what passes it."""
-
-    upstream_in: int
-    upstream_out: int
-
-
-class Line:
-    """What all connections to one upstream share: timeouts, the head parser, the wheel."""
-
-    __slots__ = (
-        "clock",
-        "counts",
-        "head_timeout",
-        "heads",
-        "idle_timeout",
-        "loop",
-        "recent",
-        "tunnel_timeout",
-        "wheel",
-    )
-
-    def __init__(  # noqa: PLR0913 - one place where they meet
-        self,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        clock: Clock,
-        wheel: DeadlineWheel,
-        counts: ByteCounts,
-        head_limit: int,
-        head_timeout: float,
-        idle_timeout: float,
-        tunnel_timeout: float,
-    ) -> None:
-        self.loop = loop
-        self.clock = clock
-        self.wheel = wheel
-        self.counts = counts
-        self.heads = ResponseHeads(loop, limit=head_limit)
-        self.recent: Recent[ResponseHead] = Recent()
-        self.head_timeout = head_timeout
-        self.idle_timeout = idle_timeout
-        self.tunnel_timeout = tunnel_timeout
 
 
 class UpstreamConnection(asyncio.Protocol, Timed):

@@ -11,25 +11,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.admission.sample import Sample
-from gateway.core.errors import GatewayError, Shed, UpstreamFailed
+from gateway.core.errors import Shed, UpstreamFailed
 from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
 from gateway.proxy.outcomes import outcome_of
 from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
+from gateway.proxy.state import RequestState
 from gateway.proxy.trial import SAFE, Trial
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from gateway.http.downstream import ClientConnection
-    from gateway.http.heads import RequestHead, ResponseHead
+    from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.plan import RequestPlan
-    from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
-    from gateway.proxy.waiting import Waiting
-    from gateway.resilience.retry import Repeats
     from gateway.upstream.endpoint import Endpoint
 
 EARLY_BYTES: Final = 64 * 1024
@@ -38,100 +33,10 @@ _COPY: Final = 2
 """A copy says of itself that it is a second attempt."""
 
 
-class Attempts:
-    """Sends one request until one attempt is good, or none is left; holds all that is known of the request.
+class Attempts(RequestState):
+    """Sends one request until one attempt is good, or none is left."""
 
-    ``status`` is 0 until a final response head has gone to the client; after that no attempt follows.
-    """
-
-    __slots__ = (
-        "_admitted_at",
-        "_answered_at",
-        "_attempt_at",
-        "_attempts",
-        "_bytes_in",
-        "_bytes_out",
-        "_client",
-        "_connecting",
-        "_connection",
-        "_dispatched_at",
-        "_early",
-        "_early_size",
-        "_endpoint",
-        "_group_token",
-        "_has_body",
-        "_head",
-        "_hedge",
-        "_in_flight_then",
-        "_is_body_lost",
-        "_is_chunked",
-        "_is_finished",
-        "_is_kept",
-        "_is_late",
-        "_is_request_done",
-        "_last_endpoint",
-        "_pause",
-        "_plane",
-        "_rate_keys",
-        "_repeats",
-        "_rule",
-        "_started_at",
-        "_status",
-        "_ticket",
-        "_token",
-        "_tried",
-        "_tunnel_ends",
-        "is_answered",
-        "request_id",
-    )
-
-    def __init__(self, plane: DataPlane, client: ClientConnection, head: RequestHead, started_at: float) -> None:
-        self._plane = plane
-        self._started_at = started_at
-        self._client = client
-        self._head = head
-        self.request_id = head.request_id or plane.ids.next()
-        self._rule: RouteRule = None  # type: ignore[assignment]  # set before anything is sent; asked for where it may be missing
-        self._endpoint: Endpoint | None = None
-        self._last_endpoint: Endpoint | None = None
-        self._connection: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._token = 0
-        self._group_token = 0
-        self._tried: tuple[Endpoint, ...] = ()
-        self._repeats: Repeats | None = None
-        self._pause: asyncio.TimerHandle | None = None
-        self._hedge: Hedge | None = None
-        self._early: list[bytes] | None = None
-        self._early_size = 0
-        self._is_request_done = not head.length
-        self._has_body = not self._is_request_done
-        self._is_body_lost = False
-        self._is_finished = False
-        self.is_answered = False  # with a whole response
-        self._is_late = False
-        self._status = 0
-        self._attempts = 0
-        self._answered_at = 0.0
-        self._dispatched_at = -1.0
-        self._attempt_at = 0.0
-        self._admitted_at = -1.0
-        self._in_flight_then = 0
-        self._ticket: Waiting | None = None
-        self._rate_keys: list[str] | None = None
-        self._is_chunked = False
-        self._is_kept = True
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._tunnel_ends = 0
-
-    def _refuse(self, error: GatewayError) -> None:
-        """Tell the client that no attempt was good."""
-        raise NotImplementedError
-
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:
-        """The request is over."""
-        raise NotImplementedError
+    __slots__ = ()
 
     # --- an attempt begins -----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.admission.gate import Refusal
 from gateway.admission.rate_fields import quota_field, retry_after
 from gateway.core.errors import Shed
-from gateway.telemetry.counters import Decision
+from gateway.telemetry.snapshot import Decision
 
 if TYPE_CHECKING:
     from random import Random

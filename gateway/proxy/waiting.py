@@ -8,7 +8,7 @@ from gateway.admission.ticket import Ticket
 
 if TYPE_CHECKING:
     from gateway.admission.classes import TrafficClass
-    from gateway.proxy.exchange import Exchange
+    from gateway.proxy.entrance import Entrance
 
 
 class Waiting(Ticket):
@@ -18,7 +18,7 @@ class Waiting(Ticket):
 
     def __init__(  # noqa: PLR0913 - the facts that the gate needs
         self,
-        exchange: Exchange,
+        exchange: Entrance,
         traffic_class: TrafficClass,
         *,
         arrived_at: float,

@@ -6,8 +6,9 @@ of them waits, opens anything, knows the time or throws dice of its own, so the 
 *Is it asked at all?* A breaker (:mod:`gateway.resilience.breaker`) stands before an upstream and before each of its
 endpoints. It opens when too many calls of the last seconds failed, were slow, or hang, or when the upstream asks to
 be left alone; stays open for a growing, jittered time; tries a few calls; then lets traffic in bit by bit. The rule is
-:mod:`gateway.resilience.trip` on a :mod:`gateway.resilience.window`, the states are a table in
-:mod:`gateway.resilience.transitions`, the class is aiobreaker's (:mod:`gateway.resilience.library`).
+:mod:`gateway.resilience.trip` on a :mod:`gateway.resilience.window`, what ends its sleep is in
+:mod:`gateway.resilience.waking`, the states are a table in :mod:`gateway.resilience.transitions`, the class is
+aiobreaker's (:mod:`gateway.resilience.library`).
 
 *Is it asked again?* A retry (:mod:`gateway.resilience.retry`) is for what may be repeated, within the deadline,
 paid from one budget for the upstream (:mod:`gateway.resilience.budget`), which it shares with hedges: a second

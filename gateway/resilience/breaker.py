@@ -30,6 +30,7 @@ from gateway.resilience.library import ClockedBreaker
 from gateway.resilience.open_time import OpenTime
 from gateway.resilience.transitions import TABLE, Event, State, Transition
 from gateway.resilience.trip import TripRule
+from gateway.resilience.waking import Waking
 from gateway.resilience.window import Window
 
 if TYPE_CHECKING:
@@ -81,7 +82,6 @@ class Breaker(ClockedBreaker):
         self._settings = settings
         self._is_judging = settings.mode != "off"
         self._lets_all = settings.mode != "enforce"
-        self._has_check = has_check
         self._threshold = self._slow = float(settings.slow_threshold)
         self._usual = 0.0
         self._failed_in_a_row = 0
@@ -89,7 +89,8 @@ class Breaker(ClockedBreaker):
         self._rule = TripRule(settings)
         now = clock.now()
         self._window = Window(float(settings.window), now)
-        self._open_time = OpenTime(float(settings.open_for), float(settings.max_open_for), float(settings.window), rng)
+        open_time = OpenTime(float(settings.open_for), self._longest, float(settings.window), rng)
+        self._waking = Waking(open_time, self._longest, has_check=has_check)
         self.state_word: State = "closed"
         self.transitions: dict[tuple[str, str, str], int] = {}
         self.last: Transition | None = None
@@ -104,11 +105,6 @@ class Breaker(ClockedBreaker):
         self._answering: dict[int, float] = {}
 
         self._since = now
-        self._open_until = 0.0
-        self._asked_until = 0.0
-        self._is_checked = False
-        self._is_check_believed = True
-        self._was_check = False
         self._good = 0
         self._slow_probes = 0
         self._before_trip = 0
@@ -218,7 +214,7 @@ class Breaker(ClockedBreaker):
         if self.is_passing:
             return True
         if word == "open":
-            return now >= self._wakes_at()
+            return now >= self._waking.at
         return word != "forced_open" and len(self._flying) + len(self._answering) < self._cap
 
     def retry_in(self, now: float) -> float:
@@ -227,7 +223,7 @@ class Breaker(ClockedBreaker):
             return 0.0
         word = self.state_word
         if word == "open":
-            return self._wakes_at() - now
+            return self._waking.at - now
         if word == "forced_open":
             return self._longest
         # all places are taken: one is free again when the oldest call has ended, or is given up
@@ -271,15 +267,10 @@ class Breaker(ClockedBreaker):
 
     # --- open ---
 
-    def _wakes_at(self) -> float:
-        if self._has_check and not self._is_checked:
-            return self._since + self._longest
-        return self._open_until
-
     def _wake(self, now: float) -> None:
-        if now >= self._wakes_at():
-            is_missing = self._has_check and not self._is_checked
-            self._move("check_missing" if is_missing else "time_is_up", now)
+        event = self._waking.look(now)
+        if event is not None:
+            self._move(event, now)
 
     def retry_after(self, seconds: float, now: float) -> None:
         """The upstream asked to be left alone for ``seconds`` (503 or 429 with Retry-After, RFC 9110 §10.2.3).
@@ -289,12 +280,9 @@ class Breaker(ClockedBreaker):
         """
         if not self._is_judging or seconds <= 0:
             return
-        until = now + min(seconds, self._longest)
-        self._asked_until = max(self._asked_until, until)
+        self._waking.ask(seconds, now)
         word = self.state_word
-        if word == "open":
-            self._open_until = max(self._open_until, min(until, self._since + self._longest))
-        elif word == "half_open":
+        if word == "half_open":
             self._move("asked_to_wait", now)
         elif self._is_flowing or word == "ramping":
             window = self._window
@@ -304,24 +292,16 @@ class Breaker(ClockedBreaker):
             self._judge(now)
 
     def check_passed(self, now: float) -> None:
-        """An active check saw the upstream well: an open breaker tries it at once.
-
-        Not before the time that the upstream asked for itself. And when a check passed and the probes after it
-        failed, checks only allow the breaker to try when its time is up, until it has closed: a service may answer
-        checks and nothing else.
-        """
-        if self.state_word != "open":
-            return
-        self._is_checked = True
-        if self._is_check_believed and now >= self._asked_until:
-            self._move("check_passed", now)
-        else:
-            self._wake(now)
+        """An active check saw the upstream well: an open breaker tries it at once, if it may believe that."""
+        if self.state_word == "open":
+            event = self._waking.check_passed(now)
+            if event is not None:
+                self._move(event, now)
 
     def check_failed(self, now: float) -> None:
         """An active check failed: an open breaker stays open, at most ``max_open_for``."""
         del now
-        self._is_checked = False
+        self._waking.check_failed()
 
     # --- half-open, and after ---
 
@@ -387,9 +367,9 @@ class Breaker(ClockedBreaker):
         if before == "closed":
             self._before_trip = len(self._flying) + len(self._answering)
         if after == "open":
-            self._enter_open(now)
+            self._waking.sleep(now)
         elif after == "half_open":
-            self._was_check = event == "check_passed"
+            self._waking.woke(event)
             self._cap = self._settings.probes
         elif after == "ramping":
             self._enter_ramp(now)
@@ -412,28 +392,15 @@ class Breaker(ClockedBreaker):
             except Exception as error:  # noqa: BLE001 - whatever it is, the breaker goes on
                 self._note_error(error)
 
-    def _enter_open(self, now: float) -> None:
-        if self._was_check:  # it passed, and the probes failed
-            self._is_check_believed = False
-        self._was_check = False
-        self._is_checked = False
-        asked = min(self._asked_until, now + self._longest)
-        self._open_until = max(now + self._open_time.next(now), asked)
-
     def _enter_ramp(self, now: float) -> None:
         self._cap = self._settings.probes
         self._cap_goal = max(self._cap + 1, min(_WIDE_OPEN, 2 * self._before_trip))
-        self._was_check = False
-        self._is_check_believed = True
         self._window.clear(now)
-        self._open_time.closed(now)
+        self._waking.proved(now)
 
     def _forget(self, now: float) -> None:
         self._window.clear(now)
-        self._open_time.reset()
-        self._asked_until = 0.0
-        self._was_check = False
-        self._is_check_believed = True
+        self._waking.forget()
 
     def _show(self) -> None:
         """Bring the plain attributes up to date that the path reads."""

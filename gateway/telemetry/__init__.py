@@ -2,7 +2,7 @@
 
 Counting. A data plane counts with plain integers (``counters``): an increment costs 0.07 µs where a
 Prometheus child costs 0.5 µs. Several times a second it sends everything it has counted since its
-start, as one snapshot, to the control process. There ``totals`` adds the workers up: what a dead
+start, as one ``snapshot``, to the control process. There ``totals`` adds the workers up: what a dead
 worker had counted last is kept, so no counter ever goes backwards, and its gauges vanish with it.
 What a worker counted after its last snapshot is lost when it is killed; nothing is counted twice.
 ``collector`` turns the sum into metrics when somebody scrapes. What signals are made of is counted

@@ -20,9 +20,9 @@ from gateway import __version__
 from gateway.core.errors import REASONS
 from gateway.core.histogram import LATENCY_BOUNDS
 from gateway.core.outcome import Outcome
-from gateway.telemetry.counters import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
 from gateway.telemetry.load import SHED_REASONS
 from gateway.telemetry.signals import series_of
+from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct, field
-
 STEP: Final = 1.0
 """Seconds between two counts of arrivals whose difference says how much they vary."""
 
@@ -30,31 +28,6 @@ SHED_REASONS: Final = (
     "no_endpoint",
 )
 """The words for which a request is refused at an upstream's gate."""
-
-
-class LoadSnapshot(Struct):
-    """One upstream's load in one worker; the sum over workers is that of the gateway, the oldest age the largest."""
-
-    # counters
-    first_tries: float = 0.0
-    retries: float = 0.0  # our own further attempts, and requests that a trusted caller says are repeats
-    dispatched: float = 0.0  # attempts
-    good: float = 0.0
-    bad: float = 0.0
-    failed: float = 0.0
-    finished: float = 0.0  # attempts
-    service_time: float = 0.0
-    service_squares: float = 0.0
-    arrival_steps: float = 0.0
-    queued_time: float = 0.0
-    in_flight_time: float = 0.0
-    shed: dict[str, int] = field(default_factory=dict)  # by reason
-    delays: list[int] = field(default_factory=list)  # by the bounds of the latency histogram
-    # gauges
-    queued: int = 0
-    in_flight: int = 0
-    tunnels: int = 0
-    oldest_age: float = 0.0
 
 
 class Stay:

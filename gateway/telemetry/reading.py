@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from gateway.telemetry.counters import Snapshot
+from gateway.telemetry.snapshot import Snapshot
 
 
 class ProcessReading(Struct, frozen=True):

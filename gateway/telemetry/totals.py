@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVarTuple, cast
 
-from gateway.telemetry.counters import EndpointSnapshot, GateSnapshot, HistogramSnapshot, ResilienceSnapshot, Snapshot
-from gateway.telemetry.load import LoadSnapshot
+from gateway.telemetry.snapshot import (
+    EndpointSnapshot,
+    GateSnapshot,
+    HistogramSnapshot,
+    LoadSnapshot,
+    ResilienceSnapshot,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.telemetry.counters import Decision
+    from gateway.telemetry.snapshot import Decision
 
 Key = TypeVarTuple("Key")
 DECISIONS: Final = 1000

@@ -8,13 +8,14 @@ import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.core.errors import UpstreamFailed
-from gateway.http.upstream import Line, UpstreamConnection
+from gateway.http.upstream import UpstreamConnection
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
 from gateway.upstream.load_report import read_report
 
 if TYPE_CHECKING:
     from gateway.core.outcome import Outcome
+    from gateway.http.line import Line
     from gateway.resilience.breaker import Breaker
     from gateway.upstream.rotation import Place
     from gateway.upstream.settings import Connections

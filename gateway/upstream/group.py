@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.resilience.outlier import too_long
-from gateway.telemetry.counters import EndpointSnapshot, Step
+from gateway.upstream.departed import Departed
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.rotation import Place, is_panic
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gateway.core.outcome import Outcome
-    from gateway.http.upstream import Line
+    from gateway.http.line import Line
     from gateway.resilience.breaker import Breaker
     from gateway.resilience.outlier import Ejection, Standing
     from gateway.upstream.balance import Balancer
@@ -49,7 +49,6 @@ class UpstreamGroup:
         "_balancer",
         "_began_at",
         "_connect_timeout",
-        "_departing",
         "_has_lost",
         "_is_checked",
         "_judge",
@@ -62,6 +61,7 @@ class UpstreamGroup:
         "_settings",
         "_slow_start",
         "breaker",
+        "departed",
         "ejections",
         "endpoints",
         "is_calm",
@@ -71,7 +71,6 @@ class UpstreamGroup:
         "name",
         "on_change",
         "on_trial",
-        "opened_before",
     )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
@@ -92,7 +91,7 @@ class UpstreamGroup:
         self.name = name
         self.line = line
         self.endpoints: list[Endpoint] = []
-        self.opened_before = 0
+        self.departed = Departed()
         self.ejections: dict[tuple[str, str, str], int] = {}
         self.is_calm = True
         self.is_panicking = False
@@ -111,7 +110,6 @@ class UpstreamGroup:
         self._is_checked = is_checked
         self._limits = limits
         self._rotation: list[Endpoint] = []
-        self._departing: list[Endpoint] = []
         self._only: Endpoint | None = None
         self._look_at = 0.0
         self._has_lost = False
@@ -154,8 +152,7 @@ class UpstreamGroup:
         for endpoint in self.endpoints:
             endpoint.has_peers = len(self.endpoints) > 1
         for endpoint in present.values():
-            endpoint.close()
-            self._departing.append(endpoint)
+            self.departed.add(endpoint)
             if endpoint is self.on_trial:
                 self.on_trial = None
         self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
@@ -279,8 +276,7 @@ class UpstreamGroup:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK
-        if self._departing:
-            self._forget_departed()
+        self.departed.look()
         self.breaker.tick(now)
         endpoints = self.endpoints
         for one in endpoints:
@@ -293,24 +289,6 @@ class UpstreamGroup:
             for one in endpoints:
                 if one.breaker.state_word == "open" or not one.place.is_up or one.standing.is_ejected(now):
                     one.give_up()
-
-    @property
-    def departing(self) -> Sequence[Endpoint]:
-        """Endpoints that left and may have something in flight still."""
-        return self._departing
-
-    def still_under_way(self) -> dict[str, int]:
-        """What is under way at endpoints that left, by their URL; who is not here has nothing."""
-        found: dict[str, int] = {}
-        for one in self._departing:
-            if one.load:
-                found[one.url] = found.get(one.url, 0) + one.load
-        return found
-
-    def _forget_departed(self) -> None:
-        for one in [one for one in self._departing if not one.load]:
-            self._departing.remove(one)
-            self.opened_before += one.opened
 
     def _compare(self, now: float) -> None:
         """Let every endpoint be judged by its peers, and see whose sentence is over but for a trial."""
@@ -332,37 +310,17 @@ class UpstreamGroup:
             return None
         return endpoint, too_long([one.standing for one in self._rotation if one.standing.usual_latency])
 
-    def read(self, now: float, wall: float) -> dict[str, EndpointSnapshot]:
-        """The state of the whole upstream's breaker (under an empty name) and of every endpoint."""
-        found = {"": _breaker(self.breaker, wall - now)}
-        for one in self.endpoints:
-            snapshot = found[one.url] = _breaker(one.breaker, wall - now)
-            snapshot.in_rotation = int(one in self._rotation and one.breaker.can_pass(now))
-            snapshot.share = one.part
-            snapshot.in_flight = one.in_flight
-            snapshot.served = one.served
-            snapshot.reported = one.reported
-        for (url, reason, mode), n in self.ejections.items():
-            found.setdefault(url, EndpointSnapshot()).ejections.append((reason, mode, n))
-        return found
+    def asks(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether this endpoint of the upstream may be asked now, were it not for the upstream's own breaker."""
+        return endpoint in self._rotation and endpoint.breaker.can_pass(now)
 
     @property
     def opened(self) -> int:
         """Connections ever made, those of endpoints that left included."""
-        return self.opened_before + sum(endpoint.opened for endpoint in (*self.endpoints, *self._departing))
+        return self.departed.opened + sum(endpoint.opened for endpoint in self.endpoints)
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
-
-
-def _breaker(breaker: Breaker, epoch: float) -> EndpointSnapshot:
-    found = EndpointSnapshot(states={breaker.state_word: 1})
-    found.shadow_refused = breaker.shadow_refused
-    found.transitions = [(*key, n) for key, n in breaker.transitions.items()]
-    if breaker.last is not None:
-        before, after, reason, at, actor, note = breaker.last
-        found.last = Step(before, after, reason, at + epoch, actor, note)
-    return found
 
 
 def _nothing() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.behaviours import answers, ends, floods, sends_pieces
 from tests.support.plane import running_gateway
+from tests.support.silence import black_hole
 from tests.support.world import SMUGGLED, World, get, post
 
 if TYPE_CHECKING:
@@ -113,17 +113,9 @@ async def test_with_requests_still_in_the_pipe(world: World) -> None:
 
 async def test_while_connecting(origin: Origin) -> None:
     """The endpoint's backlog is full, so the connection attempt hangs; the client does not wait for it."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
+    with black_hole() as port:
         config = {
-            "upstreams": {
-                "full": {"endpoints": [f"http://127.0.0.1:{full.getsockname()[1]}"], "timeouts": {"connect": "5s"}}
-            },
+            "upstreams": {"full": {"endpoints": [f"http://127.0.0.1:{port}"], "timeouts": {"connect": "5s"}}},
             "routes": {"full": {"upstream": "full", "match": {"path": "/full"}}},
         }
         async with running_gateway(origin.port, config) as gateway:
@@ -136,8 +128,6 @@ async def test_while_connecting(origin: Origin) -> None:
                 await gateway.settle(1)
             assert gateway.errors() == {"client_gone": 1}
             await world.verify()
-        for filler in fillers:
-            filler.close()
 
 
 async def test_before_the_request_is_complete(world: World) -> None:

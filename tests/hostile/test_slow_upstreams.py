@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.behaviours import drips, ends, sends_pieces
 from tests.support.plane import running_gateway
+from tests.support.silence import black_hole, unused_port
 from tests.support.world import World, assert_is_refusal, get, post
 
 if TYPE_CHECKING:
@@ -93,12 +93,6 @@ async def test_the_time_for_the_whole_request_is_bounded(world: World, path: str
     world.expected += 1
 
 
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def _ask_endpoint(origin: Origin, url: str, statuses: set[int], reasons: set[str]) -> None:
     config = {
         "upstreams": {"bad": {"endpoints": [url]}},
@@ -117,7 +111,7 @@ async def _ask_endpoint(origin: Origin, url: str, statuses: set[int], reasons: s
 
 
 async def test_nobody_listens(origin: Origin) -> None:
-    await _ask_endpoint(origin, f"http://127.0.0.1:{_unused_port()}", {502}, {"connect_refused"})
+    await _ask_endpoint(origin, f"http://127.0.0.1:{unused_port()}", {502}, {"connect_refused"})
 
 
 async def test_a_name_that_does_not_exist(origin: Origin) -> None:
@@ -127,16 +121,8 @@ async def test_a_name_that_does_not_exist(origin: Origin) -> None:
 
 async def test_nobody_accepts(origin: Origin) -> None:
     """A black hole: a listener whose backlog is full answers no SYN."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        await _ask_endpoint(origin, f"http://127.0.0.1:{full.getsockname()[1]}", {504}, {"connect_timeout"})
-        for filler in fillers:
-            filler.close()
+    with black_hole() as port:
+        await _ask_endpoint(origin, f"http://127.0.0.1:{port}", {504}, {"connect_timeout"})
 
 
 async def test_one_stuck_request_does_not_hold_up_others(world: World) -> None:

@@ -4,75 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.support.client import Client, connected
+from tests.support.client import connected
+from tests.support.gate import GET, Hold, connect_all, limited, queued
 from tests.support.origin import running_origin
-from tests.support.plane import RunningGateway, running_gateway
+from tests.support.plane import running_gateway
+from tests.support.running import until
 
 if TYPE_CHECKING:
-    from tests.support.origin import Exchange, Origin
-
-GET = b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def _config(limit: int = 1, **queue: Any) -> dict[str, Any]:
-    return {
-        "upstreams": {
-            "origin": {
-                "limit": {"kind": "fixed", "initial": limit},
-                "queue": {"max_wait": "20s", **queue},
-                "timeouts": {"head": "20s", "idle": "20s"},
-            }
-        },
-        "gateway": {"timeouts": {"head": "20s", "body_idle": "20s", "keepalive": "20s"}},
-    }
-
-
-class Hold:
-    """An origin behaviour that answers when it is told to, and counts what it holds."""
-
-    def __init__(self, origin: Origin) -> None:
-        self.held = 0
-        self.most = 0
-        self._go = asyncio.Semaphore(0)
-        origin.default = self.behave
-
-    async def behave(self, exchange: Exchange) -> None:
-        await exchange.read_body()
-        self.held += 1
-        self.most = max(self.most, self.held)
-        await self._go.acquire()
-        self.held -= 1
-        await exchange.answer(exchange.request.target)
-
-    def release(self, count: int = 1) -> None:
-        for _ in range(count):
-            self._go.release()
-
-
-def _queued(gateway: RunningGateway) -> int:
-    return gateway.plane.gates["origin"].queue.count
-
-
-async def _until(what: Any) -> None:
-    async with asyncio.timeout(10):
-        while not what():
-            await asyncio.sleep(0.005)
-
-
-async def _clients(stack: AsyncExitStack, gateway: RunningGateway, count: int) -> list[Client]:
-    return [await stack.enter_async_context(connected(gateway.port)) for _ in range(count)]
+    from tests.support.origin import Origin
 
 
 async def test_never_more_than_the_limit_is_in_flight_and_everybody_is_served_in_turn(origin: Origin) -> None:
     """Twenty requests pass a limit of three, three at a time."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(3)) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 20)
+    async with running_gateway(origin.port, limited(3)) as gateway, AsyncExitStack() as stack:
+        clients = await connect_all(stack, gateway, 20)
         for client in clients:
             await client.send(GET)
-        await _until(lambda: _queued(gateway) == 17)
+        await until(lambda: queued(gateway) == 17)
         hold.release(20)
         for client in clients:
             assert (await client.answer()).status == 200
@@ -83,12 +34,12 @@ async def test_never_more_than_the_limit_is_in_flight_and_everybody_is_served_in
 async def test_a_full_queue_is_said_so_that_the_client_can_act(origin: Origin) -> None:
     """The refusal carries its reason, rule, numbers, request id and Retry-After, and leaves the connection usable."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1, max_length=1)) as gateway, AsyncExitStack() as stack:
-        first, second, third = await _clients(stack, gateway, 3)
+    async with running_gateway(origin.port, limited(1, max_length=1)) as gateway, AsyncExitStack() as stack:
+        first, second, third = await connect_all(stack, gateway, 3)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(GET)
-        await _until(lambda: _queued(gateway) == 1)
+        await until(lambda: queued(gateway) == 1)
         await third.send(GET)
         answer = await third.answer()
         told = answer.json
@@ -110,15 +61,15 @@ async def test_a_full_queue_is_said_so_that_the_client_can_act(origin: Origin) -
 async def test_who_leaves_the_queue_frees_its_place_and_is_never_sent(origin: Origin) -> None:
     """A waiting client that goes is gone at once; the next one is served, the upstream never hears of it."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
-        first, second, third = await _clients(stack, gateway, 3)
+    async with running_gateway(origin.port, limited(1)) as gateway, AsyncExitStack() as stack:
+        first, second, third = await connect_all(stack, gateway, 3)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
         await third.send(b"GET /third HTTP/1.1\r\nHost: a\r\n\r\n")
-        await _until(lambda: _queued(gateway) == 2)
+        await until(lambda: queued(gateway) == 2)
         second.reset()
-        await _until(lambda: _queued(gateway) == 1)
+        await until(lambda: queued(gateway) == 1)
         hold.release(2)
         assert (await first.answer()).body == b"/case"
         assert (await third.answer()).body == b"/third"
@@ -129,10 +80,10 @@ async def test_who_leaves_the_queue_frees_its_place_and_is_never_sent(origin: Or
 async def test_a_queue_bounded_in_time_sheds_who_waited_too_long(origin: Origin) -> None:
     """After the longest wait the client hears queue_timeout; the upstream never sees the request."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1, max_wait="100ms")) as gateway, AsyncExitStack() as stack:
-        first, second = await _clients(stack, gateway, 2)
+    async with running_gateway(origin.port, limited(1, max_wait="100ms")) as gateway, AsyncExitStack() as stack:
+        first, second = await connect_all(stack, gateway, 2)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(GET)
         answer = await second.answer()
         assert (answer.status, answer.json["reason"]) == (503, "queue_timeout")
@@ -144,12 +95,12 @@ async def test_a_queue_bounded_in_time_sheds_who_waited_too_long(origin: Origin)
 async def test_no_100_before_admission(origin: Origin) -> None:
     """A client that expects 100-continue waits without sending its body, and gets 100 when it is admitted."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
-        first, second = await _clients(stack, gateway, 2)
+    async with running_gateway(origin.port, limited(1)) as gateway, AsyncExitStack() as stack:
+        first, second = await connect_all(stack, gateway, 2)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-        await _until(lambda: _queued(gateway) == 1)
+        await until(lambda: queued(gateway) == 1)
         assert await second.is_silent(0.2)
         port = second.wire.socket.getsockname()[1]
         (its,) = [
@@ -169,7 +120,7 @@ async def test_no_100_before_admission(origin: Origin) -> None:
 async def test_high_classes_go_first_and_evict_low_ones(origin: Origin) -> None:
     """Strict bands by route: the critical request overtakes, and a full queue gives up the lowest."""
     hold = Hold(origin)
-    config = _config(1, max_length=2) | {
+    config = limited(1, max_length=2) | {
         "classes": {"critical": {"band": 0}, "batch": {"band": 2}},
         "routes": {
             "all": {"upstream": "origin"},
@@ -178,13 +129,13 @@ async def test_high_classes_go_first_and_evict_low_ones(origin: Origin) -> None:
         },
     }
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        first, low, middle, high = await _clients(stack, gateway, 4)
+        first, low, middle, high = await connect_all(stack, gateway, 4)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await low.send(GET.replace(b"/case", b"/low"))
-        await _until(lambda: _queued(gateway) == 1)
+        await until(lambda: queued(gateway) == 1)
         await middle.send(GET)
-        await _until(lambda: _queued(gateway) == 2)
+        await until(lambda: queued(gateway) == 2)
         await high.send(GET.replace(b"/case", b"/high"))
         answer = await low.answer()
         assert (answer.status, answer.json["reason"]) == (503, "evicted")
@@ -197,16 +148,16 @@ async def test_high_classes_go_first_and_evict_low_ones(origin: Origin) -> None:
 async def test_a_request_body_waits_with_its_request(origin: Origin) -> None:
     """Bodies small and large arrive whole after a wait."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1)) as gateway, AsyncExitStack() as stack:
-        first, small, large = await _clients(stack, gateway, 3)
+    async with running_gateway(origin.port, limited(1)) as gateway, AsyncExitStack() as stack:
+        first, small, large = await connect_all(stack, gateway, 3)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await small.send(b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nsmall")
         body = bytes(range(256)) * 2000
         sending = asyncio.create_task(
             large.send(b"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         )
-        await _until(lambda: _queued(gateway) == 2)
+        await until(lambda: queued(gateway) == 2)
         hold.release(3)
         await sending
         for client in (first, small, large):
@@ -218,22 +169,22 @@ async def test_a_request_body_waits_with_its_request(origin: Origin) -> None:
 async def test_a_client_that_was_not_asked_for_its_body_is_not_late_with_it(origin: Origin) -> None:
     """However long it waits for 100, the time for its body begins with 100; then silence is answered with 408."""
     hold = Hold(origin)
-    config = _config(1)
+    config = limited(1)
     config["gateway"]["timeouts"]["body_idle"] = "150ms"
     head = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        first, good, idle, hasty = await _clients(stack, gateway, 4)
+        first, good, idle, hasty = await connect_all(stack, gateway, 4)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         for client in (good, idle):
             await client.send(head)
-        await _until(lambda: _queued(gateway) == 2)
+        await until(lambda: queued(gateway) == 2)
         assert await good.is_silent(0.6)
         # one that does not wait for 100 has begun its body, and has to go on with it
         await hasty.send(head + b"b")
         answer = await hasty.answer()
         assert (answer.status, answer.json["reason"], answer.interim) == (408, "body_timeout", [])
-        assert _queued(gateway) == 2
+        assert queued(gateway) == 2
         hold.release(2)
         async with asyncio.timeout(5):
             await good.wire.has_more()
@@ -249,16 +200,16 @@ async def test_bytes_are_dealt_out_like_places(origin: Origin) -> None:
     """A worker's part of the queue is a part of its bytes too, but always has room for one request."""
     hold = Hold(origin)
     post = b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + b"x" * 40_000
-    async with running_gateway(origin.port, _config(1, max_bytes="200KiB")) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 6)
+    async with running_gateway(origin.port, limited(1, max_bytes="200KiB")) as gateway, AsyncExitStack() as stack:
+        clients = await connect_all(stack, gateway, 6)
         await clients[0].send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         for part, length, allowed in ((0.1, 1, 65_536), (0.5, 2, 102_400), (1.0, 5, 204_800)):
-            gateway.plane.set_shares({}, {"origin": part}, {})
-            while _queued(gateway) < length:
-                before = _queued(gateway)
+            gateway.plane.parts.deal({}, {"origin": part}, {})
+            while queued(gateway) < length:
+                before = queued(gateway)
                 await clients[before + 1].send(post)
-                await _until(lambda: _queued(gateway) > before)  # noqa: B023
+                await until(lambda: queued(gateway) > before)  # noqa: B023
             async with connected(gateway.port) as late:
                 await late.send(post)
                 told = (await late.answer()).json
@@ -273,19 +224,19 @@ async def test_bytes_are_dealt_out_like_places(origin: Origin) -> None:
 async def test_routes_share_fairly_where_each_is_one(origin: Origin) -> None:
     """With the route as fairness key many requests of one route do not hold up the first of another."""
     hold = Hold(origin)
-    config = _config(1, fairness_key="route") | {
+    config = limited(1, fairness_key="route") | {
         "routes": {
             "all": {"upstream": "origin"},
             "other": {"upstream": "origin", "match": {"path": "/other"}},
         }
     }
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 6)
+        clients = await connect_all(stack, gateway, 6)
         await clients[0].send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         for number in range(1, 6):
             await clients[number].send(GET if number < 5 else GET.replace(b"/case", b"/other"))
-            await _until(lambda: _queued(gateway) == number)  # noqa: B023
+            await until(lambda: queued(gateway) == number)  # noqa: B023
         hold.release(6)
         for client in clients:
             assert (await client.answer()).status == 200
@@ -296,14 +247,14 @@ async def test_a_limit_for_each_endpoint(origin: Origin) -> None:
     """No endpoint gets more than its own limit, and the queue takes what exceeds the sum."""
     async with running_origin() as other:
         holds = [Hold(origin), Hold(other)]
-        config = _config(2)
+        config = limited(2)
         config["upstreams"]["origin"]["limit"]["per"] = "endpoint"
         config["upstreams"]["origin"]["endpoints"] = [f"http://127.0.0.1:{one.port}" for one in (origin, other)]
         async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-            clients = await _clients(stack, gateway, 7)
+            clients = await connect_all(stack, gateway, 7)
             for client in clients:
                 await client.send(GET)
-            await _until(lambda: _queued(gateway) == 3)
+            await until(lambda: queued(gateway) == 3)
             assert [hold.held for hold in holds] == [2, 2]
             for hold in holds:
                 hold.release(7)

@@ -7,8 +7,9 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.test_admission import GET, Hold, _clients, _config, _queued, _until
+from tests.support.gate import GET, Hold, connect_all, limited, queued
 from tests.support.plane import running_gateway
+from tests.support.running import until
 
 if TYPE_CHECKING:
     from tests.support.origin import Origin
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _with_modes(*, limit: str = "enforce", queue: str = "enforce", **bounds: Any) -> dict[str, Any]:
-    config = _config(1, mode=queue, **bounds)
+    config = limited(1, mode=queue, **bounds)
     config["upstreams"]["origin"]["limit"]["mode"] = limit
     return config
 
@@ -32,11 +33,11 @@ async def test_a_limit_in_shadow_lets_pass_and_counts_whom_it_would_have_made_wa
     """Five at once pass a limit of one; four are counted, and each is a decision in shadow that refused nobody."""
     hold = Hold(origin)
     async with running_gateway(origin.port, _with_modes(limit="shadow")) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 5)
+        clients = await connect_all(stack, gateway, 5)
         for client in clients:
             await client.send(GET)
-        await _until(lambda: hold.held == 5)
-        assert _queued(gateway) == 0
+        await until(lambda: hold.held == 5)
+        assert queued(gateway) == 0
         gate = gateway.snapshot().gates["origin"]
         assert (gate.limit, gate.queued) == (1, {})
         assert gateway.plane.gates["origin"].in_flight == 5
@@ -59,11 +60,11 @@ async def test_a_limit_that_learns_does_so_in_shadow_too(origin: Origin) -> None
     config = _with_modes(limit="shadow")
     config["upstreams"]["origin"]["limit"] |= {"kind": "aimd", "initial": 2, "max": 50}
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 12)
+        clients = await connect_all(stack, gateway, 12)
         for _ in range(6):
             for client in clients:
                 await client.send(GET)
-            await _until(lambda: hold.held == 12)
+            await until(lambda: hold.held == 12)
             hold.release(12)
             for client in clients:
                 assert (await client.answer()).status == 200
@@ -76,17 +77,17 @@ async def test_a_limit_that_is_off_holds_nobody_back_and_is_not_shown(origin: Or
     """There is no number to show, and nothing to count."""
     hold = Hold(origin)
     async with running_gateway(origin.port, _with_modes(limit="off")) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 5)
+        clients = await connect_all(stack, gateway, 5)
         for client in clients:
             await client.send(GET)
-        await _until(lambda: hold.held == 5)
-        gateway.plane.set_shares({"origin": 1}, {}, {})
+        await until(lambda: hold.held == 5)
+        gateway.plane.parts.deal({"origin": 1}, {}, {})
         hold.release(5)
         for client in clients:
             assert (await client.answer()).status == 200
         for client in clients:
             await client.send(GET)
-        await _until(lambda: hold.held == 5)
+        await until(lambda: hold.held == 5)
         assert (gateway.snapshot().gates["origin"].limit, _shed(gateway)) == (0, {})
         hold.release(5)
         for client in clients:
@@ -98,11 +99,11 @@ async def test_a_queue_in_shadow_refuses_nobody_and_the_limit_holds(origin: Orig
     hold = Hold(origin)
     config = _with_modes(queue="shadow", max_length=1)
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        clients = await _clients(stack, gateway, 4)
+        clients = await connect_all(stack, gateway, 4)
         for number, client in enumerate(clients):
             await client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
-            await _until(lambda: sum(gateway.snapshot().gates["origin"].queued.values()) + hold.held > number)  # noqa: B023
-        assert _queued(gateway) == 1
+            await until(lambda: sum(gateway.snapshot().gates["origin"].queued.values()) + hold.held > number)  # noqa: B023
+        assert queued(gateway) == 1
         assert gateway.snapshot().gates["origin"].queued == {"default": 3}
         assert _shed(gateway) == {("queue_full", "shadow"): 2}
         hold.release(4)
@@ -120,16 +121,16 @@ async def test_a_queue_in_shadow_counts_once_who_waited_too_long_and_lets_it_wai
     hold = Hold(origin)
     config = _with_modes(queue="shadow", max_wait="50ms")
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        first, stays, leaves = await _clients(stack, gateway, 3)
+        first, stays, leaves = await connect_all(stack, gateway, 3)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await stays.send(GET)
         await leaves.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
-        await _until(lambda: _shed(gateway) == {("queue_timeout", "shadow"): 2})
+        await until(lambda: _shed(gateway) == {("queue_timeout", "shadow"): 2})
         await asyncio.sleep(0.2)
         assert _shed(gateway) == {("queue_timeout", "shadow"): 2}
         leaves.reset()
-        await _until(lambda: gateway.snapshot().gates["origin"].queued == {"default": 1})
+        await until(lambda: gateway.snapshot().gates["origin"].queued == {"default": 1})
         hold.release(2)
         assert (await first.answer()).status == (await stays.answer()).status == 200
     assert not origin.asked("/gone")
@@ -142,9 +143,9 @@ async def test_a_queue_in_shadow_keeps_a_deadline_all_the_same(origin: Origin) -
     hold = Hold(origin)
     config = _with_modes(queue="shadow", max_length=0)
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        first, second = await _clients(stack, gateway, 2)
+        first, second = await connect_all(stack, gateway, 2)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(GET.replace(b"Host: a", b"Host: a\r\nX-Request-Timeout-Ms: 100"))
         answer = await second.answer()
         assert (answer.status, answer.json["reason"]) == (504, "request_timeout")
@@ -157,9 +158,9 @@ async def test_without_a_queue_the_limit_refuses_at_once(origin: Origin) -> None
     """Over the limit the client hears limit_reached with the limit's numbers, and nobody waits."""
     hold = Hold(origin)
     async with running_gateway(origin.port, _with_modes(queue="off")) as gateway, AsyncExitStack() as stack:
-        first, second = await _clients(stack, gateway, 2)
+        first, second = await connect_all(stack, gateway, 2)
         await first.send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         await second.send(GET)
         answer = await second.answer()
         told = answer.json

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.client import connected
 from tests.support.origin import echo
-from tests.support.upstreams import ask, gateway_before, hang, head, origins, refuse_by_status, reset_at_once, until
+from tests.support.running import until
+from tests.support.upstreams import ask, gateway_before, hang, head, origins, refuse_by_status, reset_at_once
 
 if TYPE_CHECKING:
     from tests.support.origin import Behaviour, Exchange, Origin

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.command import gateway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +26,6 @@ remove_response_headers = ["server"]
 match = { headers = { x-b = "1" } }
 upstream = "app"
 """
-
-
-def gateway(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.command import gateway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +45,6 @@ mode = "shadow"
 [routes.rest]
 upstream = "other"
 """
-
-
-def gateway(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
 
 
 def said(text: str) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support.command import gateway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +24,6 @@ cold_start = "20s"
 [routes.all]
 upstream = "app"
 """
-
-
-def gateway(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.client import connected
 from tests.support.origin import Exchange, Origin, echo
-from tests.support.upstreams import QUICK, ask, gateway_before, hang, head, origins, refuse_by_status, until
+from tests.support.running import until
+from tests.support.upstreams import QUICK, ask, gateway_before, hang, head, origins, refuse_by_status
 
 HEDGE = {"after": "20ms"}
 RETRY = {**QUICK, "attempts": 1, "budget": {"ratio": 1.0, "min_per_second": 100}}

@@ -11,7 +11,7 @@ from tests.support.running import until
 from tests.support.upstreams import ask, gateway_before, head, origins
 
 if TYPE_CHECKING:
-    from gateway.telemetry.counters import ResilienceSnapshot
+    from gateway.telemetry.snapshot import ResilienceSnapshot
     from tests.support.origin import Exchange, Origin
     from tests.support.plane import RunningGateway
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.test_admission import Hold
 from tests.support.client import Client, connected
+from tests.support.gate import Hold
 from tests.support.plane import running_gateway
 
 if TYPE_CHECKING:

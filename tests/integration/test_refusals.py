@@ -11,8 +11,9 @@ from msgspec import msgpack
 
 from gateway.core.errors import REASONS
 from gateway.proxy.sheds import _DETAILS
-from tests.integration.test_admission import GET, Hold, _clients, _config, _queued, _until
+from tests.support.gate import GET, Hold, connect_all, limited, queued
 from tests.support.plane import NAME, running_gateway
+from tests.support.running import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,9 +48,9 @@ class Scene:
 
     async def wait(self, number: int, *args: Any, **kwargs: Any) -> None:
         """Let a client wait in the queue."""
-        before = _queued(self.gateway)
+        before = queued(self.gateway)
         await self.ask(number, *args, **kwargs)
-        await _until(lambda: _queued(self.gateway) > before)
+        await until(lambda: queued(self.gateway) > before)
 
     async def either(self, *numbers: int) -> Answer:
         """The first answer that any of these gets."""
@@ -146,7 +147,7 @@ async def test_a_refusal_says_why_and_when_to_come_back(origin: Origin, play: Pl
     """Status, title, detail, reason, rule, numbers, request id, Retry-After and Proxy-Status say one thing."""
     reason, happens, queue, rule, observed, allowed = play
     hold = Hold(origin)
-    config = _config(1, **queue) | {
+    config = limited(1, **queue) | {
         "classes": {"high": {"band": 0}, "low": {"band": 2, "max_queue_share": 0.25 if "share" in reason else 1.0}},
         "routes": dict(ROUTES),
     }
@@ -155,9 +156,9 @@ async def test_a_refusal_says_why_and_when_to_come_back(origin: Origin, play: Pl
             "rate_limits": [{"name": "each", "key": "client_ip", "rate": "1/h", "burst": 1}]
         }
     async with running_gateway(origin.port, config) as gateway, AsyncExitStack() as stack:
-        scene = Scene(gateway, hold, await _clients(stack, gateway, 3))
+        scene = Scene(gateway, hold, await connect_all(stack, gateway, 3))
         await scene.clients[0].send(GET)
-        await _until(lambda: hold.held == 1)
+        await until(lambda: hold.held == 1)
         answer = await happens(scene)
         told = answer.json
         meaning = REASONS[reason]

@@ -7,14 +7,12 @@ import resource
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from tests.integration.test_admission import Hold, _config
 from tests.support.client import connected
+from tests.support.gate import GET, Hold, limited
 from tests.support.plane import running_gateway
 
 if TYPE_CHECKING:
     from tests.support.origin import Origin
-
-GET = b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def test_few_descriptors_left(origin: Origin) -> None:
@@ -28,14 +26,14 @@ async def test_few_descriptors_left(origin: Origin) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (32 + 33, hard))
             async with asyncio.timeout(5):
-                while gateway.plane.protection.keeps_alive:
+                while gateway.plane.protection.in_force.keeps_alive:
                     await asyncio.sleep(0.02)
             for client in clients:
                 assert await client.ending() in {"eof", "reset"}
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         async with asyncio.timeout(5):
-            while gateway.plane.protection.grade:
+            while gateway.plane.protection.in_force.grade:
                 await asyncio.sleep(0.02)
         async with connected(gateway.port) as client:
             for _ in range(2):
@@ -46,14 +44,14 @@ async def test_few_descriptors_left(origin: Origin) -> None:
 async def test_a_late_loop_lets_only_the_first_band_wait(origin: Origin) -> None:
     """While the event loop is late, ordinary requests are admitted at once or refused with their own word."""
     hold = Hold(origin)
-    async with running_gateway(origin.port, _config(1)) as gateway, connected(gateway.port) as first:
+    async with running_gateway(origin.port, limited(1)) as gateway, connected(gateway.port) as first:
         await first.send(GET)
         while not hold.held:
             await asyncio.sleep(0.01)
         for _ in range(40):
-            gateway.plane._strain.note_lag(0.5)
+            gateway.plane.protection.note_lag(0.5)
             await asyncio.sleep(0.05)
-            if gateway.plane.protection.grade:
+            if gateway.plane.protection.in_force.grade:
                 break
         async with connected(gateway.port) as second:
             await second.send(GET)
@@ -62,5 +60,5 @@ async def test_a_late_loop_lets_only_the_first_band_wait(origin: Origin) -> None
         hold.release()
         assert (await first.answer()).status == 200
         async with asyncio.timeout(10):
-            while gateway.plane.protection.grade:
+            while gateway.plane.protection.in_force.grade:
                 await asyncio.sleep(0.02)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.client import connected
+from tests.support.gate import Hold
 from tests.support.plane import running_gateway
 from tests.support.running import RunningGateway, running, toml, until
 from tests.support.upstreams import ask, gateway_before, head
@@ -18,7 +19,7 @@ from tests.support.upstreams import ask, gateway_before, head
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.telemetry.load import LoadSnapshot
+    from gateway.telemetry.snapshot import LoadSnapshot
     from tests.support.origin import Exchange, Origin
     from tests.support.plane import RunningGateway as Plane
 
@@ -246,14 +247,7 @@ async def test_a_caller_that_is_trusted_says_that_it_tries_again(origin: Origin,
 
 async def test_what_waits_is_shed_or_leaves_is_counted_once(origin: Origin) -> None:
     """Whatever becomes of a request it arrived once; who waited longer than the objective allows was served badly."""
-    hold = asyncio.Event()
-
-    async def wait(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await hold.wait()
-        await exchange.answer(b"ok")
-
-    origin.default = wait
+    hold = Hold(origin)
     queue = {"max_length": 2, "max_wait": "3s"}
     slo = {"slo": {"wait": "100ms"}}
     async with gateway_before([origin], limit={"kind": "fixed", "initial": 1}, queue=queue, scaling=slo) as gateway:
@@ -268,7 +262,7 @@ async def test_what_waits_is_shed_or_leaves_is_counted_once(origin: Origin) -> N
             assert (present.first_tries, present.dispatched, present.shed) == (4, 1, {"queue_full": 1})
         await until(lambda: _load(gateway).queued == 1)
         await until(lambda: _load(gateway).oldest_age > 0.1)
-        hold.set()
+        hold.release(2)
         assert [(await one).status for one in (first, late)] == [200, 200]
         await gateway.settle()
         load = _load(gateway)
@@ -299,20 +293,13 @@ async def test_an_upstream_that_fails_or_is_full_is_told_apart(origin: Origin) -
 
 async def test_a_lid_on_the_limit_ends_by_itself(origin: Origin) -> None:
     """While it lies on the limit fewer are in flight; the limit that signals see is the one beneath; nobody need lift it."""
-    hold = asyncio.Event()
-
-    async def wait(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await hold.wait()
-        await exchange.answer(b"ok")
-
-    origin.default = wait
+    hold = Hold(origin)
     async with gateway_before([origin], limit={"kind": "fixed", "initial": 3}) as gateway:
-        gateway.plane.set_cap("origin", 1, 0.2)
+        gateway.plane.capacity.set_cap("origin", 1, 0.2)
         asking = [asyncio.create_task(ask(gateway)) for _ in range(3)]
         await until(lambda: _load(gateway).queued == 2)
         assert gateway.in_flight == 1
         assert gateway.snapshot().gates["origin"].limit == 3
         await until(lambda: gateway.in_flight == 3)
-        hold.set()
+        hold.release(3)
         assert [(await one).status for one in asking] == [200] * 3

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.client import connected
 from tests.support.origin import Exchange, echo
-from tests.support.upstreams import ask, gateway_before, head, origins, until
+from tests.support.running import until
+from tests.support.upstreams import ask, gateway_before, head, origins
 from tests.support.wire import Ended
 
 if TYPE_CHECKING:

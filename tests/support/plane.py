@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableMapping
 
     from gateway.proxy.plane import DataPlane
-    from gateway.telemetry.counters import Snapshot
+    from gateway.telemetry.snapshot import Snapshot
 
 NAME = "gateway-test"
 # Small enough that a test of a limit is quick, large enough that an innocent request never meets one.

@@ -135,16 +135,16 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], Any]) -> Any:
+async def until(condition: Callable[[], Any], within: float = PATIENCE) -> Any:
     """Wait until a condition holds, plain or awaitable, and give its value; TimeoutError when it never does."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(within):
         while True:
             value = condition()
             if asyncio.iscoroutine(value):
                 value = await value
             if value:
                 return value
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

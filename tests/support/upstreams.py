@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +63,3 @@ async def reset_at_once(exchange: Exchange) -> None:
 async def hang(exchange: Exchange) -> None:
     """Say nothing until the gateway leaves."""
     await exchange.wait_until_abandoned()
-
-
-async def until(condition: Any, within: float = 5.0) -> None:
-    """Wait until a condition holds; TimeoutError when it never does."""
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)

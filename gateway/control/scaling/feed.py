@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.signals.reading import Reading
-from gateway.telemetry.load import LoadSnapshot
+from gateway.telemetry.snapshot import LoadSnapshot
 from gateway.telemetry.totals import added_load
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.actuators.actuator import View
     from gateway.signals.reading import Replicas
-    from gateway.telemetry.counters import EndpointSnapshot, Snapshot
+    from gateway.telemetry.snapshot import EndpointSnapshot, Snapshot
     from gateway.telemetry.totals import Totals
 
 UNKNOWN: Final = 3600.0

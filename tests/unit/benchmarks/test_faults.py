@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import faults_figures as figures
-from benchmarks.faults import _chosen
+from benchmarks.answers import BROKEN, GAVE_UP
 from benchmarks.faults_load import Clients, Seen, arrivals, write_request
 from benchmarks.faults_scenarios import scenarios
 from benchmarks.faults_service import Endpoint, Work, read_request
 from benchmarks.faults_trial import Record, read_log, take_port
 from benchmarks.faults_wire import spoil
-from benchmarks.overload_load import BROKEN, GAVE_UP
 from benchmarks.peers import OURS
+from benchmarks.rounds import chosen
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
 
@@ -158,9 +158,9 @@ def test_every_scenario_ends_after_its_last_step_and_has_a_target(*, quick: bool
 
 def test_a_whole_name_stands_for_itself_and_a_beginning_for_all_that_begin_so() -> None:
     known = ("error", "errors-60", "only-kill", "only-stop")
-    assert _chosen("error", known) == ("error",)
-    assert _chosen("only,errors", known) == ("errors-60", "only-kill", "only-stop")
-    assert _chosen("", known) == known
+    assert chosen("error", known) == ("error",)
+    assert chosen("only,errors", known) == ("errors-60", "only-kill", "only-stop")
+    assert chosen("", known) == known
 
 
 def test_a_port_is_given_once() -> None:

@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks.answers import BROKEN, GAVE_UP, read_answer
 from benchmarks.overload_figures import Window, complaint, count, lateness, memory_slope, returns, timeline
-from benchmarks.overload_load import BROKEN, GAVE_UP, Clients, Crowd, Phase, Seen, arrivals, read_answer, write_requests
+from benchmarks.overload_load import Clients, Crowd, Phase, Seen, arrivals, write_requests
 from benchmarks.overload_plot import draw
 from benchmarks.overload_scenarios import scenarios
 from benchmarks.overload_service import Crew, Distribution, Job, Service, draws

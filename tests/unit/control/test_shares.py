@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.control.shares import Demand, FixedLimit, fractions, split
-from gateway.telemetry.counters import Snapshot
+from gateway.telemetry.snapshot import Snapshot
 
 DEMANDS = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=16)
 

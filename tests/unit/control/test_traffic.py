@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.control.traffic import EndpointTraffic
-from gateway.telemetry.counters import EndpointSnapshot, ResilienceSnapshot
+from gateway.telemetry.snapshot import EndpointSnapshot, ResilienceSnapshot
 
 A, B = "http://127.0.0.1:1", "http://127.0.0.1:2"
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.counters import UpstreamCounters
-from gateway.telemetry.load import LoadSnapshot, Stay, Steps
+from gateway.telemetry.load import Stay, Steps
+from gateway.telemetry.snapshot import LoadSnapshot
 from gateway.telemetry.totals import added_load
 
 

@@ -18,8 +18,7 @@ from gateway.scaling.decision import Decision, Expected
 from gateway.scaling.scaler import TICK
 from gateway.scaling.settings import ActuatorSettings, ScalingSettings
 from gateway.signals.reading import Replicas
-from gateway.telemetry.counters import GateSnapshot, Snapshot
-from gateway.telemetry.load import LoadSnapshot
+from gateway.telemetry.snapshot import GateSnapshot, LoadSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

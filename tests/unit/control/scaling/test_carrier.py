@@ -11,7 +11,7 @@ from gateway.actuators.actuator import ActuatorFailed
 from gateway.control.scaling import carrier as room
 from gateway.control.scaling.carrier import Carrier
 from gateway.core.clock import ManualClock
-from tests.support.upstreams import until
+from tests.support.running import until
 from tests.unit.control.scaling.conftest import Log, Puppet
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import pytest
 from gateway.actuators.actuator import View
 from gateway.control.scaling.feed import UNKNOWN, look, reading
 from gateway.signals.reading import DELAY_BOUNDS, Replicas
-from gateway.telemetry.counters import EndpointSnapshot, GateSnapshot, ResilienceSnapshot, Snapshot
-from gateway.telemetry.load import LoadSnapshot
+from gateway.telemetry.snapshot import EndpointSnapshot, GateSnapshot, LoadSnapshot, ResilienceSnapshot, Snapshot
 from gateway.telemetry.totals import Totals
 
 KNOWN = View(at=100.0, replicas=Replicas(ready=2, desired=2), cold_starts=(3.0,))

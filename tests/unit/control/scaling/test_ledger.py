@@ -11,7 +11,7 @@ from gateway.control.scaling import ledger as room
 from gateway.control.scaling.ledger import Ledger, read_records, wall_seconds, wall_text
 from gateway.control.scaling.past import Past, last_states
 from gateway.core.clock import ManualClock
-from tests.support.upstreams import until
+from tests.support.running import until
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control.connections import Server
 from gateway.control.scaling.stream import Stream
-from tests.support.upstreams import until
+from tests.support.running import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -1,0 +1,42 @@
+"""Endpoints that left an upstream: they are asked no more, and finish what they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint
+
+
+class Departed:
+    """Those that may have something under way still, in ``endpoints``; the others are forgotten."""
+
+    __slots__ = ("_opened", "endpoints")
+
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []
+        self._opened = 0
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Ask this one no more."""
+        endpoint.close()
+        self.endpoints.append(endpoint)
+
+    def look(self) -> None:
+        """Forget who has finished."""
+        for one in [one for one in self.endpoints if not one.load]:
+            self.endpoints.remove(one)
+            self._opened += one.opened
+
+    @property
+    def opened(self) -> int:
+        """Connections ever made to endpoints that left."""
+        return self._opened + sum(one.opened for one in self.endpoints)
+
+    def under_way(self) -> dict[str, int]:
+        """What is under way at each, by its URL; who is not here has nothing."""
+        found: dict[str, int] = {}
+        for one in self.endpoints:
+            if one.load:
+                found[one.url] = found.get(one.url, 0) + one.load
+        return found
