@@ -9,6 +9,8 @@ queues is Maurer, "Fail at Scale", 2015). A flow that was empty within the last 
 order, and requests may wait up to ``max_wait``. One that was not empty for longer stands: it only adds delay. Then
 its newest are served first and whoever waited longer than ``target`` is shed, while its client can still do
 something else. Judging each flow by itself lets the one that asks for more than its share pay for the delay.
+The order turns before that, as soon as more wait in a flow than half an interval serves at the pace since it was empty
+(and more than a few): it is going to stand, and served in order, all who come from then on would wait for nothing.
 Among n flows each is served a n-th of the time, so a target below the interval is n times as long there, up to the
 interval: else one that asks for nearly its share would lose part of it to its own small bursts.
 
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from gateway.admission.ticket import Ticket
 
 INTERVAL: Final = 0.1
+# What is served within so many seconds is a burst, and so are a few at any pace: their order is kept.
+_BURST: Final = INTERVAL / 2
+_FEW: Final = 8
 # A flow is charged at least this, in seconds: a cost of nothing would never let the others in.
 _LEAST_COST: Final = 0.0001
 # Idle flows looked at for each new one: two keep up.
@@ -50,22 +55,29 @@ _EXAMINED: Final = 2
 
 
 class Flow(Sharer):
-    """The waiting tickets of one fairness key, oldest first; ``since`` is when it was last empty."""
+    """The waiting tickets of one fairness key, oldest first.
 
-    __slots__ = ("is_idle_noted", "is_watched", "key", "owner", "since", "tickets")
+    ``since`` is when it was last empty, and ``served`` how many were served since then.
+    """
+
+    __slots__ = ("is_idle_noted", "is_watched", "key", "owner", "served", "since", "tickets")
 
     def __init__(self, key: str, owner: ClassQueue) -> None:
         super().__init__()
         self.key = key
         self.owner = owner
         self.since = -inf
+        self.served = 0
         self.tickets: OrderedDict[Ticket, None] = OrderedDict()
         self.is_idle_noted = False
         self.is_watched = False
 
     def is_standing(self, now: float) -> bool:
-        """Whether somebody has been waiting here for longer than the interval without a pause."""
-        return bool(self.tickets) and now >= self.since + INTERVAL
+        """Whether it was not empty for longer than the interval, or so many wait that it is going to stand."""
+        waiting = len(self.tickets)
+        if now >= self.since + INTERVAL:  # the same sum as in what is due
+            return waiting > 0
+        return waiting > _FEW and waiting * (now - self.since) > (self.served + 1) * _BURST
 
 
 class Lengths:
@@ -230,6 +242,7 @@ class Queue:
         ticket.flow = flow
         if not flow.tickets:
             flow.since = now
+            flow.served = 0
         flow.tickets[ticket] = None
         found.lengths.grown(flow, len(flow.tickets))
         found.band.order[ticket] = None
@@ -255,6 +268,7 @@ class Queue:
             if flow is None:  # cannot be: a backlogged class has a backlogged flow
                 continue
             ticket = next(reversed(flow.tickets)) if flow.is_standing(now) else next(iter(flow.tickets))
+            flow.served += 1
             self._unlink(ticket, flow)
             cost = max(ticket.cost, _LEAST_COST)
             found.shares.charge(flow, cost, is_backlogged=bool(flow.tickets))

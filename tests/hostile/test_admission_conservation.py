@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.admission.gate import Gate
+from gateway.admission.queue import Flow
 from gateway.proxy.plane import TICK
 from gateway.proxy.strain import StrainGauge
 from tests.support.client import Client, Ended, connected
@@ -494,6 +495,7 @@ async def test_a_leaver_never_swallows_a_wake_up(
 ) -> None:
     """A client may leave just as its turn comes: the next is served at once, by no help of the clock."""
     monkeypatch.setattr(Gate, "tick", lambda _gate, _now: None)
+    monkeypatch.setattr(Flow, "is_standing", lambda _flow, _now: False)  # so that it is known who comes next
     rng = random.Random(seed)
     steps = Steps(origin, keep=keep)
     config: dict[str, Any] = {

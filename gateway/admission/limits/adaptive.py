@@ -13,8 +13,8 @@ Theory of operation
     upstream. This is Diff × BaseRTT of Vegas (Brakmo & Peterson 1995) on a better statistic.
 
     *Steering*: w below the target 0.65 + 0.04 L (or what makes a line of 2 ms, if that is more): grow, a tenth at
-    first, doubling while it lasts. Above the target by two standard errors: subtract the surplus at once. Otherwise
-    hold, and let windows grow.
+    first, doubling while it lasts. Above the target by two standard errors: subtract the surplus at once, one at
+    least. Otherwise hold, and let windows grow.
 
     *Trials* keep b honest, because no b can be trusted: learned in congestion it hides the line, and from a
     faster time it invents one. So every move is an experiment. Two limits, each tried for one window, differ by
@@ -33,6 +33,7 @@ Theory of operation
     L to all limits in (L, 1.3 L] together, in standard errors. D < -1.2: what is above gets less done; no growth until
     that has faded. D < -0.5: grow by one at a time. D ≥ 2: what is above gets more done, so what seems to wait at L is
     no line and is not cut. And when all in [0.8 L, L) together got more done by one standard error, one less is tried.
+    No trial goes where 1.5 standard errors less are remembered.
     A window that differs by three standard errors from what its limit got done before is of another service, and the
     memory begins anew; a trial that was *free* refutes what is above its lower limit.
 
@@ -70,7 +71,7 @@ What it does not do
 
 from __future__ import annotations
 
-from math import log
+from math import ceil, log
 from typing import TYPE_CHECKING, Final
 
 from gateway.admission.limits.elasticity import Elasticity
@@ -108,6 +109,8 @@ _MORE: Final = 2.0
 # And what was held down to this share below it: where less in flight got more done, one less is tried.
 _REACH_DOWN: Final = 0.2
 _BETTER: Final = 1.0
+# What is remembered to get less done by this is not tried for its own sake.
+_KNOWN_WORSE: Final = -1.5
 
 _STEP: Final = 0.125
 _FIRST_STEP: Final = 0.5
@@ -293,7 +296,7 @@ class Adaptive:
         gain = self._memory.gain(limit, limit + 1, limit + max(1, int(limit * _REACH)))
         fewer = limit
         if count > target + _ERRORS * window.rate * waiting.error and gain < _MORE:
-            fewer = max(limit // 2, int(limit - (count - target)))
+            fewer = max(limit // 2, min(limit - 1, ceil(limit - (count - target))))
         elif self._memory.gain(limit, limit - max(1, int(limit * _REACH_DOWN)), limit - 1) > _BETTER:
             fewer = limit - 1
         if fewer < limit:
@@ -306,18 +309,22 @@ class Adaptive:
             return self._try(window, limit + more, "room", now)
         self._growth = 1
         is_due = now >= (max(self._next_trial, self._paid_until) if self._suspects_line else self._next_trial)
-        if self._is_base_proven and not is_due:
-            self._stretch = min(self._stretch * 2, _STRETCH)
-            return self._move(limit, "hold", now)
         step = max(1, round((_STEP if self._is_base_proven else _FIRST_STEP) * limit))
         if self._is_base_proven and not self._suspects_line:
             step = -step
+        if self._is_base_proven and not (is_due and self._is_worth_trying(limit, limit - step)):
+            self._stretch = min(self._stretch * 2, _STRETCH)
+            return self._move(limit, "hold", now)
         if limit - step < self._min:
             self._is_base_proven = True  # nothing lower can be tried
             self._next_trial = now + _PAUSE
             return self._move(limit, "hold", now)
         self._stretch = min(self._stretch, 2)
         return self._try(window, limit - step, "probe", now)
+
+    def _is_worth_trying(self, limit: int, other: int) -> bool:
+        """Whether it is not remembered that what lies between gets less done."""
+        return self._memory.gain(limit, min(other, limit + 1), max(other, limit - 1)) > _KNOWN_WORSE
 
     def _weigh(self, one: Window, other: Window) -> None:
         """Add what two windows say to the evidence of a line."""

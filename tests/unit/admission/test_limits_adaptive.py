@@ -274,6 +274,28 @@ def test_where_less_got_more_done_one_less_is_tried() -> None:
     assert step(1.0) > 0
 
 
+def _after_waiting(count: float, memory: Callable[[Adaptive], None] = lambda _: None) -> Change | None:
+    """What a limit of 40 does after a window in which so many more than wanted seemed to wait in the upstream."""
+    limit = Adaptive(40, 1, 500)
+    limit._is_base_proven = True
+    memory(limit)
+    window = _window(40, 200.0)
+    limit._base[""] = 0.02 - (0.65 + 0.04 * 40 + count) / 200.0
+    limit.held_back(2.0)
+    return limit._decide(window, 2.0)
+
+
+def test_what_is_remembered_to_get_less_done_is_not_tried_for_its_own_sake() -> None:
+    """A trial down is due, but one less is on record for a third less."""
+    assert _after_waiting(0.0) == Change(35, "probe")
+    assert _after_waiting(0.0, lambda limit: limit._memory.learn(_window(39, 130.0, 400), 2.0)) is None
+
+
+def test_a_cut_takes_no_more_than_the_surplus() -> None:
+    """Nine and a half too many: nine go, because one too few costs throughput and one too many a little time."""
+    assert _after_waiting(9.5) == Change(31, "surplus")
+
+
 def test_memory_adds_up_what_a_limit_got_done() -> None:
     """The more was seen, the surer: 5 % less is half a standard error in one window each, and three in thirty-six."""
     known = Memory()

@@ -70,10 +70,34 @@ def drain(queue: Queue, now: float = 0.0) -> list[Ticket]:
 
 
 def test_a_burst_is_served_first_come_first_served() -> None:
-    """In a flow that has not waited for long."""
+    """In a flow that has not waited for long, and in which not many wait."""
     queue = make()
-    tickets = fill(queue, 20)
+    tickets = fill(queue, 8)
     assert drain(queue, INTERVAL * 0.99) == tickets
+
+
+def _served_at_a_pace(arrivals_for_each: int) -> list[int]:
+    """The numbers of those served within an interval, one in 2.5 ms, with so many arrivals for each of them."""
+    queue = make(max_length=1000)
+    served = []
+    numbers: dict[Ticket, int] = {}
+    for step in range(39):
+        now = step * 0.0025
+        for ticket in fill(queue, arrivals_for_each, now=now):
+            numbers[ticket] = len(numbers)
+        ticket = queue.pop(now)
+        assert ticket is not None
+        served.append(numbers[ticket])
+    return served
+
+
+def test_a_flow_that_is_going_to_stand_is_served_last_come_first_served_before() -> None:
+    """At five times the pace, after a few hundredths of a second; not when what waits is served within half of one."""
+    assert _served_at_a_pace(1) == list(range(39))
+    surge = _served_at_a_pace(5)
+    turned = next(number for number in range(39) if surge[number] != number)
+    assert 4 < turned < 20
+    assert surge[turned:] == [5 * number + 4 for number in range(turned, 39)]
 
 
 def test_a_standing_flow_is_served_last_come_first_served() -> None:
