@@ -20,7 +20,7 @@ from collections import deque
 from typing import Final
 
 GROWTH: Final = 1.5
-FALL: Final = 0.12
+FALL: Final = 0.13
 """Of the hold: how long a surge must be over before most of what it brought may go."""
 SMALL: Final = 0.55
 """Of what there is: when no more than this was wanted, the surge is over."""

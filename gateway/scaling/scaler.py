@@ -32,6 +32,8 @@ TICK: Final = 5.0
 """Seconds between two steps."""
 DEADBAND: Final = 0.1
 """Replicas: scale-in leaves so much beyond what is wanted."""
+DEADBAND_SHARE: Final = 0.02
+"""Of what is wanted, where that is more: many replicas waver by more than a tenth of one."""
 FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
 DRAIN: Final = 1.0
@@ -272,10 +274,8 @@ class Scaler:
 
     def _kept(self, signals: Signals, wanted: int) -> int:
         """What scale-in must leave: a little more than is wanted, so that chance does not ask for it back."""
-        return max(
-            wanted,
-            replicas_for(demand_slots(signals) + DEADBAND * signals.slots_per_replica, signals.slots_per_replica),
-        )
+        slots, each = demand_slots(signals), signals.slots_per_replica
+        return max(wanted, replicas_for(slots + max(DEADBAND * each, DEADBAND_SHARE * slots), each))
 
     def _overruled(self, plan: Plan, reason: str, revert: Revert | None, load: float, now: float) -> tuple[int, str]:
         """What stands above the votes: an order, what must be undone, a direction that was useless lately."""

@@ -8,7 +8,7 @@ history into :class:`~gateway.signals.signals.Signals`.
 The number that matters is ``demand_slots``. Per-replica gauges saturate when they are needed most, so it counts what
 was offered: R = λS by Little's law, λ with the queued and the shed in it. Beside R stand what chance needs
 (:mod:`gateway.signals.staffing`: Erlang C, Halfin–Whitt) and what the load may grow by before a new replica can serve
-(:mod:`gateway.signals.growth`), added as independent deviations are: R + max(√(spare² + growth²), 0.2·R). It has no
+(:mod:`gateway.signals.growth`), added as independent deviations are: R + max(√(spare² + growth²), 0.25·R). It has no
 upper bound. A backlog is a stock and not a flow, so it is a number of its own, ``backlog_slots``.
 
 K, the slots of a replica, is learned while the target is healthy and kept while it is not

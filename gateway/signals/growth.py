@@ -5,8 +5,9 @@ replica is ready needs more: the spare for an uncertain rate is a quantile of it
 center with uncertain arrival rate and absenteeism*; Bassamboo, Randhawa & Zeevi 2010). The changes over one lead time
 that were seen in the last ten minutes are the sample; falls count as no growth.
 
-A surge is nothing like what was seen before. While the load climbs, half as much again as its slope would bring in the
-lead time counts too, because surges that matter accelerate.
+A surge is nothing like what was seen before. While the load climbs, 1.6 times what its slope would bring in the lead
+time counts too, because surges that matter accelerate. A climb that chance alone explains is none: two counts of
+one rate differ as well, and with few requests a second a slope of 15 s has much of that in it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Final
 MEMORY: Final = 600.0
 """Seconds for which a change is remembered."""
 QUANTILE: Final = 0.95
-RUN: Final = 20.0
-"""The slope is that of so many seconds."""
-STEEPER: Final = 1.5
+RUN: Final = 15.0
+"""The slope is that of so many seconds: less says too little, and with 20 a surge is known a look later."""
+STEEPER: Final = 1.6
 """Of the slope, because surges that matter accelerate."""
-FLAT: Final = 0.6
+FLAT: Final = 0.2
 """Of the load: a climb that brings less in a lead time is no surge."""
+CHANCE: Final = 4.0
+"""Standard deviations of chance that a climb must be above, or a calm load of few requests a second has surges."""
 
 
 class Growth:
@@ -38,16 +41,18 @@ class Growth:
         self._changes: deque[tuple[float, float]] = deque()
         self._order: list[float] = []
 
-    def update(self, value: float, lead: float, now: float) -> tuple[float, float]:
+    def update(self, value: float, lead: float, now: float, noise: float = 0.0) -> tuple[float, float]:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 
-        The first lead time has no change to offer, and counts as one without growth.
+        ``noise`` is the standard deviation of a difference of two values while the rate stays what it is. The first
+        lead time has no change to offer, and counts as one without growth.
         """
         times, values = self._times, self._values
         place = bisect_right(times, now - lead) - 1
         change = max(value - values[place], 0.0) if place >= 0 else 0.0
         run = bisect_right(times, now - RUN) - 1
-        slope = max(value - values[run], 0.0) / (now - times[run]) if run >= 0 else 0.0
+        climb = value - values[run] if run >= 0 else 0.0
+        slope = climb / (now - times[run]) if climb > CHANCE * noise else 0.0
         times.append(now)
         values.append(value)
         if place > 64:  # noqa: PLR2004 - trimmed now and then, not each time

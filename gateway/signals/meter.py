@@ -29,9 +29,11 @@ FAST: Final = 10.0
 """The window of the arrival rate, in seconds: two ticks of five."""
 MIDDLE: Final = 60.0
 SLOW: Final = 600.0
-HEADROOM: Final = 0.2
+HEADROOM: Final = 0.25
 """Of the load, at least so much is in ``demand_slots`` beside it: an autoscaler with Kubernetes' tolerance of a tenth
-would else stay below what is needed (kubernetes#116984)."""
+would else stay below what is needed (kubernetes#116984). With a fifth HPAs were cheaper, and on noisy days short."""
+USUAL: Final = 0.25
+"""Of the load, at most so much usual growth is in ``demand_slots``, for a surge is remembered for ten minutes."""
 NOISE: Final = 2.0
 """Standard deviations of a count that chance alone may explain."""
 _INSTANT: Final = 5.0
@@ -153,14 +155,15 @@ class Meter:
         load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.tunnels
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
-        growth, surge = self._growth.update(load, cold_p90 + FAST, last.at)
+        noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
+        growth, surge = self._growth.update(load, cold_p90 + FAST, last.at, noise)
         spare = spare_slots(
             load,
             objective.wait / service if service > 0 else 0.0,
             1.0 - objective.objective,
             (arrival_cv2 + service_cv2) / 2,
         )
-        demand = load + max(hypot(spare, max(growth, surge)), HEADROOM * load)
+        demand = load + max(hypot(spare, max(min(growth, USUAL * load), surge)), HEADROOM * load)
         backlog = last.queued * service / objective.drain
         ready = slots * replicas.ready
         coming = slots * (replicas.ready + replicas.warming)

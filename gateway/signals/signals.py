@@ -54,9 +54,12 @@ class Signals(Struct, frozen=True):
     growth_slots: float = 0.0
     """What the load usually grows by in one lead time, from its changes in the last ten minutes."""
     surge_slots: float = 0.0
-    """What it grows by in one lead time if it goes on climbing as it does, and half as much again."""
+    """What it grows by in one lead time if it goes on climbing as it does, × 1.6.
+
+    0 when that is little, or chance explains it.
+    """
     demand_slots: float = 0.0
-    """λ·S + max(√(spare² + g²), 0.2·λ·S) with g = max(growth, surge).
+    """λ·S + max(√(spare² + g²), 0.25·λ·S) with g = max(min(growth, 0.25·λ·S), surge).
 
     Slots that meet the objective when a replica that is asked for now would be ready.
     """

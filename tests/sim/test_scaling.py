@@ -10,7 +10,7 @@ import pytest
 
 from gateway.simulate.scaling.measures import flips
 from gateway.simulate.scaling.mishaps import bad_decision, clean_run, darkness, outage
-from gateway.simulate.scaling.policies import NAMES
+from gateway.simulate.scaling.policies import NAMES, first_look, make
 from gateway.simulate.scaling.profiles import PROFILES
 from gateway.simulate.scaling.reader import read_trace
 from gateway.simulate.scaling.report import page
@@ -42,6 +42,42 @@ def test_the_order_of_costs_is_that_of_the_headrooms() -> None:
     story = evening(3)
     cost = {name: story.tell(name).measures.cost for name in ("oracle", "ours", "hpa", "ray")}
     assert cost["oracle"] < cost["ours"] < cost["hpa"] < cost["ray"]
+
+
+@pytest.mark.parametrize("name", ["hpa", "hpa+signal"])
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_an_hpa_looks_in_the_same_seconds_whatever_it_is_fed_with(name: str, seed: int) -> None:
+    """Else what a surge costs would say who was luckier between two looks, and not which number is better."""
+    story = Story(PROFILES["surge"](2), SITE, seed, 12.0)
+    world = story.world()
+    world.live(make(name, SITE, story.best, seed=seed))
+    assert len(world.moves) > 5
+    assert {second % 15 for second, _ in world.moves} == {first_look(seed) % 15}
+
+
+@pytest.mark.parametrize(
+    ("policy", "profile", "begin"),
+    [
+        ("hpa", "flash_crowd", 6),
+        ("hpa", "match_day", 10),
+        ("kpa", "match_day", 10),
+        ("hpa", "ramp", 0),
+        ("kpa", "ramp", 0),
+    ],
+)
+def test_autoscalers_on_our_signal_cost_less_and_violate_no_more(policy: str, profile: str, begin: int) -> None:
+    """The sums over three seeds and so three places of a surge between two looks; three hours of each.
+
+    A KPA in a made-up flash crowd is not among them: it costs a fifth less, and violates a little more.
+    """
+    raw, fed = [], []
+    for seed in (1, 2, 3):
+        part = PROFILES[profile](seed).cut(begin * 3600, (begin + 3) * 3600)
+        story = Story(part, SITE, seed, 30.0)
+        raw.append(story.tell(policy).measures)
+        fed.append(story.tell(f"{policy}+signal").measures)
+    assert sum(each.cost for each in fed) < sum(each.cost for each in raw)
+    assert sum(each.violations for each in fed) <= sum(each.violations for each in raw)
 
 
 def test_no_policy_leaves_the_bounds_and_no_request_is_lost_from_the_books() -> None:

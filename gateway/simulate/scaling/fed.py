@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from gateway.signals.meter import Meter, Objective
 
 if TYPE_CHECKING:
+    from gateway.simulate.scaling.references import Later
     from gateway.simulate.scaling.world import World
 
 TICK: Final = 5
@@ -15,14 +16,8 @@ _SCRAPE: Final = 15
 """Whoever asks for no more than this gets the latest value, as from a metrics API."""
 
 
-class _Foreign(Protocol):
-    period: float
-
-    def desired(self, world: World) -> int | None: ...
-
-
 class Published:
-    """``demand_slots`` + ``backlog_slots`` as they would be scraped, the mean of the last so many seconds."""
+    """``wanted_slots`` as they would be scraped, the mean of the last so many seconds."""
 
     def __init__(self) -> None:
         self._values: list[float] = []
@@ -45,25 +40,22 @@ class Published:
 
 
 class Fed:
-    """Ticks the meter every 5 s and lets a foreign policy act at its own period."""
+    """Ticks the meter every 5 s and lets a foreign policy act, which sees what was published last.
 
-    def __init__(self, foreign: _Foreign, published: Published, objective: Objective) -> None:
+    In a running gateway signals are made every second, so whoever looks sees a value of that second; the begin of the
+    foreign policy lets ticks fall on the looks of a policy whose period is a multiple of 5 s.
+    """
+
+    def __init__(self, foreign: Later, published: Published, objective: Objective) -> None:
         self.period = 1.0
         self._foreign = foreign
         self._published = published
         self._meter = Meter(objective)
-        self._due = 0.0
 
     def desired(self, world: World) -> int | None:
         """One second."""
-        if world.now % TICK == 0:
+        if (world.now - self._foreign.begin) % TICK == 0:
             signals = self._meter.observe(world.reading(), float(world.now))
             if signals.history_s > 0:
-                self._published.put(signals.demand_slots + signals.backlog_slots)
-        if not self._published.has_any:
-            self._due = float(world.now + 1)
-            return None
-        if world.now < self._due:
-            return None
-        self._due += self._foreign.period
-        return self._foreign.desired(world)
+                self._published.put(signals.wanted_slots)
+        return self._foreign.desired(world) if self._published.has_any else None

@@ -9,7 +9,7 @@ from gateway.core.units import Seconds
 from gateway.scaling.settings import ScalingSettings, SloSettings
 from gateway.simulate.scaling.fed import Fed, Published
 from gateway.simulate.scaling.ours import Ours, objective
-from gateway.simulate.scaling.references import Clairvoyant, Hpa, Kpa, RayServe, Static, UwsgiBusyness
+from gateway.simulate.scaling.references import Clairvoyant, Hpa, Kpa, Later, RayServe, Static, UwsgiBusyness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,18 +47,29 @@ def settings_for(site: Site) -> ScalingSettings:
     )
 
 
-def make(name: str, site: Site, best: Sequence[int], settings: ScalingSettings | None = None) -> Policy:
-    """A fresh policy; ``best`` is what the oracle says; KeyError for a name that is not in :data:`NAMES`."""
+def first_look(seed: int) -> int:
+    """The second in which an autoscaler looks first, in [0, 14]: five seeds in a row are spread over all of them."""
+    return 4 * seed % 15
+
+
+def make(
+    name: str, site: Site, best: Sequence[int], settings: ScalingSettings | None = None, *, seed: int = 0
+) -> Policy:
+    """A fresh policy; ``best`` is what the oracle says; KeyError for a name that is not in :data:`NAMES`.
+
+    The seed says when HPA and KPA look, on raw numbers in the same seconds as on our signal.
+    """
     settings = settings or settings_for(site)
+    begin = first_look(seed)
     if name == "ours":
         return Ours(settings)
     if name in {"hpa+signal", "kpa+signal"}:
         published = Published()
         kind = Hpa if name == "hpa+signal" else Kpa
-        return Fed(kind(FED_TARGET * site.slots, published), published, objective(settings))
+        return Fed(Later(kind(FED_TARGET * site.slots, published), begin), published, objective(settings))
     made: dict[str, Policy] = {
-        "hpa": Hpa(TARGET * site.slots),
-        "kpa": Kpa(TARGET * site.slots),
+        "hpa": Later(Hpa(TARGET * site.slots), begin),
+        "kpa": Later(Kpa(TARGET * site.slots), begin),
         "ray": RayServe(_RAY * site.slots),
         "uwsgi": UwsgiBusyness(),
         "static-peak": Static(max(best)),

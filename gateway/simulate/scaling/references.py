@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.simulate.scaling.world import World
+    from gateway.simulate.scaling.world import Policy, World
 
     Usage = Callable[[World, int], float]
 
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 def concurrency(world: World, seconds: int) -> float:
     """In flight and queued, the mean of the last so many seconds: what autoscalers are fed with today."""
     return world.mean(world.in_flight, seconds) + world.mean(world.queued, seconds)
+
+
+class Later:
+    """A policy that looks for the first time at second ``begin``, and from there at its period.
+
+    What loops every 15 s meets a surge somewhere between two looks, and each second of waiting for the next one may
+    cost a fifth of all its violations. Whoever is compared must wait alike.
+    """
+
+    period = 1.0
+
+    def __init__(self, policy: Policy, begin: int) -> None:
+        self._policy = policy
+        self.begin = begin
+
+    def desired(self, world: World) -> int | None:
+        """What the policy says when it looks; None in between."""
+        passed = world.now - self.begin
+        return None if passed < 0 or passed % self._policy.period else self._policy.desired(world)
 
 
 class Static:

@@ -67,7 +67,7 @@ class Story:
 
     def tell(self, name: str, settings: ScalingSettings | None = None, *, with_curves: bool = False) -> Ending:
         """Live through it under a policy by name."""
-        return self.live(name, make(name, self.site, self.best, settings), with_curves=with_curves)
+        return self.live(name, make(name, self.site, self.best, settings, seed=self.seed), with_curves=with_curves)
 
     def live(
         self,

@@ -85,7 +85,7 @@ def study(  # noqa: PLR0913 - a story has many sides
         endings.append(
             story.live(
                 contender.label,
-                make(contender.policy, story.site, story.best, contender.settings),
+                make(contender.policy, story.site, story.best, contender.settings, seed=seed),
                 with_curves=True,
                 on_progress=None if on_progress is None else _bound(on_progress, contender.label),
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite, nan
+from math import hypot, inf, isfinite, nan
+from random import Random
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +15,7 @@ from gateway.signals.history import History
 from gateway.signals.meter import Meter, Objective
 from gateway.signals.reading import Reading, Replicas
 from gateway.signals.slots import ReplicaSlots
+from gateway.simulate.scaling.work import poisson
 
 OBJECTIVE = Objective(slots=8)
 
@@ -177,8 +179,74 @@ def test_a_steady_load_does_not_grow_and_a_climb_is_a_surge() -> None:
         assert growth.update(10.0, 40.0, 5.0 * tick) == (0.0, 0.0)
     for tick in range(60, 66):
         usual, surge = growth.update(10.0 + 2.0 * (tick - 60), 40.0, 5.0 * tick)
-    assert surge == pytest.approx(1.5 * 40 * 8 / 20)
+    assert surge == pytest.approx(1.6 * 40 * 6 / 15)
     assert usual >= 0
+
+
+def test_a_climb_that_chance_explains_is_no_surge() -> None:
+    """Six slots more in 15 s: a surge where counts differ by one, none where they differ by two."""
+    for noise, expected in ((0.0, 1.6 * 40 * 6 / 15), (1.0, 1.6 * 40 * 6 / 15), (2.0, 0.0)):
+        growth = Growth()
+        for tick in range(12):
+            growth.update(10.0, 40.0, 5.0 * tick, noise)
+        for tick in range(12, 15):
+            _, surge = growth.update(10.0 + 2.0 * (tick - 11), 40.0, 5.0 * tick, noise)
+        assert surge == pytest.approx(expected)
+
+
+def test_a_climb_that_brings_less_than_a_fifth_of_the_load_is_no_surge() -> None:
+    growth = Growth()
+    found = [growth.update(100.0 + tick, 40.0, 5.0 * tick)[1] for tick in range(20)]
+    assert max(found) == 0.0
+
+
+def test_a_calm_load_of_few_requests_has_no_surges() -> None:
+    """Poisson's law alone, 20 requests a second for two hours: demand never claims that it climbs."""
+    rng = Random(7)
+    meter, count, steps, before = Meter(OBJECTIVE), 0, 0.0, 20
+    surges = []
+    for second in range(7200):
+        arrived = poisson(20.0, rng)
+        count, steps, before = count + arrived, steps + (arrived - before) ** 2, arrived
+        if second % 5 == 4:
+            seen = reading(float(second + 1), 0.0)
+            seen = replace(
+                seen,
+                first_tries=float(count),
+                dispatched=float(count),
+                good=float(count),
+                finished=float(count),
+                service_time=0.1 * count,
+                service_squares=0.02 * count,
+                in_flight_time=0.1 * count,
+                arrival_steps=steps,
+            )
+            surges.append(meter.observe(seen, seen.at).surge_slots)
+    assert max(surges[12:]) == 0.0
+
+
+def test_what_is_remembered_of_a_surge_is_a_quarter_of_the_load_at_most() -> None:
+    """Five minutes after a surge that went: the spare and the capped growth, or the headroom."""
+    meter = Meter(OBJECTIVE)
+    count = 0.0
+    for tick in range(1, 121):
+        count += 5 * (400.0 if 20 < tick <= 60 else 100.0)
+        signals = meter.observe(
+            replace(
+                reading(5.0 * tick, 0.0),
+                first_tries=count,
+                dispatched=count,
+                good=count,
+                finished=count,
+                service_time=0.1 * count,
+                service_squares=0.02 * count,
+                in_flight_time=0.1 * count,
+                arrival_steps=2 * count,
+            ),
+            5.0 * tick,
+        )
+    assert signals.growth_slots > 0.25 * signals.load_slots
+    assert signals.demand_slots == pytest.approx(10 + max(hypot(signals.spare_slots, 2.5), 2.5))
 
 
 def test_a_window_is_the_difference_of_two_readings() -> None:
