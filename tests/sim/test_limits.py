@@ -97,6 +97,17 @@ def test_it_follows_capacity_down_and_up() -> None:
         assert median(book.span(begin, end).goodput for book in books) >= 0.93 * capacity
 
 
+@pytest.mark.parametrize("seed", [24, 30, 39])
+def test_what_is_remembered_of_a_smaller_service_does_not_hold_a_larger_one_back(seed: int) -> None:
+    """With these seeds the first window of four times the workers is too little to tell a change by."""
+    story = _scenario(
+        1200.0,
+        until=42.0,
+        changes=((15.0, lambda service: service.resize(3)), (30.0, lambda service: service.resize(12))),
+    )
+    assert story.tell(Adaptive(), seed).book.span(37.0, 42.0).goodput >= 0.9 * 600
+
+
 def test_a_service_that_slows_down_is_not_starved() -> None:
     """All requests take 2.7 times as long: what looks like a line is none, and no chain of cuts may take it for one."""
     story = _scenario(1200.0, until=20.0, since=15.0, changes=((10.0, lambda service: service.hurry(0.375)),))

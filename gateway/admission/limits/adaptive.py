@@ -33,9 +33,10 @@ Theory of operation
     L to all limits in (L, 1.3 L] together, in standard errors. D < -1.2: what is above gets less done; no growth until
     that has faded. D < -0.5: grow by one at a time. D ≥ 2: what is above gets more done, so what seems to wait at L is
     no line and is not cut. And when all in [0.8 L, L) together got more done by one standard error, one less is tried.
-    No trial goes where 1.5 standard errors less are remembered.
-    A window that differs by three standard errors from what its limit got done before is of another service, and the
-    memory begins anew; a trial that was *free* refutes what is above its lower limit.
+    No trial goes where 1.5 standard errors less are remembered, except upward while nothing seems to wait.
+    A window that differs by three standard errors from what its limit got done before is of another service, and so are
+    two in a row that differ by two in the same direction: the memory begins anew. A trial that was *free* refutes what
+    is above its lower limit.
 
     *What counts*: X and w say something about L only while L binds. A window in which nobody was held back, or less
     than 0.9 L were in flight in the mean (the first moments of a surge), decides nothing and ends a trial.
@@ -312,7 +313,8 @@ class Adaptive:
         step = max(1, round((_STEP if self._is_base_proven else _FIRST_STEP) * limit))
         if self._is_base_proven and not self._suspects_line:
             step = -step
-        if self._is_base_proven and not (is_due and self._is_worth_trying(limit, limit - step)):
+        is_open = step < 0 and count < target  # nothing waits: what is remembered may be of another service
+        if self._is_base_proven and not (is_due and (is_open or self._is_worth_trying(limit, limit - step))):
             self._stretch = min(self._stretch * 2, _STRETCH)
             return self._move(limit, "hold", now)
         if limit - step < self._min:

@@ -13,20 +13,27 @@ _FORGETTING: Final = 20.0
 _FAINT: Final = 10.0
 """A record of fewer completions is dropped."""
 _MOST: Final = 32
-# In standard errors. With 2, one window in twenty ended the memory of a service that had not changed.
+# In standard errors: of one window, and of each of two in a row in the same direction. With 2 for one, one window in
+# twenty ended the memory of a service that had not changed; without the second rule one that got faster by a third
+# was not found out, and the limit stood still for as long as what had been slower was remembered.
 _CHANGED: Final = 3.0
+_CHANGED_TWICE: Final = 2.0
 
 
 class _Record:
-    """Completions and seconds under one limit, and what they were worth at ``at``."""
+    """Completions and seconds under one limit, and what they were worth at ``at``.
 
-    __slots__ = ("at", "count", "scatter", "time")
+    ``surprise`` is by how many standard errors the newest window differed from those before it.
+    """
+
+    __slots__ = ("at", "count", "scatter", "surprise", "time")
 
     def __init__(self, window: Window, now: float) -> None:
         self.at = now
         self.count = float(window.count)
         self.time = window.count / window.rate
         self.scatter = window.scatter
+        self.surprise = 0.0
 
     def fade(self, now: float) -> None:
         """Lose what time takes."""
@@ -34,6 +41,15 @@ class _Record:
         self.count *= kept
         self.time *= kept
         self.at = now
+
+    def is_of_another_service(self, window: Window) -> bool:
+        """Whether a window differs too much from what was seen here before."""
+        differs = log(window.rate * self.time / self.count)
+        before = self.surprise
+        self.surprise = differs / (window.scatter / window.count + self.scatter / self.count) ** 0.5
+        return abs(self.surprise) > _CHANGED or (
+            min(abs(self.surprise), abs(before)) > _CHANGED_TWICE and before * self.surprise > 0
+        )
 
     def add(self, window: Window) -> None:
         """Take a window more."""
@@ -58,11 +74,9 @@ class Memory:
             if record.count < _FAINT:
                 del records[limit]
         known = records.get(window.limit)
-        if known is not None:
-            differs = log(window.rate * known.time / known.count)
-            if differs**2 > _CHANGED**2 * (window.scatter / window.count + known.scatter / known.count):
-                records.clear()
-                known = None
+        if known is not None and known.is_of_another_service(window):
+            records.clear()
+            known = None
         if known is None:
             records[window.limit] = _Record(window, now)
         else:

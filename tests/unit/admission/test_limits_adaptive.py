@@ -291,6 +291,17 @@ def test_what_is_remembered_to_get_less_done_is_not_tried_for_its_own_sake() -> 
     assert _after_waiting(0.0, lambda limit: limit._memory.learn(_window(39, 130.0, 400), 2.0)) is None
 
 
+def test_what_is_remembered_above_may_be_of_another_service_when_nothing_waits() -> None:
+    """A trial up is due, and more is on record for less: it is tried only while there is room, or nothing would end it."""
+
+    def spoil(limit: Adaptive) -> None:
+        limit._suspects_line = False
+        limit._memory.learn(_window(41, 130.0, 400), 2.0)
+
+    assert _after_waiting(-1.0, spoil) == Change(45, "probe")
+    assert _after_waiting(0.5, spoil) is None
+
+
 def test_a_cut_takes_no_more_than_the_surplus() -> None:
     """Nine and a half too many: nine go, because one too few costs throughput and one too many a little time."""
     assert _after_waiting(9.5) == Change(31, "surplus")
@@ -334,6 +345,19 @@ def test_memory_of_another_service_is_none() -> None:
     assert repr(known) == "<Memory limits=[16]>"
     known.learn(_window(17, 800.0), 0.0)
     known.forget(16)
+    assert repr(known) == "<Memory limits=[16]>"
+
+
+def test_memory_ends_with_two_windows_in_a_row_that_differ_the_same_way() -> None:
+    """One of 240 completions that differs by a fifth may be chance, a second one is not; nor is one up and one down."""
+    known = Memory()
+    known.learn(_window(16, 800.0), 0.0)
+    known.learn(_window(17, 800.0), 0.0)
+    known.learn(_window(16, 1000.0), 0.0)
+    assert repr(known) == "<Memory limits=[16, 17]>"
+    known.learn(_window(16, 730.0), 0.0)
+    assert repr(known) == "<Memory limits=[16, 17]>"
+    known.learn(_window(16, 670.0), 0.0)
     assert repr(known) == "<Memory limits=[16]>"
 
 
