@@ -80,13 +80,21 @@ def plan(places: Sequence[Seen], goal: Goal) -> Moves:
     if goal.may_grow:
         moves.add = max(0, allowed - len(lasting))
     missing = max(allowed, len(lasting)) - sum(one.is_able for one in lasting)
-    if missing <= 0:
+    if missing <= 0 and retiring and _are_needed(lasting, retiring, goal):
+        moves.keep += [one.number for one in retiring]
+    elif missing <= 0:
         moves.leave += [one.number for one in retiring]
         retiring = []
         if goal.may_grow and not goal.is_exchanging and not moves.leave:
             _exchange(lasting, moves)
     _give_roles([one for one in (*lasting, *retiring) if one.is_able], goal.serving, moves)
     return moves
+
+
+def _are_needed(lasting: list[Seen], retiring: list[Seen], goal: Goal) -> bool:
+    """Whether too few would serve without those that retire: a successor has gone, and there is no room for another."""
+    able = sum(one.is_able for one in lasting)
+    return able < min(goal.serving, able + sum(one.is_able for one in retiring))
 
 
 def _exchange(lasting: list[Seen], moves: Moves) -> None:

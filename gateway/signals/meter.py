@@ -262,7 +262,7 @@ def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, floa
     finished = last.finished - middle.finished
     since = middle if finished >= _ENOUGH else slow
     finished = last.finished - since.finished
-    mean = (last.service_time - since.service_time) / finished if finished > 0 else 0.0
+    mean = (last.service_time - since.service_time) / max(finished, 1.0) if finished > 0 else 0.0
     dispatched = last.dispatched - since.dispatched
     if dispatched > 0:
         mean = max(mean, (last.in_flight_time - since.in_flight_time) / max(dispatched, 1.0))

@@ -104,6 +104,17 @@ def test_a_quarantined_successor_lets_the_old_one_stay() -> None:
     assert (moves.keep, moves.leave, moves.add) == ([0], [1], 0)
 
 
+def test_what_retires_stays_when_its_successor_is_gone_and_there_is_no_room_for_another() -> None:
+    """A restart made the successor old before it was able: the one that it was for serves on, and is exchanged again."""
+    serving = [Seen(number, "ready", is_able=True, is_outdated=True) for number in range(5)]
+    retiring = Seen(5, "ready", is_able=True, is_outdated=True, is_retiring=True)
+    successor = Seen(6, "spawning", is_outdated=True)
+    goal = Goal(serving=6, standby=1, least=2, room=0)
+    assert plan([*serving, retiring, successor], goal) == Moves(leave=[6], keep=[5])
+    again = plan([*serving, replace(retiring, is_retiring=False)], goal)
+    assert (len(again.retire), again.add, again.leave) == (1, 1, [])
+
+
 class Pool(RuleBasedStateMachine):
     """A pool in numbers: its moves are carried out at once, its processes boot, die and age as hypothesis likes."""
 

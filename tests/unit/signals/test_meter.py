@@ -125,6 +125,7 @@ def test_the_sequence_goes_up_with_every_tick() -> None:
 
 @settings(max_examples=40, deadline=None)
 @example([(0.0, 0.0, 0.0, 0, 0.0), (264.0, 2.069251191167203e-160, 0.0, 0, 0.0)])
+@example([(0.0, 0.0, 0.0, 0, 0.0), (1.1125369292536007e-308, 1.0, 0.0, 0, 0.0)])
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e5), st.floats(0, 1e3), st.floats(0, 1e6), st.integers(0, 50), st.floats(0, 1e4)),
