@@ -16,6 +16,7 @@ from gateway.core.errors import UpstreamFailed
 from gateway.http.codec import HEAD_END
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
+from gateway.http.sockets import Progress, has_unread, read_unread, reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.http.callbacks import Attempt
     from gateway.http.line import Line
 
-IDLE, HEAD, BODY, TUNNEL, CLOSED = range(5)
+IDLE, HEAD, BODY, TUNNEL, FLUSH, CLOSED = range(6)
 _WRITE_BUFFER: Final = 64 * 1024
 _MAX_INTERIM: Final = 16
 _NO_BODY: Final = NoBody()
@@ -36,7 +37,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
 
     ``on_free`` is called when it can carry another request, ``on_closed`` when it never will again, ``on_load`` when a
     response says how loaded the endpoint is;
-    ``served`` counts complete responses.
+    ``served`` counts complete responses, ``is_write_paused`` says that the endpoint does not read as fast as we write.
     """
 
     __slots__ = (
@@ -46,12 +47,15 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_is_reading_paused",
         "_is_request_done",
         "_is_reusable",
-        "_is_write_paused",
+        "_is_tls",
+        "_held",
         "_line",
         "_method",
         "_partial",
+        "_progress",
         "_transport",
         "began_at",
+        "is_write_paused",
         "keep_alive_timeout",
         "on_closed",
         "on_free",
@@ -82,7 +86,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_request_done = True
         self._is_reusable = True
         self._is_reading_paused = False
-        self._is_write_paused = False
+        self.is_write_paused = False
+        self._is_tls = False
+        self._progress: Progress | None = None
+        self._held: list[bytes] | None = None
         self.keep_alive_timeout = -1
         self.served = 0
         self.began_at = 0.0
@@ -93,6 +100,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """The endpoint accepted."""
         self._transport = transport  # type: ignore[assignment]  # clients get transports that read and write
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
         """Sort bytes by the phase they come in."""
@@ -110,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         elif phase == TUNNEL:
             self.deadline = self._line.clock.now() + self._line.tunnel_timeout
             self._attempt.on_upstream_bytes(data)  # type: ignore[union-attr]  # a tunnel has an attempt
-        else:  # nobody asked
+        elif phase != FLUSH:  # nobody asked
             self.abort()
 
     def eof_received(self) -> bool:
@@ -126,8 +134,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             attempt.on_response_body(b"", now, is_complete=True)
         return False
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
+        if exc is not None and self._attempt is not None and self.phase in (HEAD, BODY):
+            self._read_before_judging()
         phase = self.phase
         self.phase = CLOSED
         self.deadline = inf
@@ -139,34 +149,70 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if phase == HEAD:
             attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=self._partial is None)
         elif phase == TUNNEL:
-            attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=False)
+            word = "upstream_closed" if exc is None else "upstream_incomplete"
+            attempt.on_upstream_failed(UpstreamFailed(word), is_first_byte_missing=False)
         else:
             attempt.on_upstream_failed(UpstreamFailed("upstream_incomplete"), is_first_byte_missing=False)
 
     def pause_writing(self) -> None:
         """The endpoint reads too slowly: stop taking the client's body, and give it a bounded time."""
-        self._is_write_paused = True
-        self._arm(self._line.idle_timeout)
+        self.is_write_paused = True
+        if self.phase == HEAD:
+            self._watch_progress()
         if self._attempt is not None:
             self._attempt.on_upstream_paused()
 
     def resume_writing(self) -> None:
         """The endpoint has caught up."""
-        self._is_write_paused = False
+        self.is_write_paused = False
         if self.phase == HEAD:
             self._arm(self._line.head_timeout if self._is_request_done else inf)
         if self._attempt is not None:
             self._attempt.on_upstream_resumed()
 
-    def on_deadline(self, _now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """The endpoint took too long; for what, the phase says."""
         if self.phase == IDLE:
             self._transport.close()
+        elif self.phase == HEAD and self.is_write_paused:
+            if self._is_stalled(now):
+                self._fail(UpstreamFailed("upstream_idle_timeout"))
         elif self.phase == HEAD:
-            word = "upstream_idle_timeout" if self._is_write_paused else "upstream_head_timeout"
-            self._fail(UpstreamFailed(word))
+            self._fail(UpstreamFailed("upstream_head_timeout"))
         elif self.phase in (BODY, TUNNEL):
             self._fail(UpstreamFailed("upstream_idle_timeout"))
+        elif self.phase == FLUSH and self._is_stalled(now):
+            self.reset()
+
+    def _watch_progress(self) -> None:
+        """Look from now on whether the endpoint takes what is written."""
+        now = self._line.clock.now()
+        self._progress = Progress(self._transport, now)
+        self._is_stalled(now)
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether the endpoint has taken nothing for the idle timeout; else there will be another look."""
+        progress = self._progress
+        if progress is None:
+            return False
+        deadline = progress.deadline(self._line.idle_timeout, now)
+        if deadline <= now:
+            return True
+        self._line.wheel.set(self, deadline)
+        return False
+
+    def _read_before_judging(self) -> None:
+        """Take what came before a write failed: an endpoint may answer without reading, and close.
+
+        Over TLS nothing can be read any more; there :meth:`write` looks first.
+        """
+        if self._is_tls:
+            return
+        self._is_reusable = False
+        for data in read_unread(self._transport):
+            if self._attempt is None:
+                break
+            self.data_received(data)
 
     # --- responses come in -----------------------------------------------------------------------
 
@@ -281,7 +327,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Free the connection before its last payload is passed on, so that the next request finds it."""
         self._attempt = None
         self.served += 1
-        if self._is_reusable and self._is_request_done and not self._is_write_paused:
+        if self._is_reusable and self._is_request_done and not self.is_write_paused:
             self.phase = IDLE
             if self._is_reading_paused:
                 self._is_reading_paused = False
@@ -295,6 +341,8 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         attempt = self._attempt
         is_first = self.phase == HEAD and self._partial is None
         self._attempt = None
+        if self.phase == TUNNEL and self._transport.get_write_buffer_size():
+            reset_on_close(self._transport)
         self.phase = CLOSED
         self._transport.abort()
         if attempt is not None:
@@ -344,28 +392,62 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._transport.write(head)
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body, or of a tunnel."""
-        self._line.counts.upstream_out += len(data)
+        """Send a piece of the body."""
+        if self._held is not None:
+            self._held.append(data)
+        elif self._is_tls and self.phase == HEAD and has_unread(self._transport):
+            self._held = [data]
+            self._line.loop.call_soon(self._line.loop.call_soon, self._write_held)  # the loop reads in between
+        else:
+            self._line.counts.upstream_out += len(data)
+            self._transport.write(data)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, None
+        if held and self.phase in (HEAD, BODY):
+            for data in held:
+                self._line.counts.upstream_out += len(data)
+                self._transport.write(data)
+
+    def write_tunnel(self, data: bytes) -> None:
+        """Send bytes of a tunnel; they keep it open, as those of the other direction do."""
+        line = self._line
+        line.counts.upstream_out += len(data)
+        self.deadline = line.clock.now() + line.tunnel_timeout
         self._transport.write(data)
 
     def end_request(self) -> None:
         """The request is complete; from now on the endpoint's answer is awaited."""
         self._is_request_done = True
-        if self.phase == HEAD and not self._is_write_paused:
+        if self.phase == HEAD and not self.is_write_paused:
             self._arm(self._line.head_timeout)
 
     def end_tunnel(self) -> None:
-        """End our half of a tunnel."""
+        """End our half of a tunnel; over TLS that ends both."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
+            self.close_tunnel()
+
+    def close_tunnel(self) -> None:
+        """Close once the endpoint has taken what is written; nobody is told."""
+        self._attempt = None
+        if self.phase != CLOSED:
+            self.phase = FLUSH
             self._transport.close()
+            self._watch_progress()
+
+    def reset(self) -> None:
+        """End the connection at once and by a reset, so that what is missing cannot look complete; nobody is told."""
+        reset_on_close(self._transport)
+        self.abort()
 
     def pause_reading(self) -> None:
         """Stop taking the response: the client is slower than the upstream."""
         if not self._is_reading_paused and self.phase in (BODY, TUNNEL):
             self._is_reading_paused = True
-            self.deadline = inf
+            if self.phase == BODY:
+                self.deadline = inf
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -392,5 +474,5 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._line.wheel.set(self, self._line.clock.now() + seconds)
 
     def __repr__(self) -> str:
-        phase = ("idle", "head", "body", "tunnel", "closed")[self.phase]
+        phase = ("idle", "head", "body", "tunnel", "flush", "closed")[self.phase]
         return f"<UpstreamConnection {phase} served={self.served}>"

@@ -121,7 +121,8 @@ class Attempts(RequestState):
             client.ask_for_body()
         if self._is_request_done:
             self._end_body(connection)
-        client.resume_reading()
+        if not connection.is_write_paused:
+            client.resume_reading()
 
     def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
         connection.write(payload if self._head.length >= 0 else encode_chunk(payload))

@@ -34,7 +34,8 @@ class Entrance(Ending):
                 plan = head.plan = plan_request(plane, head)
             rule = self._rule = plan.rule
             if plan.refusal is not None:
-                raise plan.refusal
+                self._refuse(plan.refusal)  # not raised: a kept exception would keep the frames of every raise
+                return
             if plan.answer:
                 self._answer(plan.answer)
                 return

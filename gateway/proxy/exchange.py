@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _CLIENT_GONE: Final = 499
 _CONTINUE: Final = 100
+_CLIENTS_HALF: Final = 1
+_UPSTREAMS_HALF: Final = 2
+_BOTH_HALVES: Final = 3
 
 
 class Exchange(Entrance):
@@ -68,7 +71,15 @@ class Exchange(Entrance):
             self._refuse(error)
 
     def on_client_gone(self) -> None:
-        """Nobody is left to answer."""
+        """Nobody is left to answer. A tunnel whose halves were ended before lets the upstream have the rest."""
+        if self._status == SWITCHING and self._tunnel_ends and self._connection is not None:
+            self._connection.close_tunnel()
+            self._connection = None
+            self._finish(SWITCHING)
+            return
+        if self._status == SWITCHING and self._connection is not None:
+            self._connection.reset()
+            self._connection = None
         self._finish(self._status or _CLIENT_GONE, "client_gone")
 
     def on_client_paused(self) -> None:
@@ -85,13 +96,16 @@ class Exchange(Entrance):
         """Pass bytes through the tunnel."""
         self._bytes_in += len(data)
         if self._connection is not None:
-            self._connection.write(data)
+            self._connection.write_tunnel(data)
 
     def on_client_eof(self) -> None:
         """Pass the end of the client's half through the tunnel."""
+        half = _CLIENTS_HALF
         if self._connection is not None:
             self._connection.end_tunnel()
-        self._end_tunnel_half()
+            if not self._connection.carries(self):  # over TLS it ends both
+                half = _BOTH_HALVES
+        self._end_tunnel_half(half)
 
     def on_out_of_time(self) -> None:
         """The whole time is used up."""
@@ -183,7 +197,11 @@ class Exchange(Entrance):
         connection = self._connection
         self._connection = None
         if self._status == SWITCHING:
-            self._close_tunnel()
+            if error.reason == "upstream_incomplete":
+                self._client.break_off()
+                self._finish(SWITCHING)
+            else:
+                self._close_tunnel()
             return
         # A connection that was kept alive may have been closed by the endpoint before it saw this request.
         was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
@@ -230,7 +248,7 @@ class Exchange(Entrance):
         waiting = self._client.enter_tunnel()
         self._client.resume_reading()
         if waiting:
-            connection.write(waiting)
+            connection.write_tunnel(waiting)
 
     def on_upstream_bytes(self, data: bytes) -> None:
         """Pass bytes through the tunnel."""
@@ -240,11 +258,14 @@ class Exchange(Entrance):
     def on_upstream_eof(self) -> None:
         """Pass the end of the upstream's half through the tunnel."""
         self._client.end_tunnel()
-        self._end_tunnel_half()
+        self._end_tunnel_half(_UPSTREAMS_HALF)
 
-    def _end_tunnel_half(self) -> None:
-        self._tunnel_ends += 1
-        if self._tunnel_ends > 1 and not self._is_finished:
+    def _end_tunnel_half(self, half: int) -> None:
+        self._tunnel_ends |= half
+        if self._tunnel_ends == _BOTH_HALVES and not self._is_finished:
+            if self._connection is not None:
+                self._connection.close_tunnel()
+                self._connection = None
             self._close_tunnel()
 
     def _close_tunnel(self) -> None:

@@ -11,6 +11,7 @@ from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
+from gateway.http.handshake import TlsServer
 from gateway.proxy.assembly import Assembly
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
@@ -89,7 +90,7 @@ class DataPlane:
         self._rng = rng
         self._workers = workers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.AbstractServer | TlsServer] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self.sheds = Sheds(clock, rng)
@@ -143,7 +144,10 @@ class DataPlane:
         tls = self._tls()
         make = partial(ClientConnection, self.door)
         for listener in sockets:
-            self._servers.append(await loop.create_server(make, sock=listener, ssl=tls, backlog=4096))
+            if tls is None:
+                self._servers.append(await loop.create_server(make, sock=listener, backlog=4096))
+            else:
+                self._servers.append(TlsServer(self.door, listener, tls, self.start_task))
         self._ticker = loop.call_later(TICK, self._tick)
 
     def _tls(self) -> ssl.SSLContext | None:
