@@ -40,6 +40,10 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="requests in flight may finish for this long at the end", extra={"zero": True})
     ] = Seconds(30)
     client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()
+    max_loops: Annotated[
+        int,
+        Meta(ge=0, description="times that a request may come round through other routes; on one route never twice"),
+    ] = 3
     limits: Annotated[Limits, Meta(description="the largest things taken from a client")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="how long a client may take")] = Timeouts()
     tls: Annotated[Tls | None, Meta(description="PEM files to serve TLS with; none = plain HTTP")] = None

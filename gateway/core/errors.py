@@ -44,7 +44,9 @@ REASONS: Final[dict[str, Reason]] = {
     "unknown_coding": Reason(501, "http_request_denied", "The only transfer coding understood is chunked."),
     "unknown_method": Reason(501, "http_request_denied", "This gateway does not know the request method."),
     "unsupported_version": Reason(505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here."),
-    "loop_detected": Reason(508, "proxy_loop_detected", "This request has already passed through this gateway."),
+    "loop_detected": Reason(
+        508, "proxy_loop_detected", "This request has come through this gateway too often, or on this route before."
+    ),
     # the client may try again, later or less often
     "client_connection_limit": Reason(429, "connection_limit_reached", "This client has too many connections open."),
     "connection_limit": Reason(503, "connection_limit_reached", "The gateway has too many connections open."),

@@ -237,6 +237,10 @@ class ClientConnection(asyncio.Protocol, Timed):
             else:
                 self._close()
 
+    def on_fault(self) -> None:
+        """Our own code failed: end the connection, and with it the request."""
+        self._transport.abort()
+
     def _watch_progress(self) -> Progress:
         """Look from now on whether the client takes what is written."""
         now = self._door.clock.now()

@@ -7,8 +7,6 @@ handshake has as long as a request head has.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +14,8 @@ from gateway.core.errors import BadRequest
 from gateway.http.downstream import HANDSHAKE, ClientConnection
 
 if TYPE_CHECKING:
+    import asyncio
+    import socket
     from collections.abc import Callable, Coroutine
 
     from gateway.http.door import Door

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import socket
 import struct
 import termios
@@ -85,13 +84,3 @@ def read_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
         if not data:
             return
         yield data
-
-
-def has_unread(transport: asyncio.BaseTransport) -> bool:
-    """Whether bytes have come that the loop has not read."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

@@ -16,7 +16,7 @@ from gateway.core.errors import UpstreamFailed
 from gateway.http.codec import HEAD_END
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
-from gateway.http.sockets import Progress, has_unread, read_unread, reset_on_close
+from gateway.http.sockets import Progress, read_unread, reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_is_reading_paused",
         "_is_request_done",
         "_is_reusable",
-        "_is_tls",
-        "_held",
         "_line",
         "_method",
         "_partial",
@@ -87,9 +85,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_reusable = True
         self._is_reading_paused = False
         self.is_write_paused = False
-        self._is_tls = False
         self._progress: Progress | None = None
-        self._held: list[bytes] | None = None
         self.keep_alive_timeout = -1
         self.served = 0
         self.began_at = 0.0
@@ -100,7 +96,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """The endpoint accepted."""
         self._transport = transport  # type: ignore[assignment]  # clients get transports that read and write
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        self._is_tls = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
         """Sort bytes by the phase they come in."""
@@ -184,6 +179,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         elif self.phase == FLUSH and self._is_stalled(now):
             self.reset()
 
+    def on_fault(self) -> None:
+        """Our own code failed: end the connection, and with it the attempt."""
+        self._transport.abort()
+
     def _watch_progress(self) -> None:
         """Look from now on whether the endpoint takes what is written."""
         now = self._line.clock.now()
@@ -202,13 +201,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         return False
 
     def _read_before_judging(self) -> None:
-        """Take what came before a write failed: an endpoint may answer without reading, and close.
-
-        Over TLS nothing can be read any more; there :meth:`write` looks first.
-        """
-        if self._is_tls:
-            return
+        """Take what came before a write failed: an endpoint may answer without reading, and close."""
         self._is_reusable = False
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return  # was done before it was decrypted
         for data in read_unread(self._transport):
             if self._attempt is None:
                 break
@@ -393,21 +389,8 @@ class UpstreamConnection(asyncio.Protocol, Timed):
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
-        if self._held is not None:
-            self._held.append(data)
-        elif self._is_tls and self.phase == HEAD and has_unread(self._transport):
-            self._held = [data]
-            self._line.loop.call_soon(self._line.loop.call_soon, self._write_held)  # the loop reads in between
-        else:
-            self._line.counts.upstream_out += len(data)
-            self._transport.write(data)
-
-    def _write_held(self) -> None:
-        held, self._held = self._held, None
-        if held and self.phase in (HEAD, BODY):
-            for data in held:
-                self._line.counts.upstream_out += len(data)
-                self._transport.write(data)
+        self._line.counts.upstream_out += len(data)
+        self._transport.write(data)
 
     def write_tunnel(self, data: bytes) -> None:
         """Send bytes of a tunnel; they keep it open, as those of the other direction do."""

@@ -63,7 +63,9 @@ class Assembly:
         rng: random.Random,
         counters: Counters,
         parts: Parts,
+        pseudonym: str,
     ) -> None:
+        self._pseudonym = pseudonym
         self._settings = settings
         self._loop = loop
         self._clock = clock
@@ -99,6 +101,7 @@ class Assembly:
             chooser=_chooser(route, self._classes),
             fairness=_reader(upstream.queue.fairness_key),
             hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
+            pseudonym=self._pseudonym,
             recovery=service.recovery,
             endpoint_limits=service.limits,
             counters=self._counters.route(name),

@@ -64,7 +64,7 @@ class RequestPlan:
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme
-        self._via = plane.via
+        self._via = rule.via
         self.budget = read_budget(head.headers)
         fields = head.fields
         removed = rule.request.removed
@@ -124,6 +124,10 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     plan = RequestPlan(plane, head, rule, target, hit.parameters)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
+    elif head.rounds and (
+        len(head.rounds) > plane.settings.gateway.max_loops or rule.name.encode("ascii") in head.rounds
+    ):
+        plan.refusal = BadRequest("loop_detected")
     elif head.length > plane.body_limit:
         plan.refusal = BadRequest("body_too_large", f"more than {plane.body_limit} bytes")
     return plan

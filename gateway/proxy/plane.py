@@ -22,6 +22,7 @@ from gateway.proxy.sheds import Sheds
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import Counters
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.load import STEP
 from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, ResilienceSnapshot, Snapshot
 
@@ -86,6 +87,7 @@ class DataPlane:
         }
         self._endpoint_orders: dict[str, int] = {}
         self._log = log
+        self._guard = Guard(log, clock)
         self._name = name
         self._rng = rng
         self._workers = workers
@@ -103,7 +105,7 @@ class DataPlane:
         loop = self._loop = asyncio.get_running_loop()
         settings = self.settings
         now = self._ticked_at = self.clock.now()
-        self._wheel = DeadlineWheel(now)
+        self._wheel = DeadlineWheel(now, self._guard.note)
         assembly = Assembly(
             settings,
             loop=loop,
@@ -112,6 +114,7 @@ class DataPlane:
             rng=self._rng,
             counters=self.counters,
             parts=self.parts,
+            pseudonym=self._name,
         )
         services = {name: assembly.service(name) for name in settings.upstreams}
         for name, service in services.items():
@@ -284,26 +287,37 @@ class DataPlane:
         return upstream_connections(self._groups.values())
 
     def _tick(self) -> None:
+        """What is due on every turn. Whatever one part of it does, the others have theirs, and so has the next turn."""
         now = self.clock.now()
         lag = max(now - self._ticked_at - TICK, 0.0)
+        self._ticked_at = now
+        call = self._guard.call
+        call("self-protection", self._protect, lag, now)
+        call("arrivals", self._look_at_arrivals, now)
+        call("deadlines", self._wheel.advance, now)
+        call("departures", self.door.departures.look)
+        for name, group in self._groups.items():
+            call(name, self._tick_upstream, name, group, now)
+        call("capacity", self.capacity.tick, now)
+        for name, gate in self.gates.items():
+            call(name, self._tick_gate, name, gate, now)
+        for name, rule in self.rules.items():
+            if rule.rates is not None:
+                call(name, rule.rates.tick, now)
+        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _protect(self, lag: float, now: float) -> None:
         self.counters.loop_lag.observe(lag)
         self.protection.note_lag(lag)
         if self.protection.is_due(now):
             upstream = sum(n for *_, n in self._upstream_connections())
             self.protection.look(len(self.door.connections) + upstream, now)
-        self._look_at_arrivals(now)
-        self._wheel.advance(now)
-        self.door.departures.look()
-        for name, group in self._groups.items():
-            group.tick(now)
-            self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
-        self.capacity.tick(now)
-        for name, gate in self.gates.items():
-            if self._groups[name].is_shut and gate.queue.count:
-                gate.shed_waiting("breaker_open", now)
-            gate.tick(now)
-        for rule in self.rules.values():
-            if rule.rates is not None:
-                rule.rates.tick(now)
-        self._ticked_at = now
-        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _tick_upstream(self, name: str, group: UpstreamGroup, now: float) -> None:
+        group.tick(now)
+        self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
+
+    def _tick_gate(self, name: str, gate: Gate, now: float) -> None:
+        if self._groups[name].is_shut and gate.queue.count:
+            gate.shed_waiting("breaker_open", now)
+        gate.tick(now)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def client_connections(connections: Iterable[ClientConnection]) -> Iterator[tuple[str, str, int]]:
     """Side, state and number of the connections from clients."""
-    states = {"idle": 0, "active": 0, "tunnel": 0}
+    states = {"handshake": 0, "idle": 0, "active": 0, "tunnel": 0}
     for connection in connections:
         states[connection.state] += 1
     return (("client", state, n) for state, n in states.items())

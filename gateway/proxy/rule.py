@@ -34,7 +34,11 @@ class FieldEdit:
 
 
 class RouteRule:
-    """One route, ready for use; ``timeout`` is ``inf`` when the whole request has no bound of its own."""
+    """One route, ready for use.
+
+    ``via`` says to upstreams who passed a request on, and by which route; ``timeout`` is ``inf`` when the whole request
+    has no bound of its own.
+    """
 
     __slots__ = (
         "chooser",
@@ -55,6 +59,7 @@ class RouteRule:
         "timeout",
         "traffic_class",
         "upstream_counters",
+        "via",
     )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
@@ -62,6 +67,7 @@ class RouteRule:
         name: str,
         route: Route,
         *,
+        pseudonym: str,
         group: UpstreamGroup,
         gate: Gate,
         traffic_class: TrafficClass,
@@ -75,6 +81,7 @@ class RouteRule:
         upstream_counters: UpstreamCounters,
     ) -> None:
         self.name = name
+        self.via = f"Via: 1.1 {pseudonym} ({name})\r\n".encode("ascii")
         self.group = group
         self.gate = gate
         self.traffic_class = traffic_class

@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.core.errors import UpstreamFailed
+from gateway.http.secure import connect_tls
 from gateway.http.upstream import UpstreamConnection
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
@@ -182,8 +183,8 @@ class Endpoint:
         if address.path:
             _, connection = await loop.create_unix_connection(self._make, address.path)
         elif self._tls is not None:
-            _, connection = await loop.create_connection(
-                self._make, address.host, address.port, ssl=self._tls, server_hostname=self._server_name
+            connection = await connect_tls(
+                loop, self._make, address.host, address.port, context=self._tls, server_name=self._server_name
             )
         else:
             _, connection = await loop.create_connection(self._make, address.host, address.port)
