@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 IDLE, HEAD, BODY, TUNNEL, FLUSH, CLOSED = range(6)
 _WRITE_BUFFER: Final = 64 * 1024
+_TOGETHER: Final = 16 * 1024
 _MAX_INTERIM: Final = 16
 _NO_BODY: Final = NoBody()
 _SWITCHING: Final = 101
@@ -49,6 +50,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_is_reusable",
         "_line",
         "_method",
+        "_out",
         "_partial",
         "_progress",
         "_transport",
@@ -85,6 +87,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_reusable = True
         self._is_reading_paused = False
         self.is_write_paused = False
+        self._out: list[bytes] | None = None
         self._progress: Progress | None = None
         self.keep_alive_timeout = -1
         self.served = 0
@@ -370,7 +373,11 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self._attempt.on_endpoint_lost()
 
     def begin(self, attempt: Attempt, method: str, head: bytes, now: float, *, is_request_done: bool) -> None:
-        """Send a request head; the body follows by :meth:`write`."""
+        """Send a request head; the body follows by :meth:`write`.
+
+        A head with a body to come is kept until :meth:`end_request`, or for the rest of this turn of the loop, so that
+        what came from the client together leaves together.
+        """
         self._attempt = attempt
         self._method = method
         self._interim = 0
@@ -384,13 +391,30 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 line.wheel.set(self, deadline)
         else:
             self.deadline = inf
+            self._out = [head]
+            line.loop.call_soon(self.flush)
+            return
         line.counts.upstream_out += len(head)
         self._transport.write(head)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
+        if self._out is not None:
+            self._out.append(data)
+            if len(data) < _TOGETHER:
+                return
+            self.flush()
+            return
         self._line.counts.upstream_out += len(data)
         self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is kept to leave together."""
+        out, self._out = self._out, None
+        if out and self.phase in (HEAD, BODY):
+            data = b"".join(out)
+            self._line.counts.upstream_out += len(data)
+            self._transport.write(data)
 
     def write_tunnel(self, data: bytes) -> None:
         """Send bytes of a tunnel; they keep it open, as those of the other direction do."""
@@ -402,6 +426,8 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     def end_request(self) -> None:
         """The request is complete; from now on the endpoint's answer is awaited."""
         self._is_request_done = True
+        if self._out is not None:
+            self.flush()
         if self.phase == HEAD and not self.is_write_paused:
             self._arm(self._line.head_timeout)
 

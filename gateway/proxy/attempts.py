@@ -109,7 +109,7 @@ class Attempts(RequestState):
         plan: RequestPlan = head.plan
         client = self._client
         raw = plan.compose(client, self.request_id, endpoint, now, self._attempts)
-        connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)  # type: ignore[arg-type]  # an Exchange
+        connection.begin(self, head.method, raw, now, is_request_done=not self._has_body)  # type: ignore[arg-type]  # an Exchange
         if not self._has_body:
             return
         early = self._early
@@ -121,6 +121,8 @@ class Attempts(RequestState):
             client.ask_for_body()
         if self._is_request_done:
             self._end_body(connection)
+        elif early is not None:
+            connection.flush()
         if not connection.is_write_paused:
             client.resume_reading()
 
