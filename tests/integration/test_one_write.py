@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ from tests.support.client import connected
 from tests.support.plane import running_gateway
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tests.support.origin import Exchange, Origin
 
 _UP = {
