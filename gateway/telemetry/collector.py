@@ -221,6 +221,17 @@ def _attempts(reading: Reading) -> Iterator[Metric]:
 
 def _endpoints(reading: Reading) -> Iterator[Metric]:
     by_endpoint = ("upstream", "endpoint")
+    by_route = ("upstream", "route")
+    of_routes = GaugeMetricFamily(
+        "gateway_route_breakers",
+        "Breakers of a route and its pages in this state, over all workers; none while nothing there fails.",
+        labels=(*by_route, "state"),
+    )
+    route_transitions = CounterMetricFamily(
+        "gateway_route_breaker_transitions",
+        "Changes of state of the breakers of a route and its pages.",
+        labels=(*by_route, "from", "to", "reason"),
+    )
     state = GaugeMetricFamily(
         "gateway_breaker_state", "Workers whose breaker is in this state.", labels=(*by_endpoint, "state")
     )
@@ -244,6 +255,12 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
         "gateway_ejections", "Times an endpoint was ejected as an outlier.", labels=(*by_endpoint, "reason", "mode")
     )
     for name, upstream in reading.snapshot.resilience.items():
+        for route, watched in upstream.routes.items():
+            for word in BREAKER_STATES:
+                count = sum(states.get(word, 0) for states in watched.states.values())
+                of_routes.add_metric((name, route, word), count)
+            for before, after, reason, n in watched.transitions:
+                route_transitions.add_metric((name, route, before, after, reason), n)
         for url, found in upstream.endpoints.items():
             for word in BREAKER_STATES:
                 state.add_metric((name, url, word), found.states.get(word, 0))
@@ -260,7 +277,7 @@ def _endpoints(reading: Reading) -> Iterator[Metric]:
                 reported.add_metric((name, url, metric), value)
             for reason, mode, n in found.ejections:
                 ejections.add_metric((name, url, reason, mode), n)
-    yield from (state, transitions, shadow, up, share, busy, reported, ejections)
+    yield from (of_routes, route_transitions, state, transitions, shadow, up, share, busy, reported, ejections)
 
 
 def _connections(reading: Reading) -> Iterator[Metric]:

@@ -83,6 +83,16 @@ class EndpointSnapshot(Struct):
     reported: dict[str, float] = field(default_factory=dict)  # what it says of its own load, to one of the workers
 
 
+class RouteSnapshot(Struct):
+    """The breakers of one route and of its pages, which there are only while something there fails."""
+
+    # counters
+    transitions: list[tuple[str, str, str, int]] = field(default_factory=list)  # from, to, reason, n
+    # gauges
+    states: dict[str, dict[str, int]] = field(default_factory=dict)  # page ("" = the route) -> state -> workers
+    last: Step | None = None  # the newest of all workers
+
+
 class ResilienceSnapshot(Struct):
     """One upstream's attempts: how they ended, what was tried again, what was hedged."""
 
@@ -93,6 +103,7 @@ class ResilienceSnapshot(Struct):
     denied: dict[str, int] = field(default_factory=dict)  # retries not made, by verdict
     hedges: dict[str, int] = field(default_factory=dict)  # by who won: "hedge", "first", "nobody"
     endpoints: dict[str, EndpointSnapshot] = field(default_factory=dict)  # by url; "" is the upstream; and gauges
+    routes: dict[str, RouteSnapshot] = field(default_factory=dict)  # by route, where anything ever failed; and gauges
     # gauges
     budget: float = 0.0  # retries and hedges ÷ requests of the last ten seconds, summed over workers
     is_panicking: int = 0  # workers that ask everybody

@@ -11,13 +11,14 @@ from gateway.telemetry.snapshot import (
     HistogramSnapshot,
     LoadSnapshot,
     ResilienceSnapshot,
+    RouteSnapshot,
     Snapshot,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.telemetry.snapshot import Decision
+    from gateway.telemetry.snapshot import Decision, Step
 
 Key = TypeVarTuple("Key")
 DECISIONS: Final = 1000
@@ -56,6 +57,8 @@ class Totals:
             for upstream in self._past.resilience.values():
                 upstream.budget, upstream.is_panicking = 0.0, 0
                 upstream.order, upstream.departing = 0, {}
+                for route in upstream.routes.values():
+                    route.states = {}
                 for endpoint in upstream.endpoints.values():
                     endpoint.states, endpoint.in_rotation, endpoint.share, endpoint.in_flight = {}, 0, 0.0, 0
                     endpoint.reported = {}
@@ -160,10 +163,29 @@ def _resilience(left: ResilienceSnapshot, right: ResilienceSnapshot) -> Resilien
             url: _endpoint(left.endpoints.get(url, EndpointSnapshot()), right.endpoints.get(url, EndpointSnapshot()))
             for url in {**left.endpoints, **right.endpoints}
         },
+        routes={
+            name: _route(left.routes.get(name, RouteSnapshot()), right.routes.get(name, RouteSnapshot()))
+            for name in {**left.routes, **right.routes}
+        },
         budget=left.budget + right.budget,
         is_panicking=left.is_panicking + right.is_panicking,
         departing=_summed(left.departing, right.departing),
     )
+
+
+def _route(left: RouteSnapshot, right: RouteSnapshot) -> RouteSnapshot:
+    return RouteSnapshot(
+        transitions=[(*key, n) for key, n in _merged(left.transitions, right.transitions).items()],
+        states={
+            page: _summed(left.states.get(page, {}), right.states.get(page, {}))
+            for page in {**left.states, **right.states}
+        },
+        last=_newest(left.last, right.last),
+    )
+
+
+def _newest(left: Step | None, right: Step | None) -> Step | None:
+    return max((one for one in (left, right) if one is not None), key=lambda step: step.at, default=None)
 
 
 def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapshot:
@@ -177,7 +199,7 @@ def _endpoint(left: EndpointSnapshot, right: EndpointSnapshot) -> EndpointSnapsh
         share=left.share + right.share,
         in_flight=left.in_flight + right.in_flight,
         reported=right.reported or left.reported,
-        last=max((one for one in (left.last, right.last) if one is not None), key=lambda step: step.at, default=None),
+        last=_newest(left.last, right.last),
     )
 
 

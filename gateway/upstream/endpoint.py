@@ -35,6 +35,8 @@ class Limit(Protocol):
 class Endpoint:
     """Keeps connections alive and makes new ones; the idle one that was used last is taken first.
 
+    ``is_in`` while it is in rotation.
+
     ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made. ``part`` of
     the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
     what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
@@ -62,6 +64,7 @@ class Endpoint:
         "cost",
         "has_peers",
         "in_flight",
+        "is_in",
         "limit",
         "opened",
         "part",
@@ -100,6 +103,7 @@ class Endpoint:
         self._server_name = host or self.address.host
         self.authority = self.address._replace(host=host).authority if host else self.address.authority
         self.in_flight = 0
+        self.is_in = False
         self.opened = 0
         self.connecting = 0
         self._line = line
@@ -130,9 +134,11 @@ class Endpoint:
         """Whether a limit of its own is reached."""
         return self.limit is not None and self.in_flight >= self.limit.value
 
-    def ages(self, now: float) -> list[float]:
-        """For how many seconds each attempt is under way, tunnels aside."""
-        return [now - one.began_at for one in self._open if one.is_busy]
+    def stuck(self, now: float) -> list[float]:
+        """For how many seconds each answer is under way that takes much longer than its page usually does."""
+        if not self.in_flight:
+            return []
+        return [age for one in self._open if (age := one.stuck_for(now))]
 
     def assess(self, part: float, best: float) -> None:
         """Work out the cost again: this part of the weight is in force, the best peer answers in ``best`` seconds."""
@@ -140,7 +146,7 @@ class Endpoint:
         self.share = self.weight * part
         self.best = best
         standing = self.standing
-        slowness = standing.latency / (_NOISE * best) if standing.usual_latency else 1.0  # nobody knows yet
+        slowness = standing.latency / (_NOISE * best) if standing.is_known else 1.0  # nobody knows yet
         self.cost = max(1.0, slowness) * standing.penalty / self.weight
 
     def take_idle(self) -> UpstreamConnection | None:
