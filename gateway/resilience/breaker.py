@@ -314,8 +314,8 @@ class Breaker(ClockedBreaker):
             part.roll(now)
         return self.is_own(key, part, now)
 
-    def _lease(self, page: Page) -> float:
-        """After so many seconds a probe that was not heard of is given up."""
+    def lease(self, page: Page) -> float:
+        """After so many seconds a probe that was not heard of is given up; never before it takes longer than usual."""
         return min(max(self._longest, self._threshold), _LEASE * max(page.slow, page.hangs_after))
 
     @property
@@ -363,8 +363,8 @@ class Breaker(ClockedBreaker):
         if word == "forced_open":
             return self._longest
         # all places are taken: one is free again when the oldest call has ended, or is given up
-        ends = [began + self._lease(page) for began, page in self._flying.values() if began < inf]
-        return max(0.0, min(self._longest, min(ends, default=now) - now))
+        oldest = min((began for began, _ in self._flying.values()), default=now)
+        return max(0.0, min(self._longest, oldest + _LEASE * self._threshold - now))
 
     # --- time passes ---
 
@@ -483,12 +483,12 @@ class Breaker(ClockedBreaker):
 
     def _expire_probes(self, now: float) -> None:
         """Give up the probe that never came back; an answer that has lasted as long as a lease counts as good."""
-        if any(now - began >= self._lease(page) for began, page in self._flying.values()):
+        if any(now - began >= self.lease(page) for began, page in self._flying.values()):
             self._move("probe_lost", now)
             return
         while self._answering and self.state_word == "half_open":
-            token, (began, page) = next(iter(self._answering.items()))
-            if now - began < self._lease(page):
+            token, (began, _) = next(iter(self._answering.items()))
+            if now - began < _LEASE * self._threshold:
                 return
             del self._answering[token]
             self._report_probe(now, is_failure=False, is_slow=False)
