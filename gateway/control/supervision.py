@@ -326,7 +326,10 @@ class ControlProcess:
     def _on_report(self) -> None:
         """Look at what every worker that may have requests said last."""
         living = self._totals.living
-        self._endpoints.look({seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"})
+        self._endpoints.look(
+            {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"},
+            self._totals.take_news(),
+        )
 
     def _on_change(self) -> None:
         self._on_report()

@@ -25,6 +25,7 @@ from gateway.resilience.outlier import Outliers
 from gateway.resilience.route import RouteBreakers
 from gateway.upstream.balance import make_balancer
 from gateway.upstream.group import UpstreamGroup
+from gateway.upstream.tls import ClientTls
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,6 +76,7 @@ class Assembly:
         self._rng = rng
         self._counters = counters
         self._parts = parts
+        self._tls = ClientTls()
         self._classes = compile_classes(settings.classes)
 
     def service(self, name: str) -> Service:
@@ -143,6 +145,7 @@ class Assembly:
             panic_ratio=upstream.panic_ratio,
             is_checked=is_checked,
             rng=self._rng,
+            tls=self._tls,
             limits=limits,
         )
 

@@ -61,6 +61,8 @@ class Attempts(RequestState):
             if rule.breakers.is_barring:
                 self._pass_breakers(rule, now)
             self._dispatched_at = now
+            if not group.is_awake:
+                group.wake()
             counters = rule.upstream_counters
             counters.firsts += 1
             counters.clock -= now

@@ -95,6 +95,8 @@ class Ending(Attempts):
             counters.squares += took * took
             if reason or self._is_late or status >= SERVER_ERROR or status < _OK:
                 self._count_apart(counters, status, reason, outcome, now)
+        elif rule is not None and not rule.group.is_awake:
+            rule.group.wake()  # it was counted, so its figures must go out
         counted = plane.unrouted if rule is None else rule.counters
         counted.count(self._head.method, status, now - self._started_at)
         if reason:

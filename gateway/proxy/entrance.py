@@ -117,6 +117,7 @@ class Entrance(Ending):
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
         rule.upstream_counters.waiting.enter(now)
+        rule.group.wake()  # who waits is looked at
 
     def _fairness_key(self, rule: RouteRule) -> str:
         reader = rule.fairness

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import EndpointSettings
 
 TICK: Final = 0.02
+# So many seconds without anything to do, and an upstream sleeps: as long as windows remember, and a little.
+_AWAKE: Final = 12.0
+# Upstreams in one report at most, so that none of them takes long.
+MOST_REPORTED: Final = 100
 _DRAIN_LOOK: Final = 0.02
 
 
@@ -81,7 +85,13 @@ class DataPlane:
         self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self.capacity = Capacity(self.gates, clock)
-        self.parts = Parts(settings, workers, self.gates, self.rules, clock)
+        self.parts = Parts(settings, workers, self.gates, self.rules, clock, on_resize=self.wake)
+        self._routes_of: dict[str, list[str]] = {name: [NO_ROUTE] for name in settings.upstreams}
+        self._awake: dict[str, float] = {}  # upstreams for which time passes, by when they last had something to do
+        self._arrived: dict[str, int] = {}
+        self._due: dict[str, None] = {}  # upstreams to report
+        self.looked_at = 0
+        """Upstreams that ticks have looked at, ever."""
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
@@ -121,11 +131,14 @@ class DataPlane:
             self.gates[name] = service.gate
             self._groups[name] = service.group
             self._recoveries[name] = service.recovery
+            service.group.on_wake = self._on_wake
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
             if upstream.scaling is not None:
                 self.counters.upstream(name).slo_wait = float(upstream.scaling.slo.wait)
         self.rules.update({name: assembly.rule(name, services) for name in settings.routes})
+        for name, route in settings.routes.items():
+            self._routes_of[route.upstream].append(name)
         self.door = Door(
             loop=loop,
             clock=self.clock,
@@ -185,20 +198,46 @@ class DataPlane:
             self._groups[upstream].set_breaker(url, action, actor, reason, self.clock.now())
 
     def snapshot(self) -> Snapshot:
-        """What was counted since the start, and what is open now."""
+        """What was counted since the start, and what is open now, of everything."""
+        return self._read(list(self._groups), [NO_ROUTE, *self.rules])
+
+    def changes(self, most: int = MOST_REPORTED) -> Snapshot:
+        """The same of what may have changed since it was reported last, of so many upstreams at most.
+
+        What is left out has not changed, or comes with the next ones; :attr:`has_changes` says so.
+        """
+        names = list(self._due)[:most]
+        for name in names:
+            del self._due[name]
+        routes = dict.fromkeys(route for name in names for route in self._routes_of[name])
+        snapshot = self._read(names, list(routes) or [NO_ROUTE])
+        snapshot.is_partial = True
+        return snapshot
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether upstreams are due to be reported."""
+        return bool(self._due)
+
+    def note_changes(self) -> None:
+        """Whatever is awake is due to be reported again."""
+        self._due.update(dict.fromkeys(self._awake))
+
+    def _read(self, upstreams: Sequence[str], routes: Sequence[str]) -> Snapshot:
         now = self.clock.now()
-        self.counters.upstream_opened = sum(group.opened for group in self._groups.values())
-        snapshot = self.counters.snapshot([*client_connections(self.door.connections), *self._upstream_connections()])
+        wall = self.clock.wall()
+        connections = [*client_connections(self.door.connections), *self._upstream_connections()]
+        snapshot = self.counters.snapshot(connections, upstreams, routes)
         snapshot.at = now
         snapshot.strain = self.protection.strain
-        snapshot.rate_limited = refused_by_rate(self.rules)
-        for name, gate in self.gates.items():
+        snapshot.rate_limited = refused_by_rate({name: self.rules[name] for name in routes if name in self.rules})
+        for name in upstreams:
+            gate = self.gates[name]
             show_gate(snapshot.gates.setdefault(name, GateSnapshot()), gate, self.settings.upstreams[name])
             oldest = gate.oldest()
             snapshot.loads[name] = self.counters.upstream(name).read_load(now, 0.0 if oldest is None else now - oldest)
-        for name, group in self._groups.items():
             found = snapshot.resilience.setdefault(name, ResilienceSnapshot())
-            show_group(found, group, now, self.clock.wall())
+            show_group(found, self._groups[name], now, wall)
             found.order = self._endpoint_orders.get(name, 0)
             found.budget = self._recoveries[name].budget.ratio_used
         return snapshot
@@ -277,14 +316,42 @@ class DataPlane:
                 )
             )  # fmt: skip
 
+    # --- time passes, for who has something to do ------------------------------------------------
+
+    def wake(self, upstream: str) -> None:
+        """Let time pass for this upstream, and report it."""
+        if upstream in self._groups:
+            self._groups[upstream].wake()
+
+    def _on_wake(self, group: UpstreamGroup) -> None:
+        name = group.name
+        now = self.clock.now()
+        counters = self.counters.upstream(name)
+        counters.steps.look(counters.arrived, now)  # until now nothing came
+        self._awake[name] = now
+        self._due[name] = None
+
     def _look_at_arrivals(self, now: float) -> None:
-        if now >= self._step_at:
-            self._step_at = now + STEP
-            for counters in self.counters.upstreams.values():
-                counters.steps.look(counters.arrived, now)
+        """Count arrivals, and let sleep what has had nothing to do for long."""
+        if now < self._step_at:
+            return
+        self._step_at = now + STEP
+        for name, busy_at in list(self._awake.items()):
+            counters = self.counters.upstream(name)
+            arrived = counters.arrived
+            counters.steps.look(arrived, now)
+            group, gate = self._groups[name], self.gates[name]
+            has_nothing = arrived == self._arrived.get(name) and not gate.in_flight and not gate.queue.count
+            self._arrived[name] = arrived
+            if not has_nothing or not group.is_at_rest:
+                self._awake[name] = now
+            elif now - busy_at >= _AWAKE:
+                del self._awake[name]
+                group.is_awake = False
+                self._due[name] = None  # a last time
 
     def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
-        return upstream_connections(self._groups.values())
+        return upstream_connections(self._groups[name] for name in self._awake)
 
     def _tick(self) -> None:
         """What is due on every turn. Whatever one part of it does, the others have theirs, and so has the next turn."""
@@ -296,14 +363,9 @@ class DataPlane:
         call("arrivals", self._look_at_arrivals, now)
         call("deadlines", self._wheel.advance, now)
         call("departures", self.door.departures.look)
-        for name, group in self._groups.items():
-            call(name, self._tick_upstream, name, group, now)
+        for name in list(self._awake):
+            call(name, self._tick_upstream, name, now)
         call("capacity", self.capacity.tick, now)
-        for name, gate in self.gates.items():
-            call(name, self._tick_gate, name, gate, now)
-        for name, rule in self.rules.items():
-            if rule.rates is not None:
-                call(name, rule.rates.tick, now)
         self._ticker = self._loop.call_later(TICK, self._tick)
 
     def _protect(self, lag: float, now: float) -> None:
@@ -313,8 +375,18 @@ class DataPlane:
             upstream = sum(n for *_, n in self._upstream_connections())
             self.protection.look(len(self.door.connections) + upstream, now)
 
-    def _tick_upstream(self, name: str, group: UpstreamGroup, now: float) -> None:
-        group.tick(now)
+    def _tick_upstream(self, name: str, now: float) -> None:
+        self.looked_at += 1
+        call = self._guard.call
+        call(name, self._tick_group, name, now)
+        call(name, self._tick_gate, name, self.gates[name], now)
+        for route in self._routes_of[name]:
+            rule = self.rules.get(route)
+            if rule is not None and rule.rates is not None:
+                call(route, rule.rates.tick, now)
+
+    def _tick_group(self, name: str, now: float) -> None:
+        self._groups[name].tick(now)
         self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
 
     def _tick_gate(self, name: str, gate: Gate, now: float) -> None:

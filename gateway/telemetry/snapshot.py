@@ -1,7 +1,8 @@
 """What a worker says it has counted: the words in which snapshots travel and are summed.
 
 A worker sends its snapshot to the control process several times a second; the collector there turns the sum
-over all workers into metrics. Counters only grow, so a snapshot that is lost is not missed; gauges are as of now.
+over all workers into metrics. Counters only grow, gauges are as of now; a partial snapshot leaves out the upstreams and
+routes that have not changed.
 """
 
 from __future__ import annotations
@@ -152,6 +153,7 @@ class Snapshot(Struct):
     gates: dict[str, GateSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     resilience: dict[str, ResilienceSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     loads: dict[str, LoadSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
+    is_partial: bool = False  # upstreams and routes that it does not name are as they were
     # gauges
     at: float = 0.0  # when it was taken, on the clock of the machine; of a sum, the newest
     strain: float = 0.0  # how full the worker itself is, 1.0 = full; of a sum, the fullest

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.upstream.balance import Balancer
     from gateway.upstream.endpoint import Limit
     from gateway.upstream.settings import Connections, EndpointSettings
+    from gateway.upstream.tls import ClientTls
 
 _LOOK: Final = 0.25
 # Opened for these reasons: that it accepts a connection, which is all that is asked without a health table, is no cure.
@@ -85,6 +86,7 @@ class UpstreamGroup:
         "_routes",
         "_settings",
         "_slow_start",
+        "_tls",
         "_turn",
         "_wake_at",
         "breaker",
@@ -116,6 +118,7 @@ class UpstreamGroup:
         panic_ratio: float,
         is_checked: bool,
         rng: Random,
+        tls: ClientTls,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
@@ -143,6 +146,7 @@ class UpstreamGroup:
         self._is_checked = is_checked
         self._limits = limits
         self._random = rng.random
+        self._tls = tls
         self._by_url: dict[str, Endpoint] = {}
         self._by_breaker: dict[Breaker, Endpoint] = {}
         self._routes: dict[str, RouteBreakers] = {}
@@ -189,6 +193,7 @@ class UpstreamGroup:
                     connect_timeout=self._connect_timeout,
                     breaker=self._make_breaker(url),
                     place=Place(now, is_new=is_late and url not in warm),
+                    tls=self._tls,
                     host=host,
                     limit=None if self._limits is None else self._limits.of(url),
                 )
@@ -540,11 +545,6 @@ class UpstreamGroup:
     def asks(self, endpoint: Endpoint, now: float) -> bool:
         """Whether this endpoint of the upstream may be asked now, were it not for the upstream's own breaker."""
         return endpoint.is_in and endpoint.breaker.can_pass(now)
-
-    @property
-    def opened(self) -> int:
-        """Connections ever made, those of endpoints that left included."""
-        return self.departed.opened + sum(endpoint.opened for endpoint in self.endpoints)
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
