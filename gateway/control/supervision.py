@@ -32,6 +32,8 @@ from gateway.pool.pool import ProcessPool
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from msgspec import Struct
 
     from gateway.actuators.actuator import Actuator
@@ -214,6 +216,10 @@ class ControlProcess:
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""
         return gather(self._settings, self._totals.sum(), self._seats, self._pools, self._scaling)
+
+    def settle(self) -> Iterator[None]:
+        """Make :meth:`reading` quick, in small steps."""
+        return self._totals.settle()
 
     def decisions(self) -> list[Decision]:
         """The newest refusals of all workers, newest first."""
