@@ -24,7 +24,7 @@ from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import Counters
 from gateway.telemetry.guard import Guard
 from gateway.telemetry.load import STEP
-from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, ResilienceSnapshot, Snapshot
+from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
 
 if TYPE_CHECKING:
     import random
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.proxy.recovery import Recovery
     from gateway.proxy.rule import RouteRule
     from gateway.telemetry.access import AccessLog
-    from gateway.telemetry.snapshot import Decision
+    from gateway.telemetry.snapshot import Decision, GateSnapshot, LoadSnapshot, ResilienceSnapshot
     from gateway.upstream.group import UpstreamGroup
     from gateway.upstream.settings import EndpointSettings
 
@@ -90,6 +90,7 @@ class DataPlane:
         self._awake: dict[str, float] = {}  # upstreams for which time passes, by when they last had something to do
         self._arrived: dict[str, int] = {}
         self._due: dict[str, None] = {}  # upstreams to report
+        self._kept: dict[str, tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]] = {}  # of those that sleep
         self.looked_at = 0
         """Upstreams that ticks have looked at, ever."""
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
@@ -132,6 +133,7 @@ class DataPlane:
             self._groups[name] = service.group
             self._recoveries[name] = service.recovery
             service.group.on_wake = self._on_wake
+            self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
             if upstream.scaling is not None:
@@ -184,8 +186,10 @@ class DataPlane:
         """
         self._given[upstream] = endpoints
         self._endpoint_orders[upstream] = order
+        self._kept.pop(upstream, None)
         if upstream in self._groups:
             self._groups[upstream].set_endpoints(endpoints, self.clock.now(), warm)
+            self._due[upstream] = None
 
     def on_checked(self, upstream: str, url: str, *, is_up: bool, has_passed: bool) -> None:
         """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
@@ -232,15 +236,25 @@ class DataPlane:
         snapshot.strain = self.protection.strain
         snapshot.rate_limited = refused_by_rate({name: self.rules[name] for name in routes if name in self.rules})
         for name in upstreams:
-            gate = self.gates[name]
-            show_gate(snapshot.gates.setdefault(name, GateSnapshot()), gate, self.settings.upstreams[name])
-            oldest = gate.oldest()
-            snapshot.loads[name] = self.counters.upstream(name).read_load(now, 0.0 if oldest is None else now - oldest)
-            found = snapshot.resilience.setdefault(name, ResilienceSnapshot())
-            show_group(found, self._groups[name], now, wall)
-            found.order = self._endpoint_orders.get(name, 0)
-            found.budget = self._recoveries[name].budget.ratio_used
+            kept = self._kept.get(name)
+            if kept is None:
+                kept = self._read_upstream(name, now, wall)
+                if name not in self._awake:
+                    self._kept[name] = kept
+            snapshot.gates[name], snapshot.loads[name], snapshot.resilience[name] = kept
         return snapshot
+
+    def _read_upstream(self, name: str, now: float, wall: float) -> tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]:
+        counters, gate = self.counters.upstream(name), self.gates[name]
+        shown = counters.read()
+        show_gate(shown, gate, self.settings.upstreams[name])
+        oldest = gate.oldest()
+        load = counters.read_load(now, 0.0 if oldest is None else now - oldest)
+        found = counters.read_attempts()
+        show_group(found, self._groups[name], now, wall)
+        found.order = self._endpoint_orders.get(name, 0)
+        found.budget = self._recoveries[name].budget.ratio_used
+        return shown, load, found
 
     def take_decisions(self) -> tuple[Decision, ...]:
         """The refusals since the last call, oldest first; the newest ones when there were too many."""
@@ -328,6 +342,7 @@ class DataPlane:
         now = self.clock.now()
         counters = self.counters.upstream(name)
         counters.steps.look(counters.arrived, now)  # until now nothing came
+        self._kept.pop(name, None)
         self._awake[name] = now
         self._due[name] = None
 

@@ -281,7 +281,7 @@ class Counters:
         upstreams: Iterable[str] | None = None,
         routes: Iterable[str] | None = None,
     ) -> Snapshot:
-        """Read out everything, or what belongs to these upstreams and routes.
+        """Read out everything, or what belongs to these upstreams and routes; gates and attempts are for the plane to add.
 
         ``connections`` are (side, state, n) as the plane counts them now.
         """
@@ -305,8 +305,6 @@ class Counters:
             loop_lag_seconds=_read(self.loop_lag),
             accepted=self.accepted,
             upstream_opened=self.upstream_opened,
-            gates={name: upstream.read() for name, upstream in of_upstreams.items()},
-            resilience={name: upstream.read_attempts() for name, upstream in of_upstreams.items()},
             connections=connections,
             in_flight={name: upstream.in_flight for name, upstream in of_upstreams.items()},
         )

@@ -213,8 +213,9 @@ class UpstreamGroup:
             if endpoint is self.on_trial:
                 self.on_trial = None
         self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
-        self.wake()
         self.refresh(now)
+        if not self.is_at_rest:
+            self.wake()
 
     def watch(self, route: RouteBreakers) -> None:
         """Let time pass for the breakers of this route, too."""
