@@ -11,7 +11,7 @@ from gateway.control.connections import Server, problem
 from gateway.control.orders import LARGEST, OrderRefused, Orders, read_breaker_order
 from gateway.control.scaling.orders import read_order
 from gateway.control.scaling.pages import DECISIONS, TARGETS, ScalingPages
-from gateway.telemetry.collector import Exposition
+from gateway.telemetry.exposition import Exposition
 
 if TYPE_CHECKING:
     import socket

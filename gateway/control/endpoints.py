@@ -112,7 +112,9 @@ class EndpointTable:
         if upstream in self._checks:
             self._checks[upstream].set_endpoints(endpoints)
 
-    def look(self, workers: Mapping[int, Snapshot | None], changed: Mapping[int, Collection[str]] | None = None) -> None:
+    def look(
+        self, workers: Mapping[int, Snapshot | None], changed: Mapping[int, Collection[str]] | None = None
+    ) -> None:
         """See in what each worker said last which endpoints are idle, and which need closer checks because of trouble.
 
         None stands for a worker that has said nothing yet. ``changed`` names the upstreams of which a worker has said

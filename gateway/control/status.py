@@ -66,7 +66,7 @@ class Status(Struct, frozen=True):
 
 
 def breaker_statuses(total: Snapshot) -> list[BreakerStatus]:
-    """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream, or a route of it."""
+    """The state of every breaker, by upstream and endpoint; an empty endpoint is the upstream or a route of it."""
     found = [
         BreakerStatus(
             name,

@@ -173,9 +173,7 @@ class Worker:
 
     def _report(self, *, is_last: bool = False) -> None:
         snapshot = self._plane.snapshot() if is_last else self._plane.changes()
-        self._channel.send(
-            Counted(snapshot, self._vitals.read(), self._worst_lag, self._plane.take_decisions())
-        )
+        self._channel.send(Counted(snapshot, self._vitals.read(), self._worst_lag, self._plane.take_decisions()))
         self._worst_lag = 0.0
 
     def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -43,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     __slots__ = (
         "_attempt",
         "_body",
+        "_held",
         "_interim",
         "_is_reading_paused",
         "_is_request_done",
@@ -350,7 +351,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         return self.phase == IDLE and not self._transport.is_closing()
 
     def stuck_for(self, now: float) -> float:
-        """Seconds that an answer is under way which takes much longer than usual; 0 when it does not, or carries none."""
+        """Seconds that an answer is under way which takes much longer than usual; 0 when it does not."""
         attempt = self._attempt
         return attempt.stuck_for(now) if attempt is not None and self.phase in (HEAD, BODY) else 0.0
 

@@ -286,7 +286,7 @@ class Attempts(RequestState):
             self._refuse(error)
 
     def _outcome(self, status: int, reason: str, now: float) -> Outcome:
-        """What the end of the request, or of its attempt, says about the upstream: nothing, where the client caused it."""
+        """What the end of the request, or of its attempt, says of the upstream: nothing, where the client caused it."""
         outcome = outcome_of(status, reason)
         if outcome is not Outcome.TIMEOUT:
             return outcome
@@ -298,7 +298,7 @@ class Attempts(RequestState):
         return outcome
 
     def _is_overdue(self, now: float) -> bool:
-        """Whether the request's time was up for want of an answer, and not because its client or a queue left too little."""
+        """Whether the time was up for want of an answer, and not because the client or a queue had left too little."""
         if self._endpoint is None or not self._is_request_done:
             return False
         age = now - self._attempt_at
@@ -345,10 +345,10 @@ class Attempts(RequestState):
             elif not page.is_known_to_end:
                 page.complete(now - began_at)
             return
-        self._end_bad_attempt(endpoint, outcome, took, now, status, reason)
+        self._end_bad_attempt(endpoint, outcome, took, now, status=status, reason=reason)
 
     def _end_bad_attempt(  # noqa: PLR0913 - what is known of it
-        self, endpoint: Endpoint, outcome: Outcome, took: float, now: float, status: int, reason: str
+        self, endpoint: Endpoint, outcome: Outcome, took: float, now: float, *, status: int, reason: str
     ) -> None:
         rule = self._rule
         is_whole = reason in WITHOUT_CONNECTION

@@ -114,7 +114,7 @@ class Ending(Attempts):
         breakers = rule.breakers
         if self._passes or breakers.is_active or counted in _FAILED:
             found = Outcome.NEUTRAL if is_whole else counted
-            breakers.note(self._head.plan.page, found, self._dispatched_at, seconds, now, self._passes)
+            breakers.note(self.page, found, began=self._dispatched_at, seconds=seconds, now=now, passes=self._passes)
 
     def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome, now: float) -> None:
         """Count a request that had an attempt and was not simply good."""
@@ -136,7 +136,9 @@ class Ending(Attempts):
         counters.left += 1
         waited = now - ticket.arrived_at
         counters.shed_waits.observe(waited)
-        if waited > counters.slo_wait:  # what is shorter was the client's own haste
+        # a deadline that came before the route's own was the client's haste
+        is_our_time_up = reason == "request_timeout" and now - self._started_at >= rule.timeout
+        if waited > counters.slo_wait or is_our_time_up:
             counters.lost += 1
 
     def _record(self, status: int, reason: str, now: float) -> AccessRecord:

@@ -59,6 +59,7 @@ class RequestPlan:
         head: RequestHead,
         rule: RouteRule,
         target: str,
+        *,
         path: str,
         parameters: Mapping[str, str],
     ) -> None:
@@ -129,7 +130,7 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     target = head.target
     if rule.rewrite is not None and path != "*":
         target = rule.rewrite.apply(path, hit) + question + query
-    plan = RequestPlan(plane, head, rule, target, path, hit.parameters)
+    plan = RequestPlan(plane, head, rule, target, path=path, parameters=hit.parameters)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
     elif head.rounds and (

@@ -244,7 +244,9 @@ class DataPlane:
             snapshot.gates[name], snapshot.loads[name], snapshot.resilience[name] = kept
         return snapshot
 
-    def _read_upstream(self, name: str, now: float, wall: float) -> tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]:
+    def _read_upstream(
+        self, name: str, now: float, wall: float
+    ) -> tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]:
         counters, gate = self.counters.upstream(name), self.gates[name]
         shown = counters.read()
         show_gate(shown, gate, self.settings.upstreams[name])

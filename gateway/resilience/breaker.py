@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from math import ceil, inf
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from aiobreaker import CircuitBreakerState  # type: ignore[import-untyped] # the library has no annotations
 
@@ -31,6 +31,7 @@ from gateway.core.outcome import Outcome
 from gateway.resilience.library import ClockedBreaker
 from gateway.resilience.open_time import OpenTime
 from gateway.resilience.page import Page
+from gateway.resilience.parts import Parts
 from gateway.resilience.transitions import TABLE, Event, State, Transition
 from gateway.resilience.trip import TripRule
 from gateway.resilience.waking import Waking
@@ -45,10 +46,6 @@ if TYPE_CHECKING:
 
 _LEASE: Final = 2.0
 """A probe is given up after so many times the age at which it is slow, or hangs: the rest is for answers under way."""
-_MOST_PARTS: Final = 64
-"""Routes or pages that are told apart; the failures of further ones are held against the whole."""
-_FEW: Final = 4
-"""Failures in a row must be spread: a quarter of ``min_calls`` beside the worst part."""
 _WIDE_OPEN: Final = 64
 """A ramp ends here at the latest: by then it has seen more good calls than any trip needs by default."""
 
@@ -65,34 +62,24 @@ _LIBRARY: Final[dict[State, CircuitBreakerState]] = {
 }
 
 
-class Rest(NamedTuple):
-    """What is left of a window without one part of it."""
-
-    calls: int
-    failures: int
-    slow: int
-    asked: int
-
-
 class Breaker(ClockedBreaker):
     """Stands before one upstream, one endpoint of it, one route or one page.
 
-    ``parts`` says what its calls are told apart by, their routes or their pages; with ``""`` they are not. Then
-    ``is_own`` is asked whether the failures of a part, given with its window, are this breaker's after all, because the
-    part is well elsewhere; ``on_page_hangs`` is called when it is one page alone that hangs.
+    ``parts`` says what its calls are told apart by, their routes or their pages; with ``""`` they are not, and
+    :attr:`parts` is None. ``on_page_hangs`` is called when it is one page alone that hangs.
 
     ``is_passing`` while :meth:`acquire` cannot refuse; ``room`` is how many calls may be in flight: ``inf`` when
     passing, 0 when open, the probes when half-open, the cap of a ramp. ``refused`` counts refusals, and
     ``shadow_refused`` what would have been one but for the mode. ``transitions`` counts (from, to, reason), ``last`` is
     the latest of them. ``on_change`` is called after each; ``callback_errors`` counts what it and listeners raised.
 
-    Without ``has_ramp`` it is closed as soon as the probes have passed. ``has_check``: somebody checks the upstream actively; then an open breaker waits for a check to pass, at most
-    ``max_open_for``.
+    Without ``has_ramp`` it is closed as soon as the probes have passed. ``has_check``: somebody checks the upstream
+    actively; then an open breaker waits for a check to pass, at most ``max_open_for``.
 
     An operator's :meth:`force_open` is obeyed in every mode.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a breaker is made of
         self,
         name: str,
         settings: BreakerSettings,
@@ -108,17 +95,15 @@ class Breaker(ClockedBreaker):
         self._lets_all = settings.mode != "enforce"
         self._threshold = float(settings.slow_threshold)
         self._page = Page("", "", self._threshold)  # of calls that are said to be of no other
-        self._told_apart = parts
         self._has_ramp = has_ramp
-        self._parts: dict[str, Window] = {}
-        self._row: dict[str, int] = {}
-        self.is_own: Callable[[str, Window, float], bool] | None = None
         self.on_page_hangs: Callable[[Page, float], None] | None = None
         self._failed_in_a_row = 0
         self._longest = float(settings.max_open_for)
         self._rule = TripRule(settings)
         now = clock.now()
         self._window = Window(float(settings.window), now)
+        self.parts = Parts(parts, self._window, self._rule, settings.min_calls) if parts else None
+        self._has_parts = False  # any that did something wrong
         open_time = OpenTime(float(settings.open_for), self._longest, float(settings.window), rng)
         self._waking = Waking(open_time, self._longest, has_check=has_check)
         self.state_word: State = "closed"
@@ -190,7 +175,9 @@ class Breaker(ClockedBreaker):
         if found is not None:
             self._flying[token] = (now, found[1])
 
-    def report(self, token: int, outcome: Outcome, seconds: float, now: float, *, is_whole: bool = False) -> None:
+    def report(  # noqa: C901 - on the path of every call
+        self, token: int, outcome: Outcome, seconds: float, now: float, *, is_whole: bool = False
+    ) -> None:
         """A call has ended ``seconds`` after it began; one that belongs to an earlier state is ignored.
 
         ``is_whole``: no part has to do with its failure, because there was no connection.
@@ -212,10 +199,9 @@ class Breaker(ClockedBreaker):
             window.calls += 1
             if outcome is _SUCCESS:
                 if self._failed_in_a_row:
-                    self._failed_in_a_row = 0
-                    self._row.clear()
-                if self._parts:
-                    self._count_part(page, now)
+                    self._end_row()
+                if self._has_parts:
+                    self.parts.count(page, now)  # type: ignore[union-attr]  # just asked
                 if seconds < page.slow:
                     return
         self._report_notable(outcome, seconds, now, None if is_whole else page)
@@ -237,82 +223,19 @@ class Breaker(ClockedBreaker):
         window.slow += is_slow
         if is_failure:
             self._failed_in_a_row += 1
-            if page is not None and self._told_apart:
-                part = self._part(page, now)
-                if part is not None:
-                    part.calls += 1
-                    part.failures += 1
-                    key = self._key(page)
-                    self._row[key] = self._row.get(key, 0) + 1
+            if page is not None and self.parts is not None:
+                self._has_parts = True
+                self.parts.fail(page, now)
         self._judge(now)
         if is_failure and self.state_word == word and self._is_dead(now):
             self._move("nothing_succeeds", now)
-
-    # --- parts: the routes of an upstream, the pages of a route ---
-
-    def _key(self, page: Page) -> str:
-        return page.route if self._told_apart == "route" else page.name
-
-    def _count_part(self, page: Page, now: float) -> None:
-        part = self._parts.get(self._key(page))
-        if part is not None:
-            part.add(now)
-
-    def _part(self, page: Page, now: float) -> Window | None:
-        """The window of a part that failed or asked to wait, which is made at its first time."""
-        key = self._key(page)
-        part = self._parts.get(key)
-        if part is None:
-            if len(self._parts) >= _MOST_PARTS:
-                return None
-            part = self._parts[key] = Window(float(self._settings.window), now)
-            part.until = self._window.until  # so that both forget at the same instants
-        elif now >= part.until:
-            part.roll(now)
-        return part
-
-    def _prune(self, now: float) -> None:
-        """Forget the parts that did nothing wrong within the window."""
-        for key, part in list(self._parts.items()):
-            if now >= part.until:
-                part.roll(now)
-            if not part.failures and not part.asked:
-                del self._parts[key]
-
-    def _is_spread(self, now: float) -> bool:
-        """Whether the calls beside those of the worst part speak against the whole, or the worst part is well elsewhere."""
-        if not self._parts:
-            return True
-        self._prune(now)
-        if not self._parts:
-            return True
-        window = self._window
-        key, worst = max(self._parts.items(), key=lambda part: part[1].failures + part[1].asked)
-        if self.is_own is not None and self.is_own(key, worst, now):
-            return True
-        rest = Rest(
-            max(0, window.calls - worst.calls),
-            max(0, window.failures - worst.failures),
-            0,
-            max(0, window.asked - worst.asked),
-        )
-        return self._rule.judge(rest) is not None
 
     def _is_dead(self, now: float) -> bool:
         """Whether nothing succeeds any more, of several parts where they are told apart."""
         if not self._rule.is_dead(self._failed_in_a_row, self._window):
             return False
-        if not self._row:
-            return True
-        key, most = max(self._row.items(), key=lambda part: part[1])
-        if self._failed_in_a_row - most >= max(1, self._settings.min_calls // _FEW):
-            return True
-        part = self._parts.get(key)
-        if part is None or self.is_own is None:
-            return False
-        if now >= part.until:
-            part.roll(now)
-        return self.is_own(key, part, now)
+        parts = self.parts
+        return parts is None or parts.is_row_spread(self._failed_in_a_row, now)
 
     def lease(self, page: Page) -> float:
         """After so many seconds a probe that was not heard of is given up; never before it takes longer than usual."""
@@ -376,8 +299,8 @@ class Breaker(ClockedBreaker):
         elif word == "half_open":
             self._expire_probes(now)
         elif self._is_flowing or word == "ramping":
-            if self._parts:
-                self._prune(now)
+            if self.parts is not None and self._has_parts:
+                self._has_parts = self.parts.prune(now)
             self._judge(now)
             if self.state_word == word and self._flying:
                 self._judge_hanging(now)
@@ -389,7 +312,7 @@ class Breaker(ClockedBreaker):
         if now >= window.until:
             window.roll(now)
         event = self._rule.judge(window)
-        if event is not None and (event == "slow_calls" or not self._told_apart or self._is_spread(now)):
+        if event is not None and (event == "slow_calls" or self.parts is None or self.parts.is_spread(now)):
             self._move(event, now)
 
     def _judge_hanging(self, now: float) -> None:
@@ -408,7 +331,7 @@ class Breaker(ClockedBreaker):
         if not self._rule.is_hanging(count, self._window.recent(longest, now)):
             return
         page, most = max(hanging.items(), key=lambda found: found[1])
-        if not self._told_apart or count > most or page.good_at >= first:
+        if self.parts is None or count > most or page.good_at >= first:
             self._move("hanging_calls", now)
         elif self.on_page_hangs is not None:
             self.on_page_hangs(page, now)
@@ -441,11 +364,10 @@ class Breaker(ClockedBreaker):
             if now >= window.until:
                 window.roll(now)
             window.asked += 1
-            if self._told_apart and page is not None:
-                part = self._part(page, now)
-                if part is not None:
-                    part.asked += 1
-                if not self._is_spread(now):
+            if self.parts is not None and page is not None:
+                self._has_parts = True
+                self.parts.ask(page, now)
+                if not self.parts.is_spread(now):
                     return  # a part's wish binds the part
             self._waking.ask(seconds, now)
             self._judge(now)
@@ -541,8 +463,8 @@ class Breaker(ClockedBreaker):
             # a new generation; the end of a ramp asks nothing new of the calls under way
             self._flying.clear()
             self._answering.clear()
-        self._row.clear()
-        self._good = self._slow_probes = self._failed_in_a_row = 0
+        self._end_row()
+        self._good = self._slow_probes = 0
         self._since = now
         self._show()
         self.last = Transition(before, after, row.reason, now, actor, note)
@@ -559,13 +481,23 @@ class Breaker(ClockedBreaker):
         self._cap = self._settings.probes
         self._cap_goal = max(self._cap + 1, min(_WIDE_OPEN, 2 * self._before_trip))
         self._window.clear(now)
-        self._parts.clear()
+        self._forget_parts()
         self._waking.proved(now)
 
     def _forget(self, now: float) -> None:
         self._window.clear(now)
-        self._parts.clear()
+        self._forget_parts()
         self._waking.forget()
+
+    def _end_row(self) -> None:
+        self._failed_in_a_row = 0
+        if self.parts is not None:
+            self.parts.end_row()
+
+    def _forget_parts(self) -> None:
+        self._has_parts = False
+        if self.parts is not None:
+            self.parts.clear()
 
     def _show(self) -> None:
         """Bring the plain attributes up to date that the path reads."""

@@ -192,7 +192,7 @@ class Others:
 
 
 class Peers:
-    """What is known of all that are judged together, added up once, so that each is compared with the others at once."""
+    """What is known of all that are judged together, added up once, so that each is compared with its peers at once."""
 
     __slots__ = ("_counted", "_finished", "calls", "count", "failures", "latencies", "totals")
 

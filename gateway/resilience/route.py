@@ -42,8 +42,8 @@ class RouteBreakers:
     """Watches the route ``name`` once something on it has failed.
 
     ``make`` makes the breaker of the route (given ``""``) or of a page. ``is_barring`` while one of them does not let
-    everybody pass. ``changes`` counts their transitions as (from, to, reason), ``last`` is the latest. ``on_active`` is called when it
-    begins to watch, ``on_change`` at each transition.
+    everybody pass. ``changes`` counts their transitions as (from, to, reason), ``last`` is the latest. ``on_active`` is
+    called when it begins to watch, ``on_change`` at each transition.
     """
 
     __slots__ = (
@@ -130,7 +130,9 @@ class RouteBreakers:
         if attempts is not None:
             attempts.add(now, is_failure=is_failure)
 
-    def note(self, page: Page, outcome: Outcome, began: float, seconds: float, now: float, passes: Passes) -> None:
+    def note(  # noqa: PLR0913 - what is known of a request
+        self, page: Page, outcome: Outcome, *, began: float, seconds: float, now: float, passes: Passes = ()
+    ) -> None:
         """A request has ended that was sent at ``began`` and answered after ``seconds``, with the tokens it had."""
         if outcome is Outcome.NEUTRAL:
             self.release(passes, now)

@@ -27,7 +27,7 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     failures: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(5xx|5[0-9][0-9]|connect|timeout)$")], ...],
         Meta(
-            description='what counts as a failed call: "5xx" without 501, 505 to 508, 510 and 511, which are a page\'s; '
+            description='what counts as a failed call: "5xx" but for 501, 505 to 508, 510, 511, a page\'s own; '
             'single statuses such as "507"; "connect": no connection, or one that breaks off; "timeout"',
             examples=[["connect", "timeout"]],
         ),
@@ -37,7 +37,7 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     slow_threshold: Annotated[
         Seconds,
-        Meta(description="a call is slow from here, and from five times what is usual for its page; without an answer it hangs"),
+        Meta(description="a call is slow from here, and from five times its page's usual; unanswered it hangs"),
     ] = Seconds(2)
     open_for: Annotated[
         Seconds, Meta(description="how long it stays open at first; doubles each time it opens again")

@@ -281,7 +281,7 @@ class Counters:
         upstreams: Iterable[str] | None = None,
         routes: Iterable[str] | None = None,
     ) -> Snapshot:
-        """Read out everything, or what belongs to these upstreams and routes; gates and attempts are for the plane to add.
+        """Read out everything, or what belongs to these upstreams and routes; the plane adds gates and attempts.
 
         ``connections`` are (side, state, n) as the plane counts them now.
         """

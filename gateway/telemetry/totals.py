@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
 
 from gateway.telemetry.snapshot import (
     EndpointSnapshot,
@@ -153,7 +153,12 @@ class Totals:
             at=max((one.at for one in every), default=0.0),
             strain=max((one.strain for one in every), default=0.0),
             connections=[(*key, n) for key, n in _merged(*(one.connections for one in every)).items()],
-            **{name: dict(getattr(whole, name)) for name in _BY_NAME},
+            request_seconds=dict(whole.request_seconds),
+            upstream_seconds=dict(whole.upstream_seconds),
+            gates=dict(whole.gates),
+            resilience=dict(whole.resilience),
+            loads=dict(whole.loads),
+            in_flight=dict(whole.in_flight),
         )
 
     def settle(self) -> Iterator[None]:
@@ -182,7 +187,7 @@ class Totals:
     def _add_up_route(self, route: str) -> None:
         self.summed += 1
         for name in _TABLES:
-            tables = [said[name].get(route, ()) for said in self._said.values()]
+            tables: list[Any] = [said[name].get(route, ()) for said in self._said.values()]
             past = [row for row in getattr(self._past, name) if row[0] == route]
             rows = [(*key, n) for key, n in _merged(past, *tables).items()]
             _put(self._rows[name], route, rows)
@@ -195,7 +200,8 @@ class Totals:
         whole = self._sum
         _put(whole.upstream_seconds, name, _histogram(*(one.upstream_seconds.get(name) for one in every)))
         _put(whole.gates, name, _gate(*_present(one.gates.get(name) for one in every)))
-        _put(whole.loads, name, added_load(*_present(one.loads.get(name) for one in every)))
+        loads = _present(one.loads.get(name) for one in every)
+        _put(whole.loads, name, added_load(*loads) if loads else None)
         living = [one.in_flight[name] for one in every if name in one.in_flight]
         _put(whole.in_flight, name, sum(living) if living else None)
         yield
@@ -218,10 +224,11 @@ def added(left: Snapshot, right: Snapshot) -> Snapshot:
     return totals.sum()
 
 
-def added_load(*parts: LoadSnapshot) -> LoadSnapshot | None:
+def added_load(first: LoadSnapshot, *others: LoadSnapshot) -> LoadSnapshot:
     """The sum of loads; the arguments stay as they are."""
-    if len(parts) <= 1:
-        return parts[0] if parts else None
+    if not others:
+        return first
+    parts = (first, *others)
     delays = [one.delays for one in parts if one.delays]
     return LoadSnapshot(
         shed=_summed(*(one.shed for one in parts)),

@@ -13,8 +13,8 @@ among equals, in turn.
 first, Demers et al. 1989, as in Envoy).
 
 ``ring_hash``: the same key goes to the same endpoint while that has less than 1.25 times its part of what is in
-flight, else to the next one on the ring (consistent hashing with bounded loads, Mirrokni et al. 2016). What is in flight
-is added up again after a part of the endpoints were chosen, one in thirty-two, and counted on in between.
+flight, else to the next one on the ring (consistent hashing with bounded loads, Mirrokni et al. 2016). What is in
+flight is added up again after a part of the endpoints were chosen, one in thirty-two, and counted on in between.
 
 None looks at all of them for one choice. Each is given the same list again while the same endpoints are to be asked,
 and another list when they change. Those that are unfit for one attempt, because it was there already or they are full,
@@ -241,9 +241,7 @@ class RingHash:
         self._urls = urls
         each = max(1, min(_POINTS, _MOST_POINTS // len(urls)))
         # the owner in the lowest bits of its point: numbers are sorted much faster than pairs
-        self._points = sorted(
-            point & ~_OWNER | owner for owner, url in enumerate(urls) for point in _points(url, each)
-        )
+        self._points = sorted(point & ~_OWNER | owner for owner, url in enumerate(urls) for point in _points(url, each))
         self._owners = [point & _OWNER for point in self._points]
 
 

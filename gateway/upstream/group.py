@@ -206,7 +206,8 @@ class UpstreamGroup:
         self._by_breaker = {one.breaker: one for one in self.endpoints}
         for endpoint in self.endpoints:
             endpoint.has_peers = len(self.endpoints) > 1
-            endpoint.breaker.is_own = self._is_well_elsewhere if endpoint.has_peers else None
+            if endpoint.breaker.parts is not None:
+                endpoint.breaker.parts.is_own = self._is_well_elsewhere if endpoint.has_peers else None
         for endpoint in present.values():
             self.departed.add(endpoint)
             self._hanging.discard(endpoint)
@@ -272,7 +273,7 @@ class UpstreamGroup:
             self.breaker.check_passed(now)
 
     def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
-        """Set a breaker by hand; an empty ``url`` is that of the whole upstream, whose reset is one of its routes, too."""
+        """Set a breaker by hand; an empty ``url`` is that of the whole upstream, whose reset resets its routes, too."""
         self.wake()
         breakers = [self.breaker] if not url else [one.breaker for one in self.endpoints if one.url == url]
         for breaker in breakers:
