@@ -51,6 +51,17 @@ MOST_REPORTED: Final = 100
 _DRAIN_LOOK: Final = 0.02
 
 
+class _Watch:
+    """An upstream that is awake: how many requests had arrived at the latest look, when it was busy last."""
+
+    __slots__ = ("arrived", "busy_at", "look_at")
+
+    def __init__(self, arrived: int, busy_at: float, look_at: float) -> None:
+        self.arrived = arrived
+        self.busy_at = busy_at
+        self.look_at = look_at
+
+
 class DataPlane:
     """Serves requests on its loop until it is closed.
 
@@ -87,8 +98,7 @@ class DataPlane:
         self.capacity = Capacity(self.gates, clock)
         self.parts = Parts(settings, workers, self.gates, self.rules, clock, on_resize=self.wake)
         self._routes_of: dict[str, list[str]] = {name: [NO_ROUTE] for name in settings.upstreams}
-        self._awake: dict[str, float] = {}  # upstreams for which time passes, by when they last had something to do
-        self._arrived: dict[str, int] = {}
+        self._awake: dict[str, _Watch] = {}  # upstreams for which time passes
         self._due: dict[str, None] = {}  # upstreams to report
         self._kept: dict[str, tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]] = {}  # of those that sleep
         self.looked_at = 0
@@ -107,7 +117,6 @@ class DataPlane:
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self.sheds = Sheds(clock, rng)
-        self._step_at = 0.0
         self.protection: SelfProtection = None  # type: ignore[assignment]  # made by start
         self.door: Door = None  # type: ignore[assignment]  # made by start, on the loop it serves on
 
@@ -345,27 +354,25 @@ class DataPlane:
         counters = self.counters.upstream(name)
         counters.steps.look(counters.arrived, now)  # until now nothing came
         self._kept.pop(name, None)
-        self._awake[name] = now
+        # they shall not all look in the same turn of the loop
+        self._awake[name] = _Watch(counters.arrived, now, now + STEP * self._rng.random())
         self._due[name] = None
 
-    def _look_at_arrivals(self, now: float) -> None:
-        """Count arrivals, and let sleep what has had nothing to do for long."""
-        if now < self._step_at:
-            return
-        self._step_at = now + STEP
-        for name, busy_at in list(self._awake.items()):
-            counters = self.counters.upstream(name)
-            arrived = counters.arrived
-            counters.steps.look(arrived, now)
-            group, gate = self._groups[name], self.gates[name]
-            has_nothing = arrived == self._arrived.get(name) and not gate.in_flight and not gate.queue.count
-            self._arrived[name] = arrived
-            if not has_nothing or not group.is_at_rest:
-                self._awake[name] = now
-            elif now - busy_at >= _AWAKE:
-                del self._awake[name]
-                group.is_awake = False
-                self._due[name] = None  # a last time
+    def _look_at_arrivals(self, name: str, watch: _Watch, now: float) -> None:
+        """Count arrivals, and let an upstream sleep that has had nothing to do for long."""
+        watch.look_at = now + STEP
+        counters = self.counters.upstream(name)
+        arrived = counters.arrived
+        counters.steps.look(arrived, now)
+        group, gate = self._groups[name], self.gates[name]
+        has_nothing = arrived == watch.arrived and not gate.in_flight and not gate.queue.count
+        watch.arrived = arrived
+        if not has_nothing or not group.is_at_rest:
+            watch.busy_at = now
+        elif now - watch.busy_at >= _AWAKE:
+            del self._awake[name]
+            group.is_awake = False
+            self._due[name] = None  # a last time
 
     def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
         return upstream_connections(self._groups[name] for name in self._awake)
@@ -377,11 +384,12 @@ class DataPlane:
         self._ticked_at = now
         call = self._guard.call
         call("self-protection", self._protect, lag, now)
-        call("arrivals", self._look_at_arrivals, now)
         call("deadlines", self._wheel.advance, now)
         call("departures", self.door.departures.look)
-        for name in list(self._awake):
-            call(name, self._tick_upstream, name, now)
+        for name, watch in list(self._awake.items()):
+            self._tick_upstream(name, now)
+            if now >= watch.look_at:
+                call(name, self._look_at_arrivals, name, watch, now)
         call("capacity", self.capacity.tick, now)
         self._ticker = self._loop.call_later(TICK, self._tick)
 

@@ -28,7 +28,7 @@ OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 
 Row = tuple[Any, ...]
 _ENDPOINTS_AT_ONCE: Final = 50
-_FAMILIES_AT_ONCE: Final = 4
+_KEPT_AT_ONCE: Final = 50
 
 
 class Exposition:
@@ -65,12 +65,12 @@ class Exposition:
             yield from self._settle()
         reading = self._read()
         yield
-        parts = list(_parts(reading))
-        yield
         kept = self._kept.setdefault(kind, {})
-        for gone in kept.keys() - {part.key for part in parts}:
-            del kept[gone]
-        for part in parts:
+        present: set[tuple[str, str, int]] = set()
+        for count, part in enumerate(_parts(reading)):
+            if not count % _KEPT_AT_ONCE:
+                yield
+            present.add(part.key)
             piece = kept.get(part.key)
             if piece is None or not piece.is_of(part.figures):
                 self.rendered += 1
@@ -78,6 +78,8 @@ class Exposition:
                 yield
             for family, lines in piece.lines.items():
                 found.setdefault(family, []).append(lines)
+        for gone in kept.keys() - present:
+            del kept[gone]
         yield
         for family, lines in _lines(kind, self._process.collect()).items():
             found.setdefault(family, []).append(lines)
@@ -95,10 +97,9 @@ class Scrape:
     def steps(self) -> Iterator[None]:
         """Do it, a little at each step."""
         yield from self._exposition.steps(self._kind, self._found)
-        for count, (head, pieces) in enumerate(self._found.items()):
+        for head, pieces in self._found.items():
             self._body.append((head + "".join(pieces)).encode("utf-8"))
-            if not count % _FAMILIES_AT_ONCE:
-                yield
+            yield
         if self._kind == OPENMETRICS:
             self._body.append(b"# EOF\n")
 

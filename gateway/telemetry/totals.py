@@ -164,13 +164,11 @@ class Totals:
     def settle(self) -> Iterator[None]:
         """Bring the kept sums up to date, in steps of a millisecond or so."""
         while self._stale_routes:
-            route = next(iter(self._stale_routes))
-            del self._stale_routes[route]
+            route, _ = self._stale_routes.popitem()
             self._add_up_route(route)
             yield
         while self._stale_upstreams:
-            name = next(iter(self._stale_upstreams))
-            del self._stale_upstreams[name]
+            name, _ = self._stale_upstreams.popitem()
             yield from self._add_up_upstream(name)
 
     def _every(self) -> tuple[Snapshot, ...]:

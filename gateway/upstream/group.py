@@ -494,7 +494,10 @@ class UpstreamGroup:
             return
         if now < self._look_at:
             return
-        self._look_at = now + _LOOK
+        if now - self._look_at > _LOOK:  # it has slept, or the loop was busy: upstreams shall not look all at once
+            self._look_at = now + self._random() * _LOOK
+            return
+        self._look_at += _LOOK
         self._take_turn(now)
         if len(self.endpoints) <= _AT_ONCE:
             self._take_turn(now)
