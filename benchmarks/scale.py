@@ -14,6 +14,7 @@ import asyncio
 import gc
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,10 +35,12 @@ from gateway.telemetry.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.group import UpstreamGroup
 
 _RUNS = 5
 _PICKS = 2000
+_KEYS = [f"key-{number}" for number in range(_PICKS)]
 _BALANCES = ("p2c", "least_in_flight", "round_robin", "ring_hash")
 _REPORTS_PER_SECOND = 4
 
@@ -106,29 +109,29 @@ async def _plane(settings: Settings) -> DataPlane:
 
 async def _picks(count: int) -> None:
     found = []
+    retry = one_open = 0.0
     for balance in _BALANCES:
         options = {"balance": balance, **({"hash_key": "header:x"} if balance == "ring_hash" else {})}
         plane = await _plane(_settings(1, count, **options))
         group = plane._groups["u0"]
-        keys = [f"key-{number}" for number in range(_PICKS)]
-        group.pick((), "key", 0.0)
-        found.append(_least(lambda group=group, keys=keys: [group.pick((), key, 0.0) for key in keys]) / _PICKS)
+        _pick(group)
+        found.append(_least(partial(_pick, group)) / _PICKS)
         if balance == "p2c":
-            tried = (group.endpoints[0],)
-            retry = _least(lambda group=group, tried=tried: [group.pick(tried, "", 0.0) for _ in range(_PICKS)])
+            retry = _least(partial(_pick, group, (group.endpoints[0],))) / _PICKS
             group.endpoints[0].breaker.force_open("benchmark", "", 0.0)
-            one_open = _least(lambda group=group: [_pass(group) for _ in range(_PICKS)])
+            one_open = _least(partial(_pick, group)) / _PICKS
         await plane.close()
     print(
         f"{count:>10}",
         *(f"{seconds * 1e6:>16.2f}" for seconds in found),
-        f"{retry / _PICKS * 1e6:>8.2f}{one_open / _PICKS * 1e6:>10.2f}",
+        f"{retry * 1e6:>8.2f}{one_open * 1e6:>10.2f}",
     )
 
 
-def _pass(group: UpstreamGroup) -> None:
-    if group.can_pass(0.0):
-        group.pick((), "", 0.0)
+def _pick(group: UpstreamGroup, tried: tuple[Endpoint, ...] = ()) -> None:
+    for key in _KEYS:
+        if group.is_calm or group.can_pass(0.0):
+            group.pick(tried, key, 0.0)
 
 
 async def _steps(settings: Settings, count: int, workers: int) -> None:
@@ -166,8 +169,13 @@ async def _steps(settings: Settings, count: int, workers: int) -> None:
     scrape = max(_each(exposition.scrape("").steps()))
     again = max(_each(exposition.scrape("").steps()))
     await plane.close()
-    print(f"{count:>10}" + "".join(f"{1000 * one:>{width}.1f}" for one, width in zip(
-        (tick, report, look, adding, scrape, again), (8, 8, 8, 11, 8, 8), strict=True)))
+    print(
+        f"{count:>10}"
+        + "".join(
+            f"{1000 * one:>{width}.1f}"
+            for one, width in zip((tick, report, look, adding, scrape, again), (8, 8, 8, 11, 8, 8), strict=True)
+        )
+    )
 
 
 async def _idle(count: int, workers: int) -> None:
@@ -182,7 +190,11 @@ async def _idle(count: int, workers: int) -> None:
         totals.update(worker, msgpack.decode(whole, type=Snapshot))
     table.look(totals.living, totals.take_news())
 
-    tick = _least(lambda: [_turn(plane) for _ in range(50)])  # a second of them
+    def second() -> None:
+        for _ in range(round(1 / TICK)):
+            _turn(plane)
+
+    tick = _least(second)
 
     def report() -> bytes:
         plane.note_changes()

@@ -13,7 +13,6 @@ from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
 from gateway.proxy.plane import MOST_REPORTED
 from gateway.telemetry.exposition import Exposition
-from gateway.telemetry.snapshot import Snapshot
 from gateway.telemetry.totals import Totals
 from gateway.upstream.tls import ClientTls
 from tests.support.origin import running_origin
@@ -22,6 +21,7 @@ from tests.support.running import until
 from tests.support.upstreams import ask
 
 if TYPE_CHECKING:
+    from gateway.telemetry.snapshot import Snapshot
     from tests.support.plane import RunningGateway
 
 MANY = 150
@@ -94,7 +94,9 @@ async def test_a_report_is_about_what_may_have_changed() -> None:
         expected = whole.sum()
         for name in ("requests", "gates", "request_seconds", "in_flight"):
             one, other = getattr(found, name), getattr(expected, name)
-            assert (sorted(one) if isinstance(one, list) else one) == (sorted(other) if isinstance(other, list) else other)
+            assert (sorted(one) if isinstance(one, list) else one) == (
+                sorted(other) if isinstance(other, list) else other
+            )
         assert found.resilience.keys() == expected.resilience.keys()
         assert found.resilience["u7"].firsts == 3
 

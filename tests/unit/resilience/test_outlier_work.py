@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from random import Random
 from statistics import median
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from gateway.core.outcome import Outcome
 from gateway.resilience.outlier import Others, Outliers
 from gateway.resilience.settings import OutlierSettings
 from gateway.resilience.standing import Standing
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def _calls_made(count: int) -> int:
