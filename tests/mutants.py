@@ -180,7 +180,12 @@ def is_noticed(mutant: Mutant, copy_of_tree: Path) -> bool:
                "-p", "no:randomly", *TESTS[mutant.room]]  # fmt: skip
     try:
         result = subprocess.run(
-            command, cwd=copy_of_tree, timeout=LONGEST, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            command,
+            cwd=copy_of_tree,
+            timeout=LONGEST,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return True

@@ -138,7 +138,9 @@ class Gate:
         outcome = sample.outcome
         if outcome is Outcome.SUCCESS:
             self._learn_latency(sample.answered_at - sample.admitted_at)
-        change = self.limit.update(sample)
+        # an answer that had begun when its client left was no silence of the upstream, and shows nothing else
+        is_mute = outcome is Outcome.NEUTRAL and sample.answered_at < now
+        change = None if is_mute else self.limit.update(sample)
         if change is not None:
             self.note(change)
         if self.queue.count:

@@ -44,6 +44,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     __slots__ = (
         "_attempt",
         "_body",
+        "_held",
         "_interim",
         "_is_reading_paused",
         "_is_request_done",
@@ -54,7 +55,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_partial",
         "_progress",
         "_transport",
-        "began_at",
         "is_write_paused",
         "keep_alive_timeout",
         "on_closed",
@@ -91,7 +91,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._progress: Progress | None = None
         self.keep_alive_timeout = -1
         self.served = 0
-        self.began_at = 0.0
 
     # --- the transport tells ---------------------------------------------------------------------
 
@@ -354,10 +353,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Whether it can carry a request now."""
         return self.phase == IDLE and not self._transport.is_closing()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request waits for its answer, or for the rest of it."""
-        return self.phase in (HEAD, BODY)
+    def stuck_for(self, now: float) -> float:
+        """Seconds that an answer is under way which takes much longer than usual; 0 when it does not."""
+        attempt = self._attempt
+        return attempt.stuck_for(now) if attempt is not None and self.phase in (HEAD, BODY) else 0.0
 
     def carries(self, attempt: Attempt) -> bool:
         """Whether this connection still carries that attempt's request."""
@@ -383,7 +382,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._interim = 0
         self._is_request_done = is_request_done
         self.phase = HEAD
-        self.began_at = now
         line = self._line
         if is_request_done:
             deadline = self.deadline = now + line.head_timeout

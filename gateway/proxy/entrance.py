@@ -80,6 +80,8 @@ class Entrance(Ending):
         gate = rule.gate
         if rule.group.is_shut and not rule.group.can_pass(now):
             raise self._plane.sheds.by_breaker(rule, now)
+        if rule.breakers.is_barring and not rule.breakers.can_pass(self._head.plan.page, now):
+            raise self._plane.sheds.by_route(rule, self._head.plan.page, now)
         traffic_class = rule.traffic_class
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
@@ -115,6 +117,7 @@ class Entrance(Ending):
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
         rule.upstream_counters.waiting.enter(now)
+        rule.group.wake()  # who waits is looked at
 
     def _fairness_key(self, rule: RouteRule) -> str:
         reader = rule.fairness

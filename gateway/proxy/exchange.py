@@ -84,6 +84,7 @@ class Exchange(Entrance):
 
     def on_client_paused(self) -> None:
         """Stop taking the response until the client has caught up."""
+        self._was_held_up = True
         if self._connection is not None:
             self._connection.pause_reading()
 
@@ -149,6 +150,7 @@ class Exchange(Entrance):
             return
         if not is_complete:
             self._endpoint.breaker.answered(self._token, now)  # type: ignore[union-attr]  # it is answering
+            self._is_stream = b"text/event-stream" in head.fields.lower()
             if self._group_token:
                 rule.group.answered(self._group_token, now)
         self._write_head(head, payload, is_complete=is_complete)

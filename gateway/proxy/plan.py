@@ -46,16 +46,25 @@ class RequestPlan:
         "answer",
         "budget",
         "is_repeat",
+        "page",
         "parameters",
         "rate_keys",
         "refusal",
         "rule",
     )
 
-    def __init__(
-        self, plane: DataPlane, head: RequestHead, rule: RouteRule, target: str, parameters: Mapping[str, str]
+    def __init__(  # noqa: PLR0913 - what a request is made of
+        self,
+        plane: DataPlane,
+        head: RequestHead,
+        rule: RouteRule,
+        target: str,
+        *,
+        path: str,
+        parameters: Mapping[str, str],
     ) -> None:
         self.rule = rule
+        self.page = rule.breakers.pages.of(path)
         self.parameters = parameters
         # when they follow from the head alone; noted at its first request
         self.rate_keys: tuple[str, ...] | None = None
@@ -121,7 +130,7 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     target = head.target
     if rule.rewrite is not None and path != "*":
         target = rule.rewrite.apply(path, hit) + question + query
-    plan = RequestPlan(plane, head, rule, target, hit.parameters)
+    plan = RequestPlan(plane, head, rule, target, path=path, parameters=hit.parameters)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
     elif head.rounds and (

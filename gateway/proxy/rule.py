@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.admission.rate_key import KeyReader
     from gateway.config.settings import Route
     from gateway.proxy.recovery import Recovery
+    from gateway.resilience.failures import Failures
+    from gateway.resilience.route import RouteBreakers
     from gateway.telemetry.counters import RouteCounters, UpstreamCounters
     from gateway.upstream.group import UpstreamGroup
 
@@ -41,9 +43,11 @@ class RouteRule:
     """
 
     __slots__ = (
+        "breakers",
         "chooser",
         "counters",
         "endpoint_limits",
+        "failures",
         "fairness",
         "flow",
         "gate",
@@ -75,6 +79,8 @@ class RouteRule:
         fairness: KeyReader | None,
         hash_key: KeyReader | None,
         recovery: Recovery,
+        breakers: RouteBreakers,
+        failures: Failures,
         endpoint_limits: ByEndpoint | None = None,
         chooser: ClassChooser | None,
         counters: RouteCounters,
@@ -90,6 +96,8 @@ class RouteRule:
         self.flow = name if fairness is not None and fairness.is_of_route else ""
         self.hash_key = hash_key
         self.recovery = recovery
+        self.breakers = breakers
+        self.failures = failures
         self.endpoint_limits = endpoint_limits
         self.chooser = chooser
         self.policy = "" if rates is None else policy_field(rates)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.proxy.rule import RouteRule
     from gateway.proxy.waiting import Waiting
     from gateway.resilience.retry import Repeats
+    from gateway.resilience.route import Passes
     from gateway.upstream.endpoint import Endpoint
 
 
@@ -54,7 +55,9 @@ class RequestState:
         "_is_kept",
         "_is_late",
         "_is_request_done",
+        "_is_stream",
         "_last_endpoint",
+        "_passes",
         "_pause",
         "_plane",
         "_rate_keys",
@@ -66,6 +69,7 @@ class RequestState:
         "_token",
         "_tried",
         "_tunnel_ends",
+        "_was_held_up",
         "is_answered",
         "request_id",
     )
@@ -83,6 +87,7 @@ class RequestState:
         self._connecting: asyncio.Task[None] | None = None
         self._token = 0
         self._group_token = 0
+        self._passes: Passes = ()
         self._tried: tuple[Endpoint, ...] = ()
         self._repeats: Repeats | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -105,6 +110,8 @@ class RequestState:
         self._ticket: Waiting | None = None
         self._rate_keys: list[str] | None = None
         self._is_chunked = False
+        self._is_stream = False
+        self._was_held_up = False  # by its client
         self._is_kept = True
         self._bytes_in = 0
         self._bytes_out = 0

@@ -5,7 +5,7 @@ Nothing here knows Prometheus, and nothing waits for anybody: to count is to add
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.histogram import Histogram
 from gateway.core.outcome import Outcome
@@ -18,6 +18,9 @@ from gateway.telemetry.snapshot import (
     ResilienceSnapshot,
     Snapshot,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -272,30 +275,38 @@ class Counters:
         """The counters of the upstream with this name, made at first sight."""
         return self.upstreams.setdefault(name, UpstreamCounters())
 
-    def snapshot(self, connections: list[tuple[str, str, int]]) -> Snapshot:
-        """Read everything out; ``connections`` are (side, state, n) as the plane counts them now."""
+    def snapshot(
+        self,
+        connections: list[tuple[str, str, int]],
+        upstreams: Iterable[str] | None = None,
+        routes: Iterable[str] | None = None,
+    ) -> Snapshot:
+        """Read out everything, or what belongs to these upstreams and routes; the plane adds gates and attempts.
+
+        ``connections`` are (side, state, n) as the plane counts them now.
+        """
+        of_routes = self.routes if routes is None else {name: self.route(name) for name in routes}
+        of_upstreams = self.upstreams if upstreams is None else {name: self.upstream(name) for name in upstreams}
         return Snapshot(
             requests=[
                 (name, method, code, n)
-                for name, route in self.routes.items()
+                for name, route in of_routes.items()
                 for (method, code), n in route.requests.items()
             ],
-            errors=[(name, reason, n) for name, route in self.routes.items() for reason, n in route.errors.items()],
+            errors=[(name, reason, n) for name, route in of_routes.items() for reason, n in route.errors.items()],
             bytes={
                 "client_in": self.client_in,
                 "client_out": self.client_out,
                 "upstream_in": self.upstream_in,
                 "upstream_out": self.upstream_out,
             },
-            request_seconds={name: _read(route.seconds) for name, route in self.routes.items()},
-            upstream_seconds={name: _read(upstream.seconds) for name, upstream in self.upstreams.items()},
+            request_seconds={name: _read(route.seconds) for name, route in of_routes.items()},
+            upstream_seconds={name: _read(upstream.seconds) for name, upstream in of_upstreams.items()},
             loop_lag_seconds=_read(self.loop_lag),
             accepted=self.accepted,
             upstream_opened=self.upstream_opened,
-            gates={name: upstream.read() for name, upstream in self.upstreams.items()},
-            resilience={name: upstream.read_attempts() for name, upstream in self.upstreams.items()},
             connections=connections,
-            in_flight={name: upstream.in_flight for name, upstream in self.upstreams.items()},
+            in_flight={name: upstream.in_flight for name, upstream in of_upstreams.items()},
         )
 
 

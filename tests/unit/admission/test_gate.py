@@ -490,3 +490,15 @@ def test_who_waits_for_capacity_is_not_shed_before_it_comes() -> None:
         gate.tick(0.5)
         told.append([request.told for request in crowd[1:]])
     assert told == [["queue_delay"] * 4, [""] * 4]
+
+
+def test_an_answer_whose_client_left_in_the_middle_teaches_the_limit_nothing() -> None:
+    """It had begun, so the upstream was not silent; one that had not begun is heard of."""
+    limit = Fixed(8)
+    gate = Gate(limit, Queue(max_length=8, max_size=1000, max_wait=1.0))
+    for _ in range(2):
+        assert gate.try_admit(1.0)
+    gate.finish(Sample(1.0, 1.1, 1, "all", Outcome.NEUTRAL), 5.0)
+    assert limit.samples == []
+    gate.finish(Sample(1.0, 5.0, 1, "all", Outcome.NEUTRAL), 5.0)
+    assert len(limit.samples) == 1
