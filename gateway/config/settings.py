@@ -152,6 +152,13 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
             ],
         ),
     ] = ()
+    buffer_request: Annotated[
+        Size | None,
+        Meta(
+            description="a body of up to this size is read before the request asks for a place; none = 64 KiB of known length",
+            examples=["10MiB"],
+        ),
+    ] = None
     strip_prefix: Annotated[
         str | None, Meta(description="removed from the path that the upstream sees", examples=["/api"])
     ] = None

@@ -428,6 +428,11 @@ class ClientConnection(asyncio.Protocol, Timed):
         return ahead
 
     @property
+    def is_write_paused(self) -> bool:
+        """Whether the client does not read as fast as we write."""
+        return self._is_write_paused
+
+    @property
     def has_waiting(self) -> bool:
         """Whether bytes of a next request are here."""
         return bool(self._waiting)

@@ -15,6 +15,7 @@ from gateway.core.errors import Shed, UpstreamFailed
 from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
+from gateway.proxy.place import LOOK, USUAL, Place
 from gateway.proxy.outcomes import outcome_of
 from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
 from gateway.proxy.state import RequestState
@@ -23,6 +24,7 @@ from gateway.resilience.failures import WITHOUT_CONNECTION
 
 if TYPE_CHECKING:
     from gateway.http.heads import ResponseHead
+    from gateway.http.spool import Spool
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.plan import RequestPlan
     from gateway.proxy.rule import RouteRule
@@ -97,6 +99,8 @@ class Attempts(RequestState):
         self._attempts += 1
         self._endpoint = endpoint
         endpoint.in_flight += 1
+        if self._place is not None and self._place.since:
+            endpoint.streams += 1
         head = self._head
         self._token = endpoint.breaker.acquire(now, head.plan.page)
         self._attempt_at = now
@@ -141,6 +145,14 @@ class Attempts(RequestState):
         connection.begin(self, head.method, raw, now, is_request_done=not self._has_body)  # type: ignore[arg-type]  # an Exchange
         if not self._has_body:
             return
+        spool = self._spool
+        if spool is not None:
+            endpoint.breaker.uploading(self._token)
+            spool.rewind()
+            self._is_spool_sent = False
+            self._pump(connection, spool)
+            connection.flush()
+            return
         early = self._early
         if early is not None:
             for payload in early:
@@ -154,6 +166,77 @@ class Attempts(RequestState):
             connection.flush()
         if not connection.is_write_paused:
             client.resume_reading()
+        if not self._is_request_done:
+            self._plane.watch_place(self, now)  # type: ignore[arg-type]  # an Exchange
+
+    def _pump(self, connection: UpstreamConnection, spool: Spool) -> None:
+        """Send what is in the spool as fast as the endpoint takes it; afterwards what comes is passed on directly."""
+        for piece in spool.pieces(EARLY_BYTES):
+            self._write_body(connection, piece)
+            if connection.is_write_paused:
+                return
+        self._is_spool_sent = True
+        if self._is_request_done:
+            self._end_body(connection)
+        else:
+            self._client.resume_reading()
+            self._plane.watch_place(self, self._plane.clock.now())  # type: ignore[arg-type]  # an Exchange
+
+    # --- its place in the limit ------------------------------------------------------------------
+
+    def look_at_place(self, now: float) -> None:
+        """Give the place back when the client holds the request up, or when the answer has become a stream."""
+        if self._is_finished:
+            return
+        place = self._place
+        if place is None:
+            place = self._place = Place(self)  # type: ignore[arg-type]  # an Exchange
+        if place.since:
+            return
+        if self._status:
+            patience = max(LOOK, USUAL * self._rule.gate.latency)
+            if self._client.is_write_paused or now >= self._answered_at + patience:
+                self._give_place_back(now)
+                return
+        elif self._is_request_done:
+            return
+        else:
+            connection = self._connection
+            is_waited_for = connection is not None and not connection.is_write_paused
+            if place.is_trickling(self._bytes_in) and is_waited_for:
+                self._give_place_back(now)
+                return
+        self._plane.door.wheel.set(place, now + LOOK)
+
+    def _give_place_back(self, now: float) -> None:
+        """From here on the service does not work for this request, or it cannot be known that it does."""
+        rule = self._rule
+        place = self._place
+        if place is None:
+            place = self._place = Place(self)  # type: ignore[arg-type]  # an Exchange
+        if place.since:
+            return
+        place.since = now
+        rule.upstream_counters.enter_stream(now)
+        endpoint = self._endpoint
+        if endpoint is not None:
+            endpoint.streams += 1
+        sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, Outcome.NEUTRAL)
+        place.is_counted = rule.gate.let_go(sample, now)
+
+    def _take_place_back(self, place: Place, now: float) -> None:
+        """The upload is complete: the service works for the request, whether the limit has room or not."""
+        rule = self._rule
+        rule.upstream_counters.leave_stream(now, now - place.since)
+        place.seconds += now - place.since
+        place.since = 0.0
+        if self._endpoint is not None:
+            self._endpoint.streams -= 1
+        if place.is_counted:
+            place.is_counted = False
+            rule.gate.take_back(now, rule.name)
+            self._admitted_at = now
+            self._in_flight_then = rule.gate.in_flight
 
     def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
         connection.write(payload if self._head.length >= 0 else encode_chunk(payload))
@@ -332,6 +415,8 @@ class Attempts(RequestState):
             if change is not None:
                 rule.gate.note(change)
         endpoint.in_flight -= 1
+        if self._place is not None and self._place.since:
+            endpoint.streams -= 1
         took = (answered_at or now) - began_at
         if outcome is Outcome.SUCCESS:
             page: Page = self._head.plan.page

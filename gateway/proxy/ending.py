@@ -18,6 +18,7 @@ from gateway.telemetry.access import AccessRecord, trace_id
 from gateway.telemetry.snapshot import NO_ROUTE
 
 if TYPE_CHECKING:
+    from gateway.proxy.place import Place
     from gateway.proxy.rule import RouteRule
     from gateway.proxy.waiting import Waiting
     from gateway.telemetry.counters import UpstreamCounters
@@ -69,6 +70,8 @@ class Ending(Attempts):
             self._end_hedge()
         if self._pause is not None:
             self._pause.cancel()
+        if self._spool is not None:
+            self._spool.close()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -78,7 +81,13 @@ class Ending(Attempts):
             connection.abort()
         if self._endpoint is not None:
             self._end_attempt(outcome, now, status, reason)
-        if self._admitted_at >= 0:
+        place = self._place
+        held_up = 0.0
+        if place is not None:
+            held_up = self._end_place(place, now)
+        if place is not None and place.is_counted:
+            rule.gate.end_stream()
+        elif self._admitted_at >= 0:
             sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome)
             rule.gate.finish(sample, now)
         elif self._ticket is not None:
@@ -92,7 +101,7 @@ class Ending(Attempts):
             took = now - self._dispatched_at
             counters.seconds.observe(took)
             counters.clock += now
-            counters.squares += took * took
+            counters.squares += (took - held_up) ** 2
             if reason or self._is_late or status >= SERVER_ERROR or status < _OK:
                 self._count_apart(counters, status, reason, outcome, now)
         elif rule is not None and not rule.group.is_awake:
@@ -103,6 +112,15 @@ class Ending(Attempts):
             counted.count_error(reason)
         if plane.access_log.wants(status, reason):
             plane.access_log.write(self._record(status, reason, now))
+
+    def _end_place(self, place: Place, now: float) -> float:
+        """For how many seconds the request was no work of the service; nothing looks after its place any more."""
+        place.end()
+        self._plane.door.wheel.forget(place)
+        if place.since:
+            place.seconds += now - place.since
+            self._rule.upstream_counters.leave_stream(now, now - place.since)
+        return place.seconds
 
     def _tell_breakers(self, rule: RouteRule, outcome: Outcome, status: int, reason: str, now: float) -> None:
         """Tell the upstream's breaker, the route's and the page's how the request went, after however many attempts."""
@@ -118,8 +136,6 @@ class Ending(Attempts):
 
     def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome, now: float) -> None:
         """Count a request that had an attempt and was not simply good."""
-        if self._status == SWITCHING:
-            counters.leave_tunnel(now, now - self._dispatched_at, now - self._answered_at)
         if self._is_late:
             counters.late += 1
             if outcome is Outcome.SUCCESS:

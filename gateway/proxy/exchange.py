@@ -38,8 +38,11 @@ class Exchange(Entrance):
     # --- the client's connection tells -----------------------------------------------------------
 
     def on_request_body(self, payload: bytes) -> None:
-        """Pass payload on; keep a bounded amount until there is somebody to pass it to, and to pass it again."""
+        """Pass payload on; keep a bounded amount until there is an endpoint to pass it to, and to pass it again."""
         self._bytes_in += len(payload)
+        if self._spool is not None:
+            self._take_into_spool(self._spool, payload)
+            return
         if self._status:  # answered early: what an upstream still takes goes on, but never again
             self._early = None
         elif not self._is_body_lost:
@@ -58,8 +61,13 @@ class Exchange(Entrance):
     def on_request_end(self) -> None:
         """The request is complete."""
         self._is_request_done = True
+        if self._awaits_body:
+            self._enter_late()
+            return
+        if self._place is not None and self._place.since and not self._status:
+            self._take_place_back(self._place, self._plane.clock.now())
         connection = self._connection
-        if connection is not None and connection.carries(self):
+        if connection is not None and connection.carries(self) and (self._spool is None or self._is_spool_sent):
             self._end_body(connection)
 
     def on_request_failed(self, error: GatewayError) -> None:
@@ -135,14 +143,15 @@ class Exchange(Entrance):
         if rule.recovery.hedge is not None:
             rule.recovery.hedge.observe(now - self._dispatched_at)
         composed = head.composed
+        plane = self._plane
         if (
             composed is not None
             and is_complete
             and composed[0] is rule
             and self._is_request_done
             and self._head.is_ordinary
-            and self._plane.door.keeps_alive
-            and not self._plane.door.is_draining
+            and plane.door.keeps_alive
+            and not plane.door.is_draining
         ):
             self._bytes_out = len(payload)
             self._client.write(composed[1] + payload)
@@ -156,6 +165,10 @@ class Exchange(Entrance):
         self._write_head(head, payload, is_complete=is_complete)
         if is_complete:
             self._complete(now)
+        elif self._is_stream:
+            self._give_place_back(now)
+        else:
+            plane.watch_place(self, now)
 
     def _write_head(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
         rule = self._rule
@@ -218,7 +231,11 @@ class Exchange(Entrance):
 
     def on_upstream_resumed(self) -> None:
         """Take the request body again."""
-        self._client.resume_reading()
+        connection = self._connection
+        if self._spool is not None and not self._is_spool_sent and connection is not None:
+            self._pump(connection, self._spool)
+        else:
+            self._client.resume_reading()
 
     def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
         """The upstream agreed to the protocol that the client asked for: open the tunnel."""
@@ -230,7 +247,7 @@ class Exchange(Entrance):
             return
         self._status = SWITCHING
         self._answered_at = self._plane.clock.now()
-        self._rule.upstream_counters.enter_tunnel(self._answered_at)
+        self._give_place_back(self._answered_at)
         if self._endpoint is not None:
             self._endpoint.breaker.answered(self._token, self._answered_at)
         upgrade = head.upgrade or self._head.upgrade

@@ -44,6 +44,7 @@ class RouteRule:
 
     __slots__ = (
         "breakers",
+        "buffer",
         "chooser",
         "counters",
         "endpoint_limits",
@@ -103,6 +104,7 @@ class RouteRule:
         self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters
         self.upstream_counters = upstream_counters
+        self.buffer = 0 if route.buffer_request is None else int(route.buffer_request)
         self.timeout = inf if route.timeout is None else float(route.timeout)
         self.rewrite = PathRewrite.compile(route.match, route.strip_prefix, route.rewrite)
         self.request = FieldEdit(route.set_headers, route.remove_headers)

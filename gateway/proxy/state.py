@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from gateway.core.errors import GatewayError
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead
+    from gateway.http.spool import Spool
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.hedge import Hedge
+    from gateway.proxy.place import Place
     from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
     from gateway.proxy.waiting import Waiting
@@ -35,6 +37,7 @@ class RequestState:
         "_answered_at",
         "_attempt_at",
         "_attempts",
+        "_awaits_body",
         "_bytes_in",
         "_bytes_out",
         "_client",
@@ -55,14 +58,17 @@ class RequestState:
         "_is_kept",
         "_is_late",
         "_is_request_done",
+        "_is_spool_sent",
         "_is_stream",
         "_last_endpoint",
         "_passes",
         "_pause",
+        "_place",
         "_plane",
         "_rate_keys",
         "_repeats",
         "_rule",
+        "_spool",
         "_started_at",
         "_status",
         "_ticket",
@@ -91,9 +97,13 @@ class RequestState:
         self._tried: tuple[Endpoint, ...] = ()
         self._repeats: Repeats | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._place: Place | None = None
         self._hedge: Hedge | None = None
         self._early: list[bytes] | None = None
         self._early_size = 0
+        self._spool: Spool | None = None
+        self._is_spool_sent = False
+        self._awaits_body = False
         self._is_request_done = not head.length
         self._has_body = not self._is_request_done
         self._is_body_lost = False

@@ -133,7 +133,7 @@ class LoadSnapshot(Struct):
     # gauges
     queued: int = 0
     in_flight: int = 0
-    tunnels: int = 0
+    streams: int = 0
     oldest_age: float = 0.0
 
 

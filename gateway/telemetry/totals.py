@@ -46,7 +46,7 @@ _LOADS: Final = (
     "in_flight_time",
     "queued",
     "in_flight",
-    "tunnels",
+    "streams",
 )
 
 
@@ -108,7 +108,7 @@ class Totals:
             self._past.in_flight = {}
             self._past.at = self._past.strain = 0.0
             for load in self._past.loads.values():
-                load.queued = load.in_flight = load.tunnels = 0
+                load.queued = load.in_flight = load.streams = 0
                 load.oldest_age = 0.0
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit = {}, 0, 0

@@ -38,7 +38,7 @@ class Endpoint:
 
     ``is_in`` while it is in rotation.
 
-    ``in_flight`` counts attempts, ``connecting`` connections being made. ``part`` of
+    ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting`` connections being made. ``part`` of
     the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
     what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
     differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
@@ -71,6 +71,7 @@ class Endpoint:
         "place",
         "share",
         "standing",
+        "streams",
         "url",
         "weight",
     )
@@ -104,6 +105,7 @@ class Endpoint:
         self._server_name = host or self.address.host
         self.authority = self.address._replace(host=host).authority if host else self.address.authority
         self.in_flight = 0
+        self.streams = 0
         self.is_in = False
         self.connecting = 0
         self._line = line
@@ -132,7 +134,7 @@ class Endpoint:
     @property
     def is_full(self) -> bool:
         """Whether a limit of its own is reached."""
-        return self.limit is not None and self.in_flight >= self.limit.value
+        return self.limit is not None and self.in_flight - self.streams >= self.limit.value
 
     def stuck(self, now: float) -> list[float]:
         """For how many seconds each answer is under way that takes much longer than its page usually does."""

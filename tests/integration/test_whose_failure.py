@@ -281,9 +281,9 @@ async def test_a_handshake_is_not_hedged(pair: list[Origin]) -> None:
     async with gateway_before(pair, retry=retry, hedge={"after": "10ms"}) as gateway:
         async with connected(gateway.port) as client:
             await client.send(head("GET", fields=b"Connection: Upgrade\r\nUpgrade: echo\r\n"))
-            await until(lambda: gateway.plane.counters.upstream("origin").tunnels == 1)
+            await until(lambda: gateway.plane.counters.upstream("origin").streams == 1)
         await gateway.settle()
-        assert gateway.plane.counters.upstream("origin").tunnels == 0
+        assert gateway.plane.counters.upstream("origin").streams == 0
         assert gateway.snapshot().resilience["origin"].hedges == {}
     assert len(pair[0].requests) + len(pair[1].requests) == 1
 
