@@ -10,7 +10,7 @@ from gateway.admission.classes import ClassSettings
 from gateway.admission.limit_settings import Limit
 from gateway.admission.rate_settings import RateLimit
 from gateway.admission.settings import QueueSettings
-from gateway.core.units import Seconds
+from gateway.core.units import Seconds, Size
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
 from gateway.keda.settings import KedaSettings
 from gateway.pool.settings import Pool

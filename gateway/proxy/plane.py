@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from gateway.proxy.assembly import Assembly
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.parts import Parts
+from gateway.proxy.place import LOOK
 from gateway.proxy.present import client_connections, refused_by_rate, show_gate, show_group, upstream_connections
 from gateway.proxy.protection import SelfProtection
 from gateway.proxy.sheds import Sheds
@@ -109,6 +111,7 @@ class DataPlane:
         self._endpoint_orders: dict[str, int] = {}
         self._log = log
         self._guard = Guard(log, clock)
+        self._to_look_at: deque[tuple[float, Exchange]] = deque()
         self._name = name
         self._rng = rng
         self._workers = workers
@@ -322,6 +325,15 @@ class DataPlane:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("task failed", exc_info=error)
 
+    def watch_place(self, exchange: Exchange, now: float) -> None:
+        """Look after a moment whether this request is to give its place in the limit back; most are over by then."""
+        self._to_look_at.append((now + LOOK, exchange))
+
+    def _look_at_places(self, now: float) -> None:
+        waiting = self._to_look_at
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()[1].look_at_place(now)
+
     def _begin(self, client: ClientConnection, head: RequestHead, started_at: float) -> None:
         exchange = Exchange(self, client, head, started_at)
         client.exchange = exchange
@@ -385,6 +397,8 @@ class DataPlane:
         call = self._guard.call
         call("self-protection", self._protect, lag, now)
         call("deadlines", self._wheel.advance, now)
+        if self._to_look_at:
+            call("places", self._look_at_places, now)
         call("departures", self.door.departures.look)
         for name, watch in list(self._awake.items()):
             self._tick_upstream(name, now)

@@ -55,6 +55,7 @@ def show_gate(found: GateSnapshot, gate: Gate, settings: Upstream) -> None:
     """Put in who waits before the gate, and the limit."""
     found.queued = gate.waiting()
     found.queued_bytes = gate.waiting_size
+    found.streams = gate.streams
     found.limit = 0 if settings.limit.mode == "off" else beneath(gate.limit).value
     found.limit_changes = dict(gate.changes)
     is_found = settings.limit.kind == "fixed" or not gate.changes.keys() <= TOLD

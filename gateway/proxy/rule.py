@@ -45,6 +45,7 @@ class RouteRule:
     __slots__ = (
         "breakers",
         "buffer",
+        "buffer",
         "chooser",
         "counters",
         "endpoint_limits",

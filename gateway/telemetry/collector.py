@@ -135,6 +135,11 @@ def _admission(reading: Reading) -> Iterator[Metric]:
     )
     queued = GaugeMetricFamily("gateway_queued", "Requests waiting for admission.", labels=by_class)
     held = GaugeMetricFamily("gateway_queued_bytes", "Bytes of bodies held while waiting.", labels=("upstream",))
+    streams = GaugeMetricFamily(
+        "gateway_streams",
+        "Requests in flight that gave their place in the limit back: tunnels, streams, those held up by their clients.",
+        labels=("upstream",),
+    )
     limit = GaugeMetricFamily("gateway_concurrency_limit", "How many may be in flight.", labels=("upstream",))
     changes = CounterMetricFamily("gateway_limit_changes", "Moves of the limit.", labels=("upstream", "reason"))
     shed = CounterMetricFamily(
@@ -148,6 +153,7 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         for name, n in {DEFAULT_CLASS: 0, **gate.queued}.items():
             queued.add_metric((upstream, name), n)
         held.add_metric((upstream,), gate.queued_bytes)
+        streams.add_metric((upstream,), gate.streams)
         if gate.limit:  # none is known yet, or there is none
             limit.add_metric((upstream,), gate.limit)
         for reason, n in gate.limit_changes.items():
@@ -157,7 +163,7 @@ def _admission(reading: Reading) -> Iterator[Metric]:
             counted.setdefault((DEFAULT_CLASS, reason, "enforce"), 0)
         for labels, n in counted.items():
             shed.add_metric((upstream, *labels), n)
-    yield from (waits, queued, held, limit, changes, shed)
+    yield from (waits, queued, held, streams, limit, changes, shed)
 
 
 def _rate_limits(reading: Reading) -> Iterator[Metric]:

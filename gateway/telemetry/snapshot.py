@@ -52,6 +52,7 @@ class GateSnapshot(Struct):
     # gauges
     queued: dict[str, int] = field(default_factory=dict)  # by class
     queued_bytes: int = 0
+    streams: int = 0
     limit: int = 0
     is_limit_guessed: bool = False  # nothing was learned yet
 

@@ -111,7 +111,7 @@ class Totals:
                 load.queued = load.in_flight = load.streams = 0
                 load.oldest_age = 0.0
             for gate in self._past.gates.values():
-                gate.queued, gate.queued_bytes, gate.limit = {}, 0, 0
+                gate.queued, gate.queued_bytes, gate.limit, gate.streams = {}, 0, 0, 0
             for upstream in self._past.resilience.values():
                 upstream.budget, upstream.is_panicking = 0.0, 0
                 upstream.order, upstream.departing = 0, {}
@@ -245,6 +245,7 @@ def _gate(*parts: GateSnapshot) -> GateSnapshot | None:
         limit_changes=_summed(*(one.limit_changes for one in parts)),
         queued=_summed(*(one.queued for one in parts)),
         queued_bytes=sum(one.queued_bytes for one in parts),
+        streams=sum(one.streams for one in parts),
         limit=sum(one.limit for one in parts),
         is_limit_guessed=all(one.is_limit_guessed for one in parts),
     )
