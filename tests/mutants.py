@@ -77,7 +77,7 @@ class Mutant:
         return f"{self.path.relative_to(ROOT)}:{self.line}: {self.what}"
 
 
-def faults(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:  # noqa: C901, PLR0912 - a list of kinds
+def faults(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:  # noqa: C901 - a list of kinds
     """What may be done to one node: a word for it and the node instead."""
     match node:
         case ast.Compare(ops=[op]) if type(op) in _COMPARISONS:

@@ -155,7 +155,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     buffer_request: Annotated[
         Size | None,
         Meta(
-            description="a body of up to this size is read before the request asks for a place; none = 64 KiB of known length",
+            description="bodies up to this are read before admission; none = those of known length up to 64 KiB",
             examples=["10MiB"],
         ),
     ] = None

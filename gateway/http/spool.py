@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Spool:
     """Bytes in the order in which they came; ``size`` in all, at most ``in_memory`` of them outside the file.
 
-    When nothing can be written to the file (no space, no folder) the bytes stay in memory and ``is_broken`` says so: then
-    the caller stops reading the client.
+    When nothing can be written to the file (no space, no folder) the bytes stay in memory and ``is_broken`` says so:
+    then the caller stops reading the client.
     """
 
     __slots__ = ("_file", "_in_memory", "_pieces", "_read", "_written", "is_broken", "size")

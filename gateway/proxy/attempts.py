@@ -15,8 +15,8 @@ from gateway.core.errors import Shed, UpstreamFailed
 from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
-from gateway.proxy.place import LOOK, USUAL, Place
 from gateway.proxy.outcomes import outcome_of
+from gateway.proxy.place import LOOK, USUAL, Place
 from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
 from gateway.proxy.state import RequestState
 from gateway.proxy.trial import SAFE, Trial

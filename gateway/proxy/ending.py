@@ -57,7 +57,7 @@ class Ending(Attempts):
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
         self._finish(error.status, error.reason)
 
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912 - see C901
+    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912, PLR0915 - see C901
         """Give back everything that the request held, count it, log it; once."""
         if self._is_finished:
             return
@@ -103,7 +103,7 @@ class Ending(Attempts):
             counters.clock += now
             counters.squares += (took - held_up) ** 2
             if reason or self._is_late or status >= SERVER_ERROR or status < _OK:
-                self._count_apart(counters, status, reason, outcome, now)
+                self._count_apart(counters, status, reason, outcome)
         elif rule is not None and not rule.group.is_awake:
             rule.group.wake()  # it was counted, so its figures must go out
         counted = plane.unrouted if rule is None else rule.counters
@@ -134,7 +134,7 @@ class Ending(Attempts):
             found = Outcome.NEUTRAL if is_whole else counted
             breakers.note(self.page, found, began=self._dispatched_at, seconds=seconds, now=now, passes=self._passes)
 
-    def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome, now: float) -> None:
+    def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome) -> None:
         """Count a request that had an attempt and was not simply good."""
         if self._is_late:
             counters.late += 1

@@ -38,7 +38,8 @@ class Endpoint:
 
     ``is_in`` while it is in rotation.
 
-    ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting`` connections being made. ``part`` of
+    ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting``
+    connections being made. ``part`` of
     the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
     what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
     differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
