@@ -81,7 +81,7 @@ class Entrance(Ending):
     def _take_into_spool(self, spool: Spool, payload: bytes) -> None:
         """Keep payload until it can be sent, and while it may have to be sent again."""
         connection = self._connection
-        if self._is_spool_sent and connection is not None and connection.carries(self):
+        if self._is_spool_sent and connection is not None and connection.carries(self):  # type: ignore[arg-type]  # an Exchange
             self._is_body_lost = True  # it is longer than what is kept
             self._write_body(connection, payload)
             return
