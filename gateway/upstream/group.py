@@ -271,6 +271,9 @@ class UpstreamGroup:
         elif self._is_checked or breaker.last is None or breaker.last.reason not in _SILENT:
             breaker.check_passed(now)
             self.breaker.check_passed(now)
+            if self._is_checked and len(self.endpoints) == 1:
+                for route in self._active:
+                    route.check_passed(now)
 
     def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
         """Set a breaker by hand; an empty ``url`` is that of the whole upstream, whose reset resets its routes, too."""
