@@ -26,6 +26,10 @@ Served = tuple["str | EndpointSettings", ...]
 _TROUBLED = ("open", "half_open")
 
 
+# The only endpoint, and the upstream itself.
+_ALONE: Final = 2
+
+
 class _Trouble(NamedTuple):
     """What one worker said of one upstream, and which endpoints have an open breaker there."""
 
@@ -34,6 +38,13 @@ class _Trouble(NamedTuple):
 
 
 _NO_TROUBLE: Final = _Trouble(None, frozenset())
+
+
+def _is_route_troubled(said: ResilienceSnapshot) -> bool:
+    """Whether a route's breaker, or a page's, lets too few pass: where there is one endpoint its check may say more."""
+    return any(
+        states.get(word) for route in said.routes.values() for states in route.states.values() for word in _TROUBLED
+    )
 
 
 class EndpointTable:
@@ -155,6 +166,8 @@ class EndpointTable:
                 for url, endpoint in said.endpoints.items()
                 if url and not endpoint.states.get("closed") and any(endpoint.states.get(word) for word in _TROUBLED)
             )
+            if len(said.endpoints) == _ALONE and _is_route_troubled(said):
+                urls = frozenset(url for url in said.endpoints if url)
             known[name] = _Trouble(said, urls)
             if urls != before.urls:
                 yield name

@@ -293,15 +293,23 @@ class Attempts(RequestState):
 
     def _is_as_good_as_none(self, head: ResponseHead, now: float, *, is_complete: bool) -> bool:
         """Whether an answer of 5xx is not passed on, because another endpoint is asked instead."""
-        rule = self._rule
         endpoint = self._endpoint
         if endpoint is None:
             return False
         asked_for = retry_after(head)
-        if head.status == UNAVAILABLE and asked_for > 0:
-            page: Page = self._head.plan.page
-            endpoint.breaker.retry_after(asked_for, now, page)
-            rule.breakers.retry_after(page, asked_for, now)
+        is_asked = head.status == UNAVAILABLE and asked_for > 0
+        if is_asked:
+            endpoint.breaker.retry_after(asked_for, now, self.page)
+        is_replaced = self._is_replaced(head, asked_for, now, endpoint, is_complete=is_complete)
+        if is_asked and not is_replaced:  # else the page may be well elsewhere
+            self._rule.breakers.retry_after(self.page, asked_for, now)
+        return is_replaced
+
+    def _is_replaced(
+        self, head: ResponseHead, asked_for: float, now: float, endpoint: Endpoint, *, is_complete: bool
+    ) -> bool:
+        """Ask another endpoint instead, if that is safe and affordable and may help."""
+        rule = self._rule
         fault = rule.recovery.fault(head.status, asked_for, self._client.out_of_time_at - now)
         if fault is None or not self._is_repeatable or self._head.upgrade:
             return False

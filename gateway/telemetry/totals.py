@@ -113,7 +113,7 @@ class Totals:
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit, gate.streams = {}, 0, 0, 0
             for upstream in self._past.resilience.values():
-                upstream.budget, upstream.is_panicking = 0.0, 0
+                upstream.budget, upstream.is_panicking, upstream.is_shut = 0.0, 0, 0
                 upstream.order, upstream.departing = 0, {}
                 for route in upstream.routes.values():
                     route.states = {}
@@ -265,6 +265,7 @@ def _resilience(*parts: ResilienceSnapshot) -> ResilienceSnapshot | None:
         routes={name: _route(*_present(one.routes.get(name) for one in parts)) for name in routes},
         budget=sum(one.budget for one in parts),
         is_panicking=sum(one.is_panicking for one in parts),
+        is_shut=sum(one.is_shut for one in parts),
         departing=_summed(*(one.departing for one in parts)),
     )
 
