@@ -113,7 +113,7 @@ class Admin:
         reasons = self._control.not_ready()
         if reasons:
             return as_json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
-        return as_json({"status": "ready", "reasons": reasons})
+        return as_json({"status": "ready", "reasons": reasons, "remarks": self._control.remarks()})
 
     def _metrics(self, request: web.BaseRequest) -> web.Response:
         kind, body = self._exposition.answer(request.headers.get("Accept", ""))

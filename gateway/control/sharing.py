@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.messages import Shares
-from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
+from gateway.control.shares import FixedLimit, Presence, fractions, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,6 @@ class Sharing:
         self._settings = settings
         self._seats = seats
         self._totals = totals
-        self._demand = Demand()
         self._presence = Presence()
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
@@ -42,15 +41,9 @@ class Sharing:
         while True:
             await asyncio.sleep(_SHARE)
             living = self._totals.living
-            asked = self._demand.look(living)
             seats = [seat for seat in self._seats if seat.number in living]
             if len(seats) < len(self._seats):
                 continue
-            rates = {
-                name: fractions([asked[seat.number].get(name, 0.0) for seat in seats])
-                for name, route in self._settings.routes.items()
-                if route.rate_limits
-            }
             queues: dict[str, list[float]] = {}
             limits: dict[str, list[int]] = {}
             for name, upstream in self._settings.upstreams.items():
@@ -69,6 +62,5 @@ class Sharing:
                     Shares(
                         {name: dealt[place] for name, dealt in limits.items()},
                         {name: dealt[place] for name, dealt in queues.items()},
-                        {name: dealt[place] for name, dealt in rates.items()},
                     )
                 )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
+from gateway.core.ledger import Ledger
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
 from gateway.http.handshake import TlsServer
-from gateway.proxy.assembly import Assembly
+from gateway.proxy.assembly import Assembly, clients_of
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.parts import Parts
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import EndpointSettings
 
 TICK: Final = 0.02
+Server = asyncio.AbstractServer | TlsServer
 _DRAIN_LOOK: Final = 0.02
 
 
@@ -52,7 +54,8 @@ class DataPlane:
 
     ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many
     share the limit on connections. Orders about what the upstreams can take go to ``capacity``, about this
-    worker's part of what is configured for the whole gateway to ``parts``.
+    worker's part of what is configured for the whole gateway to ``parts``. What keys owe stands in ``ledger``, which all
+    workers share; its tables are those of :func:`gateway.proxy.assembly.tables_of_gateway`.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
@@ -65,6 +68,7 @@ class DataPlane:
         access_log: AccessLog,
         log: Any,  # noqa: ANN401 - structlog's loggers have no common type
         workers: int = 1,
+        ledger: Ledger | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -81,7 +85,7 @@ class DataPlane:
         self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self.capacity = Capacity(self.gates, clock)
-        self.parts = Parts(settings, workers, self.gates, self.rules, clock)
+        self.parts = Parts(settings, workers, self.gates, clock)
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
@@ -91,8 +95,10 @@ class DataPlane:
         self._name = name
         self._rng = rng
         self._workers = workers
+        self._ledger = Ledger(salt=rng.randbytes(16)) if ledger is None else ledger
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.AbstractServer | TlsServer] = []
+        self._servers: list[Server] = []
+        self._tls: ssl.SSLContext | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self.sheds = Sheds(clock, rng)
@@ -106,6 +112,8 @@ class DataPlane:
         settings = self.settings
         now = self._ticked_at = self.clock.now()
         self._wheel = DeadlineWheel(now, self._guard.note)
+        clients = clients_of(settings)
+        table = self._ledger.table(clients) if clients else None
         assembly = Assembly(
             settings,
             loop=loop,
@@ -115,6 +123,7 @@ class DataPlane:
             counters=self.counters,
             parts=self.parts,
             pseudonym=self._name,
+            ledger=self._ledger,
         )
         services = {name: assembly.service(name) for name in settings.upstreams}
         for name, service in services.items():
@@ -138,22 +147,36 @@ class DataPlane:
             scheme=self.scheme,
             counts=self.counters,
             ids=self.ids,
+            clients=table,
             begin=self._begin,
             report=self._report,
         )
         self.protection = SelfProtection(
             self._workers, door=self.door, gates=self.gates, parts=self.parts, log=self._log
         )
-        tls = self._tls()
-        make = partial(ClientConnection, self.door)
-        for listener in sockets:
-            if tls is None:
-                self._servers.append(await loop.create_server(make, sock=listener, backlog=4096))
-            else:
-                self._servers.append(TlsServer(self.door, listener, tls, self.start_task))
+        self._tls = self._make_tls()
+        await self.open_door(sockets)
         self._ticker = loop.call_later(TICK, self._tick)
 
-    def _tls(self) -> ssl.SSLContext | None:
+    async def open_door(self, sockets: Sequence[socket.socket]) -> list[Server]:
+        """Accept on these sockets too, which are closed with what is returned."""
+        make = partial(ClientConnection, self.door)
+        opened: list[Server] = []
+        for one in sockets:
+            if self._tls is None:
+                opened.append(await self._loop.create_server(make, sock=one, backlog=4096))
+            else:
+                opened.append(TlsServer(self.door, one, self._tls, self.start_task))
+        self._servers += opened
+        return opened
+
+    def close_door(self, servers: Sequence[Server]) -> None:
+        """Accept no more where :meth:`open_door` began to; the connections stay."""
+        for server in servers:
+            server.close()
+            self._servers.remove(server)
+
+    def _make_tls(self) -> ssl.SSLContext | None:
         tls = self.settings.gateway.tls
         if tls is None:
             return None
@@ -301,9 +324,6 @@ class DataPlane:
         call("capacity", self.capacity.tick, now)
         for name, gate in self.gates.items():
             call(name, self._tick_gate, name, gate, now)
-        for name, rule in self.rules.items():
-            if rule.rates is not None:
-                call(name, rule.rates.tick, now)
         self._ticker = self._loop.call_later(TICK, self._tick)
 
     def _protect(self, lag: float, now: float) -> None:
