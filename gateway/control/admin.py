@@ -1,4 +1,8 @@
-"""The admin address: health, readiness, metrics, status and orders, answered without asking any worker."""
+"""The admin address: health, readiness, metrics, status and orders, answered without asking any worker.
+
+A page in a browser can ask this address under a name of its author's choice (DNS rebinding), and read the answers as its
+own. So the Host must be a name that nobody can get in public: see :mod:`gateway.control.hosts`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import answer, as_json, refused
 from gateway.control.connections import Server, problem
+from gateway.control.hosts import Hosts
 from gateway.control.orders import LARGEST, OrderRefused, Orders, read_breaker_order
 from gateway.control.scaling.orders import read_order
 from gateway.control.scaling.pages import DECISIONS, TARGETS, ScalingPages
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from gateway.config.settings import Admin as AdminSettings
     from gateway.control.supervision import ControlProcess
     from gateway.core.clock import Clock
 
@@ -39,9 +45,10 @@ _INDEX: Final = """gateway
 class Admin:
     """Serves the admin pages of one control process. Only orders change anything, and they need a token."""
 
-    def __init__(self, control: ControlProcess, token_file: str | None, clock: Clock) -> None:
+    def __init__(self, control: ControlProcess, settings: AdminSettings, clock: Clock) -> None:
         self._control = control
-        self._orders = Orders(token_file)
+        self._orders = Orders(settings.token_file)
+        self._hosts = Hosts(settings.hosts, settings.listen)
         self._exposition = Exposition(control.reading)
         self._scaling = ScalingPages(lambda: control.scaling, clock)
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
@@ -85,6 +92,10 @@ class Admin:
             await self._server.shutdown(1.0)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.version[0] != 1:  # HTTP/0.9 has no fields to judge it by, and HTTP/2 does not begin like this
+            return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, {"Connection": "close"})
+        if not all(map(self._hosts.allow, {request.host, *request.headers.getall("Host", ())})):
+            return refused(OrderRefused(HTTPStatus.MISDIRECTED_REQUEST, "this name is not in admin.hosts"))
         path, method = request.path, request.method
         order = self._by_order.get(path)
         if order is not None and method == "POST":
@@ -131,7 +142,7 @@ class Admin:
     async def _obey(self, request: web.BaseRequest, order: Callable[[bytes], object]) -> web.Response:
         try:
             self._orders.authorize(request.headers.get("Authorization", ""))
-            accepted = order(await request.content.read(LARGEST + 1))
+            accepted = order(await _body(request))
         except OrderRefused as refusal:
             return refused(refusal)
         return as_json({"accepted": accepted}, HTTPStatus.ACCEPTED)
@@ -145,3 +156,11 @@ class Admin:
         order = read_order(body, self._control.scaling.targets)
         self._control.order_scaling(order)
         return order
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body, in however many pieces it comes; of one that is too large so much that it can be seen."""
+    body = b""
+    while len(body) <= LARGEST and (piece := await request.content.readany()):
+        body += piece
+    return body

@@ -93,7 +93,7 @@ class ControlProcess:
         self._ledger: int | None = None
         self._absent: frozenset[int] = frozenset()
         self._admin_door: Listeners | None = None
-        self._admin = Admin(self, settings.admin.token_file, self._clock)
+        self._admin = Admin(self, settings.admin, self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._sharing: Sharing = None  # type: ignore[assignment]  # made by start
         self._dealing: asyncio.Task[None] | None = None
