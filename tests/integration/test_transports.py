@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -108,3 +110,26 @@ async def test_an_upstream_on_a_unix_socket_serves(origin: Origin, tmp_path: Pat
     async with server, running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
         await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await client.answer()).body == b"unix"
+
+
+async def test_a_proxy_on_our_unix_socket_can_be_trusted(origin: Origin, tmp_path: Path) -> None:
+    """What it forwards is believed where ``unix`` is trusted, and by no network; our own address is not asked for."""
+    for trusted, believed in ((["unix"], True), (["0.0.0.0/0", "::/0"], False)):
+        path = tmp_path / f"gateway-{believed}.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        config = {"gateway": {"client_ip": {"trusted_proxies": trusted}}}
+        async with running_gateway(origin.port, config) as gateway:
+            opened = await gateway.plane.open_door([listener])
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"GET /%d HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n" % believed)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            gateway.plane.close_door(opened)
+            lines = [json.loads(line) for line in await gateway.lines()]
+        [request] = origin.asked(f"/{believed:d}")
+        assert request.value(b"X-Forwarded-For") == (b"203.0.113.7" if believed else None)
+        assert [line["client"] for line in lines] == ["203.0.113.7" if believed else "unix"]
+        assert b"for=unknown" in (request.value(b"Forwarded") or b"")
