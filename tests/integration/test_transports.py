@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from gateway.upstream.settings import EndpointSettings
 from tests.support.client import connected
 from tests.support.plane import running_gateway
 from tests.support.tls import certified, needs_openssl
@@ -59,7 +60,7 @@ async def test_clear_text_to_a_tls_port_disturbs_nobody(origin: Origin, pair: tu
     assert not origin.asked("/evil")
 
 
-async def _serve_tls(pair: tuple[Path, Path]) -> tuple[web.AppRunner, int]:
+async def _serve_tls(pair: tuple[Path, Path], asked: list[str] | None = None) -> tuple[web.AppRunner, int]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text="over tls")
 
@@ -69,6 +70,8 @@ async def _serve_tls(pair: tuple[Path, Path]) -> tuple[web.AppRunner, int]:
     await runner.setup()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*pair)
+    if asked is not None:
+        context.sni_callback = lambda _socket, name, _context: asked.append(name)
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     return runner, runner.addresses[0][1]
 
@@ -90,6 +93,35 @@ async def test_an_upstream_over_tls_is_verified(
             for _ in range(2):
                 await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert (await client.answer()).body == b"over tls"
+    finally:
+        await runner.cleanup()
+
+
+@needs_openssl
+async def test_an_endpoint_that_gets_another_name_is_asked_under_it(
+    origin: Origin, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS is spoken to the new name, and no connection that was verified under the old one is used again."""
+    asked: list[str] = []
+    runner, port = await _serve_tls(pair, asked)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    url = f"https://127.0.0.1:{port}"
+    config = {"upstreams": {"origin": {"endpoints": [url], "timeouts": {"connect": "5s"}}}}
+    try:
+        async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+
+            async def ask() -> bytes:
+                await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
+                return (await client.answer()).body
+
+            for name in ("a.test", "a.test", "b.test", "nobody.test", "b.test"):
+                gateway.plane.set_endpoints("origin", [EndpointSettings(url, 1.0, name)])
+                assert (await ask() == b"over tls") is (name != "nobody.test")
+            assert asked == ["a.test", "b.test", "nobody.test", "b.test"]
+            gateway.plane.set_endpoints("origin", [EndpointSettings(url, 1.0, "b.test"), EndpointSettings(f"{url}#a.test", 1.0, "a.test")])
+            for _ in range(40):
+                assert await ask() == b"over tls"
+            assert asked[4:] == ["a.test"], "the second one is an endpoint of its own, at the same address"
     finally:
         await runner.cleanup()
 
