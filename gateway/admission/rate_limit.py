@@ -78,8 +78,7 @@ class KeyedRateLimit:
 
     def _advance(self, now: float) -> float:
         """The requests that have been paid off until now, if there was always one to pay; never goes back."""
-        if now > self._latest:
-            self._latest = now
+        self._latest = max(self._latest, now)
         return (self._latest - self._epoch) * self._rate
 
     def take(self, key: str, cost: float, now: float) -> float:
@@ -94,8 +93,7 @@ class KeyedRateLimit:
         owed = total + highest
         if own < 0:
             owed = max(owed, self._shared(base))
-        if owed < paid:
-            owed = paid
+        owed = max(owed, paid)
         excess = owed + cost - paid - self._allowed
         if excess > 0:
             return excess / self._rate if cost <= self._allowed else inf

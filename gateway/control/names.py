@@ -1,11 +1,11 @@
 """Names of endpoints, looked up again and again, once for the whole gateway.
 
 A name with several addresses is several endpoints, which share its weight. Several names of one address are as many
-endpoints, because each has its own host (for TLS and Host) and its own weight; all but the first of the file wear their
-name behind the URL: ``https://192.0.2.1:443#b.example``. What has the same address and the same host is one endpoint with
-the sum of the weights. Where a name has both kinds of addresses,
-those of IPv4 are taken: networks without IPv6 routes still hand out its addresses. A resolver that fails changes
-nothing: the last good set stays. ``localhost`` and addresses are left as they are.
+endpoints, because each has its own host (for TLS and Host) and its own weight; all but the first of the file wear
+their name behind the URL: ``https://192.0.2.1:443#b.example``. What has the same address and the same host is one
+endpoint with the sum of the weights. Where a name has both kinds of addresses, those of IPv4 are taken: networks
+without IPv6 routes still hand out its addresses. A resolver that fails changes nothing: the last good set stays.
+``localhost`` and addresses are left as they are.
 """
 
 from __future__ import annotations

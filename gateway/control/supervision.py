@@ -229,7 +229,9 @@ class ControlProcess:
 
     def remarks(self) -> tuple[str, ...]:
         """What is not well although traffic may come."""
-        return tuple(f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent))
+        return tuple(
+            f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent)
+        )
 
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""

@@ -200,7 +200,13 @@ class Worker:
 
     def _report(self) -> None:
         self._channel.send(
-            Counted(self._plane.snapshot(), self._vitals.read(), self._worst_lag, self._plane.take_decisions(), tuple(sorted(self._covered)))
+            Counted(
+                self._plane.snapshot(),
+                self._vitals.read(),
+                self._worst_lag,
+                self._plane.take_decisions(),
+                tuple(sorted(self._covered)),
+            )
         )
         self._worst_lag = 0.0
 

@@ -170,7 +170,9 @@ class Ledger:
 
     __slots__ = ("_at", "_memory", "_number", "_salt", "_workers", "epoch")
 
-    def __init__(self, memory: memoryview | None = None, *, workers: int = 1, number: int = 0, salt: bytes = b"") -> None:
+    def __init__(
+        self, memory: memoryview | None = None, *, workers: int = 1, number: int = 0, salt: bytes = b""
+    ) -> None:
         self._memory = memory
         self._workers = workers
         self._number = number

@@ -3,8 +3,8 @@
 Forwarding fields are believed only when the connection comes from a trusted network, or through a unix socket where
 ``unix`` is trusted. From anybody else they are dropped, all of them, before ours are added.
 
-*IPv4 inside IPv6* (``::ffff:a.b.c.d``, RFC 4291 §2.5.5.2), which is how a dual-stack listener names IPv4 clients, is the
-IPv4 address wherever it is read: the peer, an entry of X-Forwarded-For, a network in the configuration.
+*IPv4 inside IPv6* (``::ffff:a.b.c.d``, RFC 4291 §2.5.5.2), which is how a dual-stack listener names IPv4 clients, is
+the IPv4 address wherever it is read: the peer, an entry of X-Forwarded-For, a network in the configuration.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def peer_address(peername: object) -> str:
-    """The peer's IP address as text, ``unix`` for a unix socket; ``unknown`` when it had left before it was asked for."""
+    """The peer's IP address as text, ``unix`` for a unix socket; ``unknown`` when it had left before we looked."""
     if isinstance(peername, (str, bytes)):
         return UNIX
     if not isinstance(peername, tuple) or not peername:

@@ -5,8 +5,8 @@ It writes ``pid N`` to the status descriptor once the command runs, and ``exit N
 killed it) as soon as the command itself ended. It goes when the last process below it has gone.
 
 Orphans of the command become its children (PR_SET_CHILD_SUBREAPER), so everything stays below it, also what left the
-process group (``setsid``, daemons). At SIGUSR1, and when the gateway dies, it kills what is below it, again and again, until
-nothing is left. SIGTERM, which the gateway sends to the group, it passes on to those that left the group.
+process group (``setsid``, daemons). At SIGUSR1, and when the gateway dies, it kills what is below it, again and again,
+until nothing is left. SIGTERM, which the gateway sends to the group, it passes on to those that left the group.
 """
 
 from __future__ import annotations

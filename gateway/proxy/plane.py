@@ -52,10 +52,10 @@ _DRAIN_LOOK: Final = 0.02
 class DataPlane:
     """Serves requests on its loop until it is closed.
 
-    ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many
-    share the limit on connections. Orders about what the upstreams can take go to ``capacity``, about this
-    worker's part of what is configured for the whole gateway to ``parts``. What keys owe stands in ``ledger``, which all
-    workers share; its tables are those of :func:`gateway.proxy.assembly.tables_of_gateway`.
+    ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many share the
+    limit on connections. Orders about what the upstreams can take go to ``capacity``, about this worker's part of what
+    is configured for the whole gateway to ``parts``. What keys owe stands in ``ledger``, which all workers share; its
+    tables are those of :func:`gateway.proxy.assembly.tables_of_gateway`.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Key = TypeVarTuple("Key")
 DECISIONS: Final = 1000
+_PARTS: Final = 1 << 20
 
 
 class Totals:
@@ -194,11 +195,17 @@ def _summed(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]
     return {key: left.get(key, 0) + right.get(key, 0) for key in {**left, **right}}
 
 
+def _exact(seconds: float) -> float:
+    """To 2^-20 s: sums of such multiples are the same in any order, so that no counter falls by rounding."""
+    return round(seconds * _PARTS) / _PARTS
+
+
 def _histogram(left: HistogramSnapshot | None, right: HistogramSnapshot | None) -> HistogramSnapshot | None:
     if left is None or right is None:
-        return left or right
+        one = left or right
+        return None if one is None else HistogramSnapshot(one.counts, _exact(one.total))
     counts = [a + b for a, b in zip(left.counts, right.counts, strict=True)]
-    return HistogramSnapshot(counts, left.total + right.total)
+    return HistogramSnapshot(counts, _exact(left.total) + _exact(right.total))
 
 
 def _histograms(

@@ -151,7 +151,9 @@ async def test_names_can_be_configured() -> None:
         assert await one(gateway, "other.example.com") == b"HTTP/1.1 421 Misdirected Request"
 
 
-@pytest.mark.parametrize("line", [b"GET /v1/status", b"GET /v1/status HTTP/0.9", b"GET /v1/status HTTP/2.0", b"PRI * HTTP/2.0"])
+@pytest.mark.parametrize(
+    "line", [b"GET /v1/status", b"GET /v1/status HTTP/0.9", b"GET /v1/status HTTP/2.0", b"PRI * HTTP/2.0"]
+)
 async def test_other_protocols_are_refused(gateway: RunningGateway, line: bytes) -> None:
     """HTTP/0.9 and HTTP/2 get an error and nothing else, and the connection is closed."""
     answer = await raw(gateway, line + b"\r\nHost: localhost\r\n\r\n" if b"HTTP" in line else line + b"\r\n\r\n")

@@ -124,12 +124,11 @@ async def test_a_killed_control_process_leaves_no_orphans() -> None:
 async def test_what_left_the_process_group_does_not_outlive_us(ends: list[signal.Signals], tmp_path: Path) -> None:
     """A command that calls ``setsid``, and a daemon that has no parent any more, end with a stop, a kill, and kill -9."""
     told = tmp_path / "told"
-    command = [
-        *("sh", "-c"),
+    script = (
         f"(setsid sh -c 'trap \"touch {told}; exit\" TERM; sleep 1000 & wait' &) ; "
-        "setsid python3 -m http.server {port} --bind 127.0.0.1 & wait",
-    ]
-    async with running(pool_toml(command, ready="/", drain="500ms")) as gateway:
+        "setsid python3 -m http.server {port} --bind 127.0.0.1 & wait"
+    )
+    async with running(pool_toml(["sh", "-c", script], ready="/", drain="500ms")) as gateway:
         await until(lambda: gateway.events("pool process ready"))
         for number in ends:
             gateway.signal(number)

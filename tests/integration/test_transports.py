@@ -118,7 +118,9 @@ async def test_an_endpoint_that_gets_another_name_is_asked_under_it(
                 gateway.plane.set_endpoints("origin", [EndpointSettings(url, 1.0, name)])
                 assert (await ask() == b"over tls") is (name != "nobody.test")
             assert asked == ["a.test", "b.test", "nobody.test", "b.test"]
-            gateway.plane.set_endpoints("origin", [EndpointSettings(url, 1.0, "b.test"), EndpointSettings(f"{url}#a.test", 1.0, "a.test")])
+            gateway.plane.set_endpoints(
+                "origin", [EndpointSettings(url, 1.0, "b.test"), EndpointSettings(f"{url}#a.test", 1.0, "a.test")]
+            )
             for _ in range(40):
                 assert await ask() == b"over tls"
             assert asked[4:] == ["a.test"], "the second one is an endpoint of its own, at the same address"
@@ -151,7 +153,7 @@ async def test_a_proxy_on_our_unix_socket_can_be_trusted(origin: Origin, tmp_pat
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
-        listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        listener.setblocking(False)
         config = {"gateway": {"client_ip": {"trusted_proxies": trusted}}}
         async with running_gateway(origin.port, config) as gateway:
             opened = await gateway.plane.open_door([listener])

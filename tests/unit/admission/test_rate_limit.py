@@ -7,7 +7,6 @@ from collections import defaultdict
 from fractions import Fraction
 from itertools import product
 from math import inf
-
 from typing import TYPE_CHECKING, Any
 
 import pytest

@@ -61,5 +61,9 @@ def test_no_weight_is_lost_and_no_url_is_there_twice(
     for scheme in ("http", "https"):
         for host in HOSTS:
             due = sum(weight for name, weight, kind in written if (name, kind) == (host, scheme))
-            has = [(url, weight) for url, weight, name in found if url.startswith(scheme + ":") and host in (name, parse_address(url).host)]
+            has = [
+                (url, weight)
+                for url, weight, name in found
+                if url.startswith(scheme + ":") and host in (name, parse_address(url).host)
+            ]
             assert sum(weight for _, weight in has) == pytest.approx(due)

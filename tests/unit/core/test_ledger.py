@@ -46,7 +46,10 @@ def test_every_worker_reads_the_sum_and_the_highest_of_what_all_wrote(
         for worker in every:
             for table in worker:
                 _, total, highest = table.find(*table.place(str(key)))
-                assert (total, highest) == (sum(one for one, _ in written.values()), max(two for _, two in written.values()))
+                assert (total, highest) == (
+                    sum(one for one, _ in written.values()),
+                    max(two for _, two in written.values()),
+                )
 
 
 def test_a_key_that_nothing_is_known_of_has_nothing() -> None:

@@ -22,7 +22,10 @@ def test_ipv4_inside_ipv6_is_the_ipv4_address_wherever_it_is_read(address: str) 
     """As a peer, as an entry of X-Forwarded-For, as a key."""
     for spelling in (f"::ffff:{address}", f"0000:0000::ffff:{address}"):
         assert peer_address((spelling, 4711, 0, 0)) == address
-        assert trust("10.0.0.0/8").client("10.0.0.1", [(b"X-Forwarded-For", spelling.encode())]) in {address, "10.0.0.1"}
+        assert trust("10.0.0.0/8").client("10.0.0.1", [(b"X-Forwarded-For", spelling.encode())]) in {
+            address,
+            "10.0.0.1",
+        }
         assert trust().key(spelling) == address
 
 

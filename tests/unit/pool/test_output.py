@@ -121,7 +121,7 @@ def test_every_line_is_written_once_or_counted_once(story: list[tuple[int, float
         _tell(heard, story)
     finally:
         heard.loop.close()
-    
+
 
 def _tell(heard: Heard, story: list[tuple[int, float]]) -> None:
     written = 0
