@@ -23,7 +23,7 @@ UNIX: Final = "unix"
 """The peer at the other end of a unix socket, and what an operator writes to trust it."""
 _UNKNOWN: Final = "unknown"
 _NAMELESS: Final = frozenset({UNIX, _UNKNOWN})
-_MAPPED: Final = ip_network("::ffff:0:0/96")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _MAPPED_BITS: Final = 96
 
 
