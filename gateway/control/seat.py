@@ -30,6 +30,8 @@ SEAT_STATES: Final[tuple[SeatState, ...]] = ("starting", "ready", "silent", "dra
 # A report comes every 0.25 s. After four that did not come others accept its connections: should it be late only, that
 # does no harm.
 _SILENT: Final = 1.0
+# The first start of many workers on few cores takes longer than a later one.
+_FIRST_START: Final = 5.0
 # A loop that is late by this much serves nobody.
 _LATE: Final = 5.0
 # What is silent for this long will not come back by itself.
@@ -87,7 +89,8 @@ class Seat:
         self._channel: Channel[Report] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self._heard = self._served = clock.now()
+        self._heard = clock.now()
+        self._served = self._heard + _FIRST_START
         self._process = ProcessReading()
         self._past_cpu = 0.0
         self._lag = 0.0

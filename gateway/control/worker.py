@@ -122,7 +122,7 @@ class Worker:
         obeying = asyncio.create_task(self._obey())
         timeout = await self._drain
         await self._cover(())
-        for listener in sockets:
+        for listener in set(sockets) - set(self._listeners[self._number]):  # else that door would stay open
             listener.close()
         finished = await self._plane.drain(timeout)
         await self._plane.close()
@@ -219,7 +219,9 @@ class Worker:
 
 async def _serve(channel_fd: int, ledger: memoryview, listener_fds: list[int]) -> int:
     channel = await Channel.open(socket.socket(fileno=channel_fd), msgpack.Decoder(Order))
-    sockets = [socket.socket(fileno=fd) for fd in listener_fds]
+    # A unix socket is the same for all workers, so its number comes more than once.
+    made = {fd: socket.socket(fileno=fd) for fd in set(listener_fds)}
+    sockets = [made[fd] for fd in listener_fds]
     lines = Lines()
     try:
         configure = await channel.receive()
