@@ -49,7 +49,7 @@ from gateway.control.messages import (
 from gateway.control.vitals import Vitals
 from gateway.core.clock import SystemClock
 from gateway.core.ledger import Ledger
-from gateway.proxy.plane import DataPlane
+from gateway.proxy.plane import DataPlane, Server
 from gateway.telemetry.access import AccessLog
 from gateway.telemetry.lines import Lines
 from gateway.telemetry.logs import Logger, capture_stdlib, describe, make_log
@@ -84,7 +84,7 @@ class Worker:
         )
         self._number, self._workers = configure.number, configure.workers
         self._listeners: list[list[socket.socket]] = []
-        self._covered: dict[int, list[asyncio.AbstractServer]] = {}
+        self._covered: dict[int, list[Server]] = {}
         self._endpoints = configure.endpoints
         self._endpoint_orders = configure.endpoint_orders
         self._down = configure.down

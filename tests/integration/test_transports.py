@@ -167,3 +167,26 @@ async def test_a_proxy_on_our_unix_socket_can_be_trusted(origin: Origin, tmp_pat
         assert request.value(b"X-Forwarded-For") == (b"203.0.113.7" if believed else None)
         assert [line["client"] for line in lines] == ["203.0.113.7" if believed else "unix"]
         assert b"for=unknown" in (request.value(b"Forwarded") or b"")
+
+
+@needs_openssl
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_door_can_be_opened_beside_the_own_one_and_closed_again(
+    origin: Origin, pair: tuple[Path, Path], *, is_tls: bool
+) -> None:
+    """A worker accepts for another one with the same TLS, and leaves nothing open where it no longer does."""
+    tls = {"tls": {"certificate": str(pair[0]), "key": str(pair[1])}} if is_tls else {}
+    scheme = "https" if is_tls else "http"
+    trust = ssl.create_default_context(cafile=str(pair[0]))
+    async with running_gateway(origin.port, {"gateway": tls}) as gateway:
+        beside = socket.create_server(("127.0.0.1", 0))
+        port = beside.getsockname()[1]
+        opened = await gateway.plane.open_door([beside])
+        async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{port}", verify=trust) as client:
+            assert (await client.get("/before")).status_code == 200
+            gateway.plane.close_door(opened)
+            assert (await client.get("/after")).status_code == 200, "who is in may stay"
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{gateway.port}", verify=trust) as client:
+            assert (await client.get("/own")).status_code == 200
