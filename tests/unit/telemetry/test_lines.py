@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tty
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +167,8 @@ def test_a_descriptor_of_another_user_does_not_block_us_either(kind: str) -> Non
     reading, writing = os.pipe() if kind == "pipe" else pty.openpty()
     if kind == "terminal":
         tty.setraw(writing)
-    with _foreign(writing) as process:
+    with _foreign(writing) as process, ExitStack() as on_failure:
+        on_failure.callback(process.kill)
         assert process.stdin is not None
         assert process.stdout is not None
         os.close(writing)
@@ -178,6 +180,7 @@ def test_a_descriptor_of_another_user_does_not_block_us_either(kind: str) -> Non
         got = b""
         while b"the last one\n" not in got:
             got += os.read(reading, 65536)
+        on_failure.pop_all()
     os.close(reading)
     kept = [line for line in got.splitlines() if line[:1].isdigit()]
     assert all(len(line) == 106 for line in kept)
