@@ -13,7 +13,7 @@ from gateway.core.ledger import Ledger
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
 from gateway.http.handshake import TlsServer
-from gateway.proxy.assembly import Assembly, clients_of
+from gateway.proxy.assembly import Assembly, clients_of, tables_of_gateway
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.parts import Parts
@@ -95,7 +95,9 @@ class DataPlane:
         self._name = name
         self._rng = rng
         self._workers = workers
-        self._ledger = Ledger(salt=rng.randbytes(16)) if ledger is None else ledger
+        if ledger is None:  # one worker alone
+            ledger = Ledger(salt=rng.randbytes(16) if tables_of_gateway(settings) else b"")
+        self._ledger = ledger
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[Server] = []
         self._tls: ssl.SSLContext | None = None
