@@ -19,13 +19,13 @@ paid at the rate:
     paid = rate × now        owed = Σ charged + max(idle)        debt = max(owed - paid, 0)
 
 When a key owes nothing the worker that charges it sets its ``idle`` so that owed = paid. A worker that dies leaves what
-it charged, so its death gives nobody a burst. Workers that decide in the same instant do not see one another's
+it charged, so its death gives no key a burst. Workers that decide in the same instant do not see one another's
 charge; each has one decision under way, and what they charge is seen, and paid, by all. So over n workers what is
 charged in any time t is at most rate × t + burst + (n - 1) × cost, and a key that one worker serves has its whole quota
 there.
 
 *Full.* A key that finds no room shares one account with all such keys of its set, and one that gets a place later
-starts at what that account owes: nobody is put out, for a key that could make the table forget another one would buy
+starts at what that account owes: no key is put out, for one that could make the table forget another one would buy
 it a fresh burst. Only here is there no sum: what one worker charged to a key's own place and another one to a shared
 account is not added up. And what one worker charges to a key in the microseconds in which another one forgets that it
 owes nothing may be lost.

@@ -6,10 +6,10 @@ connections that wait in it stay; the next process inherits the socket and serve
 on the same port is refused, though SO_REUSEPORT alone would let it in.
 
 Every worker inherits the sockets of all. One that has not reported for a second, because it hangs, is stopped, or
-cannot start, does not answer: the others are told to accept on its sockets too (``Cover``), until it reports again.
-Both may accept on one socket, so a mistake costs nothing. Rejected: one socket for all, where who wakes first takes
-what is there; of 64 connections that came at once to two idle workers one got 31, 28, 26 with sockets of their own,
-and 17, 13, 2 with one socket.
+cannot start, does not answer: the others get the order to accept on its sockets too (``Cover``), until it reports
+again. Both may accept on one socket, so a mistake costs nothing. Rejected: one socket for all, where who wakes first
+takes what is there; of 64 connections that came at once to two idle workers one got 31, 28, 26 with sockets of their
+own, and 17, 13, 2 with one socket.
 
 Workers. ``seat`` is the place of one worker: its sockets, its present process, and the policy of starting the next
 one. ``worker`` is what runs in that process. Between them goes a ``channel`` of ``messages``; when either end dies the

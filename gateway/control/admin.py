@@ -1,7 +1,7 @@
 """The admin address: health, readiness, metrics, status and orders, answered without asking any worker.
 
 A page in a browser can ask this address under a name of its author's choice (DNS rebinding), and read the answers as
-its own. So the Host must be a name that nobody can get in public: see :mod:`gateway.control.hosts`.
+its own. So the Host must be a name that no stranger can own: see :mod:`gateway.control.hosts`.
 """
 
 from __future__ import annotations

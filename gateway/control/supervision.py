@@ -368,7 +368,7 @@ class ControlProcess:
     def _cover(self) -> None:
         """Let the workers that answer accept the connections of those that do not.
 
-        Every worker has its own listening sockets, and the kernel deals out connections to all of them, whoever lives.
+        Every worker has its own listening sockets, and the kernel deals out connections to all of them, alive or not.
         """
         absent = frozenset(seat.number for seat in self._seats if seat.absence)
         if len(absent) == len(self._seats):
@@ -380,7 +380,7 @@ class ControlProcess:
         self._absent = absent
         for seat in self._seats:
             wanted = tuple(sorted(absent - {seat.number}))
-            # said again until it says that it does
+            # again until its report confirms it
             if seat.state == "ready" and seat.covers != wanted:
                 seat.send(Cover(wanted))
 

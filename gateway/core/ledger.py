@@ -14,7 +14,7 @@ to another key has no mark while its numbers change, and a reader looks at the m
 *Death.* The memory belongs to the control process. What a worker wrote stays when it dies, and its successor, which has
 the same number, goes on with it.
 
-*Full.* A table has so many places a set, whatever comes. The last one of each region is ``OVERFLOW``, one account for
+*Full.* The places of a set are bounded. The last one of each region is ``OVERFLOW``, one account for
 all keys of that set which find no other place.
 
 Rejected: one owner for each key (a request that comes elsewhere must wait for it), parts of every quota for each worker
@@ -194,7 +194,7 @@ class Ledger:
 
 
 def size(tables: Iterable[int], workers: int) -> int:
-    """The bytes that a ledger takes with tables of so many keys."""
+    """The bytes that a ledger takes; each table by the number of its keys."""
     return _HEAD_SIZE + sum(Table.size(keys, workers) for keys in tables)
 
 

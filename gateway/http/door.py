@@ -159,7 +159,7 @@ class Door:
         return int(total) if own >= 0 else here + int(total)
 
     def _count(self, key: str, count: int) -> None:
-        """A client has so many connections here now; the others hear of it as long as there is room to say it."""
+        """Set the number of a client's connections here; the other workers see it as long as the table has room."""
         before = self._per_client.pop(key, 0)
         if count > 0:
             self._per_client[key] = count

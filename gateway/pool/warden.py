@@ -23,7 +23,7 @@ _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _NOT_FOUND: Final = 127
 _PAUSE: Final = 0.01
-# Somebody else's process (sudo) cannot be killed by us: after five seconds it is left.
+# A process of another user (sudo) cannot be killed from here: after five seconds it is left.
 _ROUNDS: Final = 500
 
 
