@@ -48,6 +48,7 @@ _LOADS: Final = (
     "in_flight",
     "streams",
 )
+_PARTS: Final = 1 << 20
 
 
 class Totals:
@@ -339,12 +340,17 @@ def _summed(*parts: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
+def _exact(seconds: float) -> float:
+    """To 2^-20 s: sums of such multiples are the same in any order, so that no counter falls by rounding."""
+    return round(seconds * _PARTS) / _PARTS
+
+
 def _histogram(*parts: HistogramSnapshot | None) -> HistogramSnapshot | None:
     found = [one for one in parts if one is not None]
-    if len(found) <= 1:
-        return found[0] if found else None
+    if not found:
+        return None
     counts = [sum(column) for column in zip(*(one.counts for one in found), strict=True)]
-    return HistogramSnapshot(counts, sum(one.total for one in found))
+    return HistogramSnapshot(counts, sum(_exact(one.total) for one in found))
 
 
 def _histograms(*parts: Mapping[str, HistogramSnapshot]) -> dict[str, HistogramSnapshot]:

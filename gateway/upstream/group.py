@@ -199,6 +199,7 @@ class UpstreamGroup:
                     host=host,
                     limit=None if self._limits is None else self._limits.of(url),
                 )
+            endpoint.set_host(host)
             endpoint.weight = weight
             endpoint.breaker.on_change = self._on_change
             endpoint.breaker.on_page_hangs = self._on_page_hangs
