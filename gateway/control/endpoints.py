@@ -9,6 +9,8 @@ from gateway.control.health import Checks
 from gateway.control.messages import Checked, Endpoints
 from gateway.control.names import Names
 from gateway.control.traffic import EndpointTraffic
+from gateway.core.clock import SystemClock
+from gateway.telemetry.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -92,11 +94,19 @@ class EndpointTable:
 
     def start(self) -> None:
         """Begin to look up names and to check."""
+        guard = Guard(self._log, SystemClock())
         for name, upstream in self._settings.upstreams.items():
-            checks = self._checks[name] = Checks(upstream.health, rng=self._rng, report=self._reporter(name))
+            checks = self._checks[name] = Checks(
+                upstream.health, rng=self._rng, guard=guard, report=self._reporter(name)
+            )
             checks.set_endpoints(self.served(name))
             names = Names(
-                upstream.endpoints, upstream.dns, rng=self._rng, log=self._log, on_change=partial(self.change, name)
+                upstream.endpoints,
+                upstream.dns,
+                rng=self._rng,
+                log=self._log,
+                guard=guard,
+                on_change=partial(self.change, name),
             )
             self._names.append(names)
             names.start()

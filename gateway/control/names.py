@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -54,6 +55,7 @@ class Names:
         self._dns = dns
         self._rng = rng
         self._log = log
+        self._guard = Guard(log, SystemClock())
         self._on_change = on_change
         self._known: dict[str, tuple[str, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,7 +73,12 @@ class Names:
             self._resolver = aiodns.DNSResolver(
                 nameservers=list(self._dns.servers) or None, timeout=_LOOKUP / 2, tries=2
             )
-            self._tasks = [asyncio.create_task(self._follow(host), name=f"name {host}") for host in self.hosts]
+            self._tasks = [
+                asyncio.create_task(
+                    self._guard.keep_going(f"name {host}", partial(self._follow, host)), name=f"name {host}"
+                )
+                for host in self.hosts
+            ]
 
     async def stop(self) -> None:
         """Look nothing up any more."""

@@ -14,6 +14,7 @@ from gateway.control.channel import Channel, ChannelBroken
 from gateway.control.messages import Configure, Counted, Drain, Drained, Ready, Report
 from gateway.pool.backoff import Backoff
 from gateway.pool.child import Child
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.reading import ProcessReading
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ class Seat:
 
     def start(self) -> None:
         """Begin to keep a worker running."""
-        self._task = asyncio.create_task(self._keep_running(), name=f"seat {self.number}")
+        self._task = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("keep running", self._keep_running), name=f"seat {self.number}"
+        )
 
     def send(self, order: Struct) -> None:
         """Give an order to the worker, if there is one; a worker that takes none any more is killed."""

@@ -32,6 +32,7 @@ from gateway.core.ledger import begin, size
 from gateway.keda.source import Board
 from gateway.pool.pool import ProcessPool
 from gateway.proxy.assembly import tables_of_gateway
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class ControlProcess:
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter and a pseudonym; nothing secret
         self._log = log
+        self._guard = Guard(log, self._clock)
         # Every worker has the same, or a request that loops back would pass once through each.
         self._name = f"gateway-{self._rng.getrandbits(32):08x}"
         self._totals = Totals()
@@ -173,9 +175,9 @@ class ControlProcess:
             self._seats.append(seat)
             seat.start()
         self._scaling.start()
-        self._watching = asyncio.create_task(self._watch(), name="watch")
+        self._watching = asyncio.create_task(self._guard.keep_going("watch", self._watch), name="watch")
         if len(self._seats) > 1:
-            self._dealing = asyncio.create_task(self._sharing.run(), name="share")
+            self._dealing = asyncio.create_task(self._guard.keep_going("share", self._sharing.run), name="share")
 
     async def until_ready(self) -> bool:
         """Wait until all workers are ready; False when one has failed three times and none was ever ready."""

@@ -51,6 +51,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.ledger import Ledger
 from gateway.proxy.plane import DataPlane, Server
 from gateway.telemetry.access import AccessLog
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.lines import Lines
 from gateway.telemetry.logs import Logger, capture_stdlib, describe, make_log
 
@@ -71,6 +72,7 @@ class Worker:
         self._clock = SystemClock()
         name = f"worker-{configure.number}"
         self.log: Logger = make_log(self._settings.log, process=name, clock=self._clock, lines=lines)
+        self._guard = Guard(self.log, self._clock)
         self._access = AccessLog(self._settings.log, self._clock, lines=lines, process=name)
         self._plane = DataPlane(
             self._settings,
@@ -138,26 +140,30 @@ class Worker:
         timeout = min(_ORPHAN_DRAIN, float(self._settings.gateway.drain_timeout))
         try:
             while (order := await self._channel.receive()) is not None:
-                if isinstance(order, Endpoints):
-                    self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
-                elif isinstance(order, Shares):
-                    self._plane.parts.deal(order.limits, order.queues)
-                elif isinstance(order, Checked):
-                    self._plane.on_checked(
-                        order.upstream, order.endpoint, is_up=order.is_up, has_passed=order.has_passed
-                    )
-                elif isinstance(order, BreakerOrder):
-                    self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
-                elif isinstance(order, Cap | Expect | Rescale):
-                    self._follow(order)
-                elif isinstance(order, Cover):
-                    await self._cover(order.workers)
-                elif isinstance(order, Drain):
-                    self._drain_within(order.timeout)
+                try:
+                    await self._carry_out(order)
+                except Exception as error:  # noqa: BLE001 - the orders after it are obeyed all the same
+                    self._guard.note(type(order).__name__, error)
             self.log.warning("control process gone", drain=timeout)
         except ChannelBroken as error:
             self.log.error("channel broken", error=str(error))  # noqa: TRY400 - where it broke says nothing
         self._drain_within(timeout)
+
+    async def _carry_out(self, order: Order) -> None:
+        if isinstance(order, Endpoints):
+            self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
+        elif isinstance(order, Shares):
+            self._plane.parts.deal(order.limits, order.queues)
+        elif isinstance(order, Checked):
+            self._plane.on_checked(order.upstream, order.endpoint, is_up=order.is_up, has_passed=order.has_passed)
+        elif isinstance(order, BreakerOrder):
+            self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
+        elif isinstance(order, Cap | Expect | Rescale):
+            self._follow(order)
+        elif isinstance(order, Cover):
+            await self._cover(order.workers)
+        elif isinstance(order, Drain):
+            self._drain_within(order.timeout)
 
     async def _cover(self, workers: tuple[int, ...]) -> None:
         """Accept for these workers too, and for no others."""
@@ -198,7 +204,7 @@ class Worker:
             self._plane.note_changes()
         # What does not fit into one report, or does not get through, is still due at the next tick.
         if (is_whole_tick or self._plane.has_changes) and self._channel.is_clear:
-            self._report()
+            self._guard.call("report", self._report)
         self._ticks += 1
 
     def _report(self, *, is_last: bool = False) -> None:

@@ -17,6 +17,7 @@ from gateway.control.scaling.seasons import EVERY, Seasons
 from gateway.control.scaling.stream import Stream
 from gateway.control.scaling.target import Target
 from gateway.scaling.scaler import TICK
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.reading import ScalingReading
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class Scaling:
         """Begin to look and to decide."""
         for target in self.targets.values():
             target.actuator.start()
-        self._task = asyncio.create_task(self._keep_looking(), name="scaling")
+        self._task = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("scaling", self._keep_looking), name="scaling"
+        )
 
     async def stop(self) -> None:
         """Decide nothing any more; replicas stay as they are."""
