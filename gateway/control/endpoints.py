@@ -105,7 +105,6 @@ class EndpointTable:
                 upstream.dns,
                 rng=self._rng,
                 log=self._log,
-                guard=guard,
                 on_change=partial(self.change, name),
             )
             self._names.append(names)

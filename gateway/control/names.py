@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiodns
 
+from gateway.core.clock import SystemClock
+from gateway.telemetry.guard import Guard
 from gateway.upstream.address import parse_address
 from gateway.upstream.settings import EndpointSettings
 
