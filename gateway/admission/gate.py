@@ -61,6 +61,7 @@ class Gate:
     again); None mostly.
     Classes of bands above ``last_band`` may not wait; the gateway lowers it to protect itself.
     ``hope`` is the capacity that is coming; None mostly.
+    ``streams`` gave their place back before their end; at most ``max_streams`` may, None: any number.
     """
 
     __slots__ = (
@@ -75,8 +76,10 @@ class Gate:
         "last_band",
         "latency",
         "limit",
+        "max_streams",
         "queue",
         "rate",
+        "streams",
     )
 
     def __init__(self, limit: Limit, queue: Queue) -> None:
@@ -86,6 +89,8 @@ class Gate:
         self.bar: Callable[[float], bool] | None = None
         self.last_band = LAST_BAND
         self.hope: Hope | None = None
+        self.streams = 0
+        self.max_streams: int | None = None
         self.changes: dict[str, int] = {}
         self.rate = 0.0
         self.latency = 0.0
@@ -145,6 +150,23 @@ class Gate:
             self._drained += 1
             self._measure_rate(now)
             self.admit_waiting(now)
+
+    def let_go(self, sample: Sample, now: float) -> bool:  # noqa: ARG002 - the limit is asked to forget it
+        """Take the place of a stream back before its end, and learn nothing from it.
+
+        It counts as a stream until :meth:`end_stream`, and is not to be finished. False when as many as may have let
+        go: it keeps its place, and is finished like any other.
+        """
+        if self.max_streams is not None and self.streams >= self.max_streams:
+            return False
+        self.streams += 1
+        self.in_flight -= 1
+        self.admit_waiting(now)
+        return True
+
+    def end_stream(self) -> None:
+        """A stream that has let its place go is over; nothing is learned and nobody is admitted for it."""
+        self.streams -= 1
 
     def note(self, change: Change) -> None:
         """Count a move of the limit."""

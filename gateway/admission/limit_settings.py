@@ -22,6 +22,13 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     initial: Annotated[int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed")] = 20
     min: Annotated[int, Meta(ge=1, le=100_000, description="the limit never falls below this")] = 1
     max: Annotated[int, Meta(ge=1, le=100_000, description="the limit never grows above this")] = 500
+    streams: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(
+            description="streams that may give their place back before their end; beyond it they keep it; none = any number",
+            examples=[1000],
+        ),
+    ] = None
     mode: Annotated[
         Mode, Meta(description="shadow finds it and counts whom it would make wait, but lets pass; off = no limit")
     ] = "enforce"

@@ -107,12 +107,15 @@ class Assembly:
 
     def _gate(self, name: str, upstream: Upstream, limits: ByEndpoint | None) -> Gate:
         length, size = self._parts.room(name)
-        return make_gate(
+        gate = make_gate(
             limits or make_limit(upstream.limit, self._parts.even),
             Queue(max_length=length, max_size=size, max_wait=upstream.queue.max_wait),
             limit_mode=upstream.limit.mode,
             queue_mode=upstream.queue.mode,
         )
+        if upstream.limit.streams is not None:
+            gate.max_streams = math.ceil(upstream.limit.streams * self._parts.even)
+        return gate
 
     def _group(self, name: str, upstream: Upstream, limits: ByEndpoint | None) -> UpstreamGroup:
         is_checked = upstream.health is not None

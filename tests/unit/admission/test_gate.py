@@ -490,3 +490,28 @@ def test_who_waits_for_capacity_is_not_shed_before_it_comes() -> None:
         gate.tick(0.5)
         told.append([request.told for request in crowd[1:]])
     assert told == [["queue_delay"] * 4, [""] * 4]
+
+
+def test_a_stream_that_lets_go_gives_its_place_and_teaches_nothing() -> None:
+    """The next in line is admitted, neither limit nor latency learn, and the stream is counted until its end."""
+    gate, limit = make(limit=1)
+    first = arrive(gate)
+    waits = arrive(gate, 0.1)
+    assert gate.let_go(sample(first.admitted_at, 0.2), 0.2)
+    assert waits.admitted_at == 0.2
+    assert (gate.in_flight, gate.streams, gate.latency, limit.samples) == (1, 1, 0.0, [])
+    gate.end_stream()
+    assert (gate.in_flight, gate.streams) == (1, 0)
+
+
+def test_beyond_the_bound_a_stream_keeps_its_place() -> None:
+    """It is finished like any other request then."""
+    gate, _ = make(limit=2)
+    gate.max_streams = 1
+    first, second = arrive(gate), arrive(gate)
+    assert gate.let_go(sample(first.admitted_at, 0.2), 0.2)
+    assert not gate.let_go(sample(second.admitted_at, 0.2), 0.2)
+    assert (gate.in_flight, gate.streams) == (1, 1)
+    gate.end_stream()
+    assert gate.let_go(sample(second.admitted_at, 0.3), 0.3)
+    assert gate.in_flight == 0
