@@ -6,7 +6,9 @@ endpoint that is full. The queue before them all stays one. Each limit learns fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from gateway.admission.limits.limit import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,6 +22,8 @@ class ByEndpoint:
 
     __slots__ = ("_limits", "_make", "_used", "value")
 
+    watch: ClassVar[None] = None
+
     def __init__(self, make: Callable[[], Limit]) -> None:
         self._make = make
         self._limits: dict[str, Limit] = {}
@@ -32,6 +36,11 @@ class ByEndpoint:
         if found is None:
             found = self._limits[endpoint] = self._make()
         return found
+
+    @property
+    def stage(self) -> Stage:
+        """That of the endpoint of which least is known."""
+        return min((self.of(endpoint).stage for endpoint in self._used), default=Stage.PROVEN)
 
     def use(self, endpoints: Collection[str], known: Collection[str]) -> None:
         """These are in rotation now; of others only those that are ``known`` keep what was learned."""

@@ -10,9 +10,10 @@ weakness, and why it is not the default.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from gateway.admission.limits.rounds import Rounds
+from gateway.admission.limits.limit import Stage
 from gateway.admission.sample import Change
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Gradient:
     """Compares each round's mean latency with a slow average."""
 
     __slots__ = ("_limit", "_long", "_max", "_min", "_rounds", "value")
+
+    stage: ClassVar[Stage] = Stage.PROVEN
+    watch: ClassVar[None] = None
 
     def __init__(self, initial: int = 20, min: int = 1, max: int = 500) -> None:  # noqa: A002 - as in the settings
         self.value = initial

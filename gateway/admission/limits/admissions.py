@@ -1,0 +1,171 @@
+"""A sample of the newest admissions, those still in flight among them."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import log
+from typing import Final
+
+from gateway.admission.limits.evidence import Observation
+
+MOST: Final = 256
+"""Admissions kept; the log-rank test takes 0.25 ms over as many."""
+FEWEST: Final = 48
+"""As many are kept however old they are."""
+_SPARSE: Final = 96
+# The share with the least in flight says how long requests take alone: five at least, three of them ended.
+_ALONE: Final = 12
+_FEW: Final = 5
+_FEW_ENDED: Final = 3
+# Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
+_PROPORTIONAL: Final = 0.35
+_CLEARER: Final = 0.7
+
+
+class Admission:
+    """One sampled request: ``n`` in flight at its admission, itself included; ``took`` is its time until now or its end."""
+
+    __slots__ = ("at", "crowd", "has_ended", "is_in_flight", "kind", "n", "took")
+
+    def __init__(self, at: float, n: int, kind: str) -> None:
+        self.at = at
+        self.n = n
+        self.kind = kind
+        self.crowd = log(n)
+        self.took = 0.0
+        self.has_ended = False
+        self.is_in_flight = True
+
+
+class Admissions:
+    """At most :data:`MOST` admissions, thinned out evenly when there are more.
+
+    A request is found again by (instant, n) of its admission. Requests that are equal in both are all sampled or
+    none, and are not told apart, so that which of them ends first makes no difference.
+    """
+
+    __slots__ = ("_here", "_instant", "_open", "_skip", "_stride", "deaths", "entries")
+
+    def __init__(self) -> None:
+        self.entries: deque[Admission] = deque()
+        self.deaths = 0
+        self._open: dict[tuple[float, int], list[Admission]] = {}
+        self._stride = 1
+        self._skip = 0
+        self._instant = -1.0
+        self._here: dict[int, bool] = {}
+
+    def begin(self, now: float, n: int, kind: str) -> None:
+        """A request was admitted."""
+        if now != self._instant:
+            self._instant = now
+            self._here.clear()
+        is_taken = self._here.get(n)
+        if is_taken is None:
+            self._skip += 1
+            is_taken = self._here[n] = self._skip >= self._stride
+        if not is_taken:
+            return
+        self._skip = 0
+        entry = Admission(now, n, kind)
+        self.entries.append(entry)
+        try:
+            self._open[now, n].append(entry)
+        except KeyError:
+            self._open[now, n] = [entry]
+        if len(self.entries) > MOST:
+            self._thin()
+
+    def end(self, at: float, n: int, took: float, *, has_ended: bool) -> bool:
+        """It has ended, or it has left and nobody will know; whether it was sampled and has ended."""
+        found = self._open.get((at, n))
+        if found is None:
+            return False
+        entry = found.pop()
+        if not found:
+            del self._open[at, n]
+        entry.is_in_flight = False
+        entry.took = took
+        entry.has_ended = has_ended
+        self.deaths += has_ended
+        return has_ended
+
+    def forget(self, at: float, n: int) -> None:
+        """It teaches nothing."""
+        found = self._open.get((at, n))
+        if found is not None:
+            entry = found[-1]
+            self._close(entry)
+            self.entries.remove(entry)
+
+    def age(self, now: float, oldest: float) -> None:
+        """Forget those admitted before ``oldest``, while enough are left; bring the others up to date."""
+        entries = self.entries
+        while len(entries) > FEWEST and entries[0].at < oldest:
+            self._close(entries.popleft())
+        if len(entries) < _SPARSE and self._stride > 1:
+            self._stride //= 2
+        for entry in entries:
+            if entry.is_in_flight:
+                entry.took = now - entry.at
+
+    def observations(self) -> list[Observation]:
+        """What the log-rank test asks for."""
+        return [Observation(entry.kind, entry.crowd, entry.took, entry.has_ended) for entry in self.entries]
+
+    def alone(self) -> float:
+        """How long a request takes when nobody waits, in seconds: time ÷ ends where least were in flight; 0: unknown."""
+        ordered = sorted(self.entries, key=_by_n)
+        wanted = max(_FEW, len(ordered) // _ALONE)
+        time = 0.0
+        ended = 0
+        for number, entry in enumerate(ordered, 1):
+            time += entry.took
+            ended += entry.has_ended
+            if number >= wanted and ended >= _FEW_ENDED:
+                break
+        if ended < _FEW_ENDED:
+            return 0.0
+        least = ordered[0].n
+        if least <= 2:  # noqa: PLR2004 - only where it was alone once does the proportion say so
+            done = [(entry.took, entry.took / entry.n) for entry in ordered if entry.has_ended]
+            plain, shared = _scatter([took for took, _ in done]), _scatter([part for _, part in done])
+            if shared < _PROPORTIONAL and shared < _CLEARER * plain:
+                return sum(part for _, part in done) / len(done) * least
+        return time / ended
+
+    def span(self) -> tuple[int, int]:
+        """The least n of all, and the newest."""
+        return min((entry.n for entry in self.entries), default=0), self.entries[-1].n if self.entries else 0
+
+    def _thin(self) -> None:
+        self._stride *= 2
+        entries = list(self.entries)
+        self.entries = deque(entries[1::2])
+        for entry in entries[0::2]:
+            self._close(entry)
+
+    def _close(self, entry: Admission) -> None:
+        if not entry.is_in_flight:
+            return
+        entry.is_in_flight = False
+        found = self._open[entry.at, entry.n]
+        found.remove(entry)
+        if not found:
+            del self._open[entry.at, entry.n]
+
+    def __repr__(self) -> str:
+        return f"<Admissions kept={len(self.entries)} in_flight={len(self._open)} stride={self._stride}>"
+
+
+def _by_n(entry: Admission) -> int:
+    return entry.n
+
+
+def _scatter(values: list[float]) -> float:
+    """Standard deviation ÷ mean; infinite when there are too few."""
+    count = len(values)
+    mean = sum(values) / count if count else 0.0
+    if count < FEWEST // 4 or not mean:
+        return float("inf")
+    return float((sum((value - mean) ** 2 for value in values) / count) ** 0.5 / mean)

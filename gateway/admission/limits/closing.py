@@ -1,0 +1,120 @@
+"""CLOSING: the cut after a line was seen, until it has proved itself."""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import log
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gateway.admission.limits.opening import Close
+    from gateway.admission.sample import Sample
+
+# Looks: ends seen, and mean latencies passed.
+_LOOKS: Final = ((20, 1.2), (40, 1.8), (60, 2.4))
+_DRAINED: Final = 1.05
+_FEW: Final = 10
+_NO_LINE: Final = 1.15
+_RAISE: Final = 1.3
+_FALSE: Final = -3.0
+_FALSE_AT_LAST: Final = -1.3
+_TRUE: Final = 1.3
+_STILL_LONG: Final = 2.0
+_GAINED: Final = 1.25
+
+
+class Verdict(Enum):
+    """What a look has shown."""
+
+    RAISED = "raised"
+    FALSE = "false"
+    TRUE = "true"
+
+
+class Closing:
+    """Waits until what is above the limit has drained, then compares what gets done with what got done before."""
+
+    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_since", "_total", "close", "is_clear", "mean", "n", "value")
+
+    def __init__(self, close: Close, n: int) -> None:
+        self.close = close
+        self.value = close.limit
+        self.n = n
+        self.mean = close.alone
+        self.is_clear = False
+        self._begun_at = -1.0
+        self._count = 0
+        self._since = 0
+        self._total = 0.0
+        self._bound_at = -1.0
+        self._look = 0
+
+    def begin(self, now: float, n: int, kind: str) -> None:
+        """A request was admitted as the ``n``-th."""
+        del now, kind
+        self.n = n
+
+    def forget(self, sample: Sample) -> None:
+        """A request has given its place back."""
+        del sample
+        self.n -= 1
+
+    def held_back(self, now: float) -> None:
+        """The limit has just made a request wait."""
+        self._bound_at = now
+
+    def update(self, sample: Sample) -> Verdict | None:
+        """Learn from one finished request; what that shows, if anything."""
+        self.n -= 1
+        now = sample.answered_at
+        if self._begun_at < 0:
+            if self.n <= _DRAINED * self.value + 1:
+                self._restart(now)
+            return None
+        if sample.outcome is not Outcome.SUCCESS:
+            return None
+        self._count += 1
+        if sample.admitted_at >= self._begun_at:  # the others show the line that was
+            self._total += now - sample.admitted_at
+            self._since += 1
+        return self._judge(now)
+
+    def _restart(self, now: float) -> None:
+        self._begun_at = now
+        self._count = self._since = self._look = 0
+        self._total = 0.0
+
+    def _judge(self, now: float) -> Verdict | None:
+        count = self._count
+        close = self.close
+        mean = self._total / self._since if self._since else close.alone
+        elapsed = now - self._begun_at
+        if self._since >= _FEW and elapsed > mean and mean < _NO_LINE * close.alone and self._bound_at >= self._begun_at:
+            raised = min(int(_RAISE * self.value) + 1, close.n)
+            if raised > self.value:
+                self.value = raised
+                self._restart(now)
+                return Verdict.RAISED
+        wanted, turnovers = _LOOKS[self._look]
+        if count < wanted or elapsed < turnovers * mean:
+            return None
+        self._look += 1
+        is_last = self._look == len(_LOOKS)
+        rate = count / elapsed
+        before = max(close.rate * max(close.usual, elapsed / count), 1.0)  # ends in the window before
+        wider = min(log(max(close.n / self.value, 1.0)), 1.0)
+        served = log(close.rate / rate) if close.rate else 0.0
+        evidence = wider * (wider / 2 - served) / (1 / before + 1 / count)
+        self.mean = mean
+        if evidence <= (_FALSE_AT_LAST if is_last else _FALSE):
+            return Verdict.FALSE
+        if is_last or evidence >= _TRUE:
+            has_gained = bool(close.rate) and rate > _GAINED * close.rate
+            self.is_clear = mean < _STILL_LONG * close.alone and not has_gained
+            return Verdict.TRUE
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Closing limit={self.value} ends={self._count}>"

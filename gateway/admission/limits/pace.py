@@ -1,0 +1,66 @@
+"""Completions a second and requests in flight, as they were a while ago."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+_TICKS: Final = 240
+"""Ticks kept; with eight in a latency, the last thirty latencies."""
+
+
+class Tick(NamedTuple):
+    """The requests that had ended by an instant, and those that were in flight then."""
+
+    at: float
+    ended: int
+    n: int
+
+
+class Pace:
+    """A log of ticks; rates are read from it."""
+
+    __slots__ = ("_next", "ended", "ticks")
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.ticks: deque[Tick] = deque(maxlen=_TICKS)
+        self._next = 0.0
+
+    def note(self, now: float, n: int, spacing: float) -> None:
+        """Write a tick down, when the last one is ``spacing`` seconds old."""
+        if now >= self._next:
+            self.ticks.append(Tick(now, self.ended, n))
+            self._next = now + spacing
+
+    def before(self, instant: float) -> Tick | None:
+        """The newest tick that is no later than this instant, else the oldest; None when there is none."""
+        found = None
+        for tick in reversed(self.ticks):
+            found = tick
+            if tick.at <= instant:
+                break
+        return found
+
+    def rate(self, now: float, span: float) -> float:
+        """Completions a second over the last ``span`` seconds, or over all that is known if that is less."""
+        tick = self.before(now - span)
+        return 0.0 if tick is None or now <= tick.at else (self.ended - tick.ended) / max(now - tick.at, span / 2)
+
+    def best(self, span: float) -> float:
+        """The highest rate of any window of ``span`` seconds, less one standard error; 0 when none is as long."""
+        most = 0.0
+        ticks = list(self.ticks)
+        first = 0
+        for tick in ticks:
+            while tick.at - ticks[first].at > span and ticks[first + 1].at <= tick.at - span:
+                first += 1
+            begin = ticks[first]
+            length = tick.at - begin.at
+            if length >= span:
+                count = tick.ended - begin.ended
+                most = max(most, (count - count**0.5) / length)
+        return most
+
+    def __repr__(self) -> str:
+        return f"<Pace ended={self.ended} ticks={len(self.ticks)}>"
