@@ -116,7 +116,11 @@ class Gate:
                 watch.begin(now, self.in_flight, kind)
             return True
         if self.bar is None or self.in_flight >= self.limit.value:  # else it is a breaker that holds back
+            before = self.limit.value
             self.limit.held_back(now)
+            if self.limit.value > before:
+                self.admit_waiting(now)
+                return not self.queue.count and self.in_flight < self.limit.value and self.try_admit(now, kind)
         return False
 
     def enqueue(self, ticket: Ticket, now: float) -> Refusal | None:

@@ -6,7 +6,7 @@ from collections import deque
 from math import log
 from typing import Final
 
-from gateway.admission.limits.evidence import Observation
+from gateway.admission.limits.evidence import Life, Observation
 
 MOST: Final = 256
 """Admissions kept; the log-rank test takes 0.25 ms over as many."""
@@ -112,6 +112,16 @@ class Admissions:
     def observations(self) -> list[Observation]:
         """What the log-rank test asks for."""
         return [Observation(entry.kind, entry.crowd, entry.took, entry.has_ended) for entry in self.entries]
+
+    def lives(self, most: int) -> list[Life]:
+        """What the test for sharing asks for, of this many at most."""
+        step = -(-len(self.entries) // most)
+        return [Life(entry.kind, entry.at, entry.took, entry.has_ended) for entry in list(self.entries)[::step]]
+
+    def mean(self) -> float:
+        """Time ÷ ends over all, in seconds: those in flight count, so that the first to end do not look usual."""
+        ended = sum(entry.has_ended for entry in self.entries)
+        return sum(entry.took for entry in self.entries) / ended if ended else 0.0
 
     def alone(self) -> float:
         """How long a request takes when nobody waits, in seconds: time ÷ ends where least were in flight; 0: unknown."""

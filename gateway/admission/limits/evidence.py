@@ -16,11 +16,12 @@ that has not ended is at risk in lower bins than its own only.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import log
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _BIN: Final = log(1.05)
 # Durations below a microsecond are one bin: the clock tells no more.
@@ -79,6 +80,47 @@ def line_evidence(observations: Iterable[Observation]) -> float:
                 at_risk += 1
                 total += crowd
                 squares += crowd * crowd
+    return _nats(difference, variance)
+
+
+class Life(NamedTuple):
+    """One admitted request: its kind, when it was admitted, its time until now or its end, and whether it has ended."""
+
+    kind: str
+    begun_at: float
+    duration: float
+    has_ended: bool
+
+
+def sharing_evidence(lives: Sequence[Life], instants: Sequence[float], crowds: Sequence[float]) -> float:
+    """Evidence that requests slow each other down while they are served, in nats; negative when it is the other way.
+
+    The same test with a covariate that changes: where all share (processor sharing), what counts is how many are in
+    flight while a request is served, not how many were when it was admitted. ``crowds`` are ln n from ``instants`` on,
+    in order. Each end is compared with all that got as old, by n at the moment at which they were. Its cost is the
+    product of ends and lives, a quarter of a microsecond each.
+    """
+    difference = variance = 0.0
+    for kind, admitted_at, age, has_ended in lives:
+        if not has_ended:
+            continue
+        count = 0
+        total = squares = 0.0
+        for other, begun_at, duration, _ in lives:
+            if duration >= age and other == kind:
+                crowd = crowds[max(bisect_right(instants, begun_at + age) - 1, 0)]
+                count += 1
+                total += crowd
+                squares += crowd * crowd
+        if count > 1:
+            mean = total / count
+            own = crowds[max(bisect_right(instants, admitted_at + age) - 1, 0)]
+            difference += own - mean
+            variance += max(squares / count - mean * mean, 0.0)
+    return _nats(difference, variance)
+
+
+def _nats(difference: float, variance: float) -> float:
     if variance <= 1e-9:  # noqa: PLR2004 - rounding errors of equal n
         return 0.0
     evidence = difference * difference / variance / 2

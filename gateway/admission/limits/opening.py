@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil, inf, log, sqrt
+from math import ceil, inf, log
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.admission.limits.admissions import Admissions
-from gateway.admission.limits.evidence import line_evidence
+from gateway.admission.limits.evidence import line_evidence, sharing_evidence
 from gateway.admission.limits.pace import Pace
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
-    from gateway.admission.limits.pace import Tick
     from gateway.admission.sample import Sample
 
 # Seconds after the first request that had to wait; who comes later than that is no part of a burst.
@@ -27,12 +26,11 @@ _ROOM: Final = 1.25
 _BACKLOG: Final = 0.5
 _USUAL: Final = 1.5
 _GROWN: Final = 1.25
-_LAG: Final = 1.2
-_DOUBLED: Final = 1.8
-_MORE: Final = 1.3
-_NO_HIGHER: Final = 2.0
-_LOWER: Final = 3.0
-_TELLING: Final = 0.7
+# The test for sharing: requests compared, and seconds between two at least.
+_LIVES: Final = 64
+_PAUSE: Final = 0.05
+# Requests a second, from the first on, that are no burst.
+_SMOOTH: Final = 2000.0
 _MEMORY: Final = 12
 _TICKS: Final = 8
 
@@ -53,13 +51,16 @@ class Opening:
 
     __slots__ = (
         "_before_hold",
+        "_begun_at",
         "_bound_at",
         "_count",
         "_first_held",
+        "_held",
         "_hold_until",
         "_holds_from",
         "_look_at",
         "_pace",
+        "_share_at",
         "_start",
         "admissions",
         "n",
@@ -75,9 +76,12 @@ class Opening:
         self._start = start or initial
         self._count = 0
         self._pace = Pace()
+        self._begun_at = inf
         self._first_held = inf
+        self._held = 0
         self._bound_at = -inf
         self._look_at = _FEWEST_DEATHS
+        self._share_at = -inf
         # a hold: until when, from how many deaths on the next may be, and the limit before it
         self._hold_until = -inf
         self._holds_from = 0
@@ -86,6 +90,8 @@ class Opening:
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th."""
         self.n = n
+        if self._begun_at == inf:
+            self._begun_at = now
         self.admissions.begin(now, n, kind)
         if not self._count:
             self._pace.note(now, n, _BURST / _TICKS)
@@ -93,15 +99,20 @@ class Opening:
     def forget(self, sample: Sample) -> None:
         """A request has given its place back and teaches nothing."""
         self.n -= 1
+        self._pace.ended += 1  # its place is free, so it is done as far as others are concerned
         self.admissions.forget(sample.admitted_at, sample.in_flight)
 
     def held_back(self, now: float) -> None:
         """Before the first answer a burst waits, and what goes on coming after it does not."""
-        self._bound_at = now
+        if self._hold_until <= now or self.value >= self._start:
+            self._bound_at = now
         if self._count:
             return
+        self._held += 1
         if self._first_held == inf:
             self._first_held = now
+        if self.value + self._held <= self._start + _SMOOTH * (now - self._begun_at):
+            self.value += 2  # this is no burst
         elif now - self._first_held > _BURST:
             self.value += 2  # one for it, one for what has waited since the burst began
 
@@ -124,7 +135,7 @@ class Opening:
             if self._before_hold:
                 self.value = max(self.value, self._before_hold)
                 self._before_hold = 0
-            if 2 * n >= self.value:
+            if 2 * max(n, self.n) >= self.value:
                 self.value += 1
         if is_death and self.admissions.deaths >= self._look_at:
             deaths = self.admissions.deaths
@@ -137,36 +148,38 @@ class Opening:
         usual = self.usual
         n = self.n + 1  # with the one that has just ended
         rate = self._pace.rate(now, _USUAL * usual)
-        if not rate:
-            return None
-        backlog = n / rate
         was_bound = self._bound_at >= now - _USUAL * usual
-        is_long = backlog > max(_BACKLOG, 2 * usual)
-        if not (was_bound or n >= self._start or backlog > _BACKLOG):
+        if not rate or not (was_bound or n >= self._start or n > _BACKLOG * rate):
             return None
         self.admissions.age(now, now - _MEMORY * usual)
+        usual = max(usual, self.admissions.mean())
+        rate = self._pace.rate(now, _USUAL * usual)
+        was_bound = self._bound_at >= now - _USUAL * usual
+        is_long = n > max(_BACKLOG, 2 * usual) * rate
         evidence = line_evidence(self.admissions.observations())
         if evidence >= _WEAK and (n >= self._start or is_long):
             self._hold(now, n)
-        alone = self.admissions.alone()
-        if not alone:
-            return None
         least, newest = self.admissions.span()
         rate = max(rate, self._pace.best(_USUAL * usual))
-        limit = ceil(_ROOM * rate * alone) + 1
         is_growing = n >= _GROWN * self._n_before(now, _USUAL * usual)
-        matters = was_bound or (is_growing and n / rate > max(_BACKLOG, 2 * alone))
-        if not matters:
+        alone = self.admissions.alone()
+        if not alone or newest < _CONTRAST * least:
+            return None
+        if not was_bound and not (is_growing and n > max(_BACKLOG, 2 * alone) * rate):
             return None
         strong = _STRONG + log(1 + self.admissions.deaths / _LOOKS)
-        if newest >= _CONTRAST * least and evidence >= strong and limit < n:
-            return self._close(limit, alone, n, now, "line")
-        if self._pays_not(now):
-            return self._close(max(1, n // 2), alone, n, now, "thrash")
+        limit = ceil(_ROOM * rate * alone) + 1
+        if evidence >= strong:
+            return self._close(limit, alone, n, now, usual, "line") if limit < n else None
+        evidence, shared = self._sharing(now, usual)
+        if evidence >= strong and shared:
+            alone = min(alone, shared)
+            limit = ceil(_ROOM * rate * alone) + 1
+            return self._close(limit, alone, n, now, usual, "sharing") if limit < n else None
         return None
 
-    def _close(self, limit: int, alone: float, n: int, now: float, reason: str) -> Close:
-        return Close(limit, alone, n, self._pace.rate(now, self.usual), self.usual, reason)
+    def _close(self, limit: int, alone: float, n: int, now: float, usual: float, reason: str) -> Close:  # noqa: PLR0913, PLR0917 - each is one fact
+        return Close(limit, alone, n, self._pace.rate(now, usual), usual, reason)
 
     def _hold(self, now: float, n: int) -> None:
         deaths = self.admissions.deaths
@@ -181,39 +194,21 @@ class Opening:
         tick = self._pace.before(now - span)
         return tick.n if tick is not None else 0
 
-    def _pays_not(self, now: float) -> bool:
-        """Whether more in flight have got no more done, one turnover later.
+    def _sharing(self, now: float, usual: float) -> tuple[float, float]:
+        """Evidence that requests slow each other down while they are served, and what they take alone then, in seconds.
 
-        Where n was 1.8 times as high the rate should be higher, and at 1.3 times as high it must not be lower.
+        The latter is time ÷ ends while least were in flight: requests admitted then are slow all the same, later.
         """
-        span = _LAG * self.usual
-        ticks = list(self._pace.ticks)
-        recent = self._pace.before(now - span)
-        if recent is None or recent.at > now - span or now <= recent.at:
-            return False
-        ended = self._pace.ended - recent.ended
-        rate = ended / (now - recent.at)
-        end = 0
-        for tick in ticks:
-            if recent.n < _MORE * tick.n:
-                continue
-            while end < len(ticks) and ticks[end].at < tick.at + span:
-                end += 1
-            if end >= len(ticks) or ticks[end].at > recent.at:
-                break
-            after: Tick = ticks[end]
-            before = after.ended - tick.ended
-            if not before:
-                continue
-            earlier = before / (after.at - tick.at)
-            if earlier - rate > _LOWER * sqrt(before + ended) / span:
-                return True
-            if recent.n >= _DOUBLED * tick.n and after.n >= tick.n / _MORE and ended:
-                most = min(log(recent.n / tick.n), _TELLING)
-                served = log(rate / earlier)
-                if most * (most / 2 - served) / (1 / ended + 1 / before) >= _NO_HIGHER:
-                    return True
-        return False
+        if now < self._share_at:
+            return 0.0, 0.0
+        self._share_at = now + max(_PAUSE, usual / 4)
+        course = [(entry.at, entry.n) for entry in self.admissions.entries]
+        oldest = course[0][0]
+        course += [(tick.at, max(tick.n, 1)) for tick in self._pace.ticks if tick.at >= oldest]
+        course.sort()
+        instants = [at for at, _ in course]
+        evidence = sharing_evidence(self.admissions.lives(_LIVES), instants, [log(n) for _, n in course])
+        return evidence, self._pace.alone()
 
     def __repr__(self) -> str:
         return f"<Opening limit={self.value} usual={self.usual:.4f}>"

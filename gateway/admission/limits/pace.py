@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 _TICKS: Final = 240
 """Ticks kept; with eight in a latency, the last thirty latencies."""
+_ENOUGH: Final = 5
 
 
 class Tick(NamedTuple):
@@ -61,6 +63,21 @@ class Pace:
                 count = tick.ended - begin.ended
                 most = max(most, (count - count**0.5) / length)
         return most
+
+    def alone(self) -> float:
+        """Time ÷ ends while least were in flight, in seconds; 0 when not known."""
+        ticks = list(self.ticks)
+        spans = sorted(
+            (tick.n, tick.n * (after.at - tick.at), after.ended - tick.ended) for tick, after in pairwise(ticks)
+        )
+        time = 0.0
+        ended = 0
+        for _, spent, count in spans:
+            time += spent
+            ended += count
+            if ended >= _ENOUGH:
+                return time / ended
+        return 0.0
 
     def __repr__(self) -> str:
         return f"<Pace ended={self.ended} ticks={len(self.ticks)}>"
