@@ -13,10 +13,10 @@ MOST: Final = 256
 FEWEST: Final = 48
 """As many are kept however old they are."""
 _SPARSE: Final = 96
-# The share with the least in flight says how long requests take alone: five at least, three of them ended.
+# The share with the least in flight says how long requests take alone: eight at least, six of them ended.
 _ALONE: Final = 12
-_FEW: Final = 5
-_FEW_ENDED: Final = 3
+_FEW: Final = 8
+_FEW_ENDED: Final = 6
 # Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
 _PROPORTIONAL: Final = 0.35
 _CLEARER: Final = 0.7

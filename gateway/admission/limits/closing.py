@@ -104,7 +104,7 @@ class Closing:
         is_last = self._look == len(_LOOKS)
         rate = count / elapsed
         before = max(close.rate * max(close.usual, elapsed / count), 1.0)  # ends in the window before
-        wider = min(log(max(close.n / self.value, 1.0)), 1.0)
+        wider = min(log(max(close.crowd / self.value, 1.0)), 1.0)
         served = log(close.rate / rate) if close.rate else 0.0
         evidence = wider * (wider / 2 - served) / (1 / before + 1 / count)
         self.mean = mean

@@ -27,7 +27,9 @@ _BACKLOG: Final = 0.5
 _USUAL: Final = 1.5
 _GROWN: Final = 1.25
 # The test for sharing: requests compared, and seconds between two at least.
-_LIVES: Final = 64
+_LIVES: Final = 128
+_SHARING: Final = 1.0
+_SHARED: Final = 0.6
 _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
@@ -36,11 +38,15 @@ _TICKS: Final = 8
 
 
 class Close(NamedTuple):
-    """A line was seen: the limit to close to, what requests take alone, and what was done before."""
+    """A line was seen: the limit to close to, what requests take alone, and what was done before.
+
+    ``n`` were in flight then, and ``crowd`` in the mean over the last ``usual`` seconds, in which ``rate`` was done.
+    """
 
     limit: int
     alone: float
     n: int
+    crowd: float
     rate: float
     usual: float
     reason: str
@@ -163,6 +169,9 @@ class Opening:
         rate = max(rate, self._pace.best(_USUAL * usual))
         is_growing = n >= _GROWN * self._n_before(now, _USUAL * usual)
         alone = self.admissions.alone()
+        shared = self._pace.alone()
+        if shared and shared < _SHARED * alone:
+            alone = shared  # those admitted when few were in flight were slowed down by those after them
         if not alone or newest < _CONTRAST * least:
             return None
         if not was_bound and not (is_growing and n > max(_BACKLOG, 2 * alone) * rate):
@@ -171,15 +180,13 @@ class Opening:
         limit = ceil(_ROOM * rate * alone) + 1
         if evidence >= strong:
             return self._close(limit, alone, n, now, usual, "line") if limit < n else None
-        evidence, shared = self._sharing(now, usual)
-        if evidence >= strong and shared:
-            alone = min(alone, shared)
-            limit = ceil(_ROOM * rate * alone) + 1
+        if self._sharing(now, usual) >= strong + _SHARING:
             return self._close(limit, alone, n, now, usual, "sharing") if limit < n else None
         return None
 
     def _close(self, limit: int, alone: float, n: int, now: float, usual: float, reason: str) -> Close:  # noqa: PLR0913, PLR0917 - each is one fact
-        return Close(limit, alone, n, self._pace.rate(now, usual), usual, reason)
+        pace = self._pace
+        return Close(limit, alone, n, pace.crowd(now, usual), pace.rate(now, usual), usual, reason)
 
     def _hold(self, now: float, n: int) -> None:
         deaths = self.admissions.deaths
@@ -194,21 +201,17 @@ class Opening:
         tick = self._pace.before(now - span)
         return tick.n if tick is not None else 0
 
-    def _sharing(self, now: float, usual: float) -> tuple[float, float]:
-        """Evidence that requests slow each other down while they are served, and what they take alone then, in seconds.
-
-        The latter is time ÷ ends while least were in flight: requests admitted then are slow all the same, later.
-        """
+    def _sharing(self, now: float, usual: float) -> float:
+        """Evidence that requests slow each other down while they are served; 0 when it was weighed a moment ago."""
         if now < self._share_at:
-            return 0.0, 0.0
+            return 0.0
         self._share_at = now + max(_PAUSE, usual / 4)
         course = [(entry.at, entry.n) for entry in self.admissions.entries]
         oldest = course[0][0]
         course += [(tick.at, max(tick.n, 1)) for tick in self._pace.ticks if tick.at >= oldest]
         course.sort()
         instants = [at for at, _ in course]
-        evidence = sharing_evidence(self.admissions.lives(_LIVES), instants, [log(n) for _, n in course])
-        return evidence, self._pace.alone()
+        return sharing_evidence(self.admissions.lives(_LIVES), instants, [log(n) for _, n in course])
 
     def __repr__(self) -> str:
         return f"<Opening limit={self.value} usual={self.usual:.4f}>"

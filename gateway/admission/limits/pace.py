@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 _TICKS: Final = 240
 """Ticks kept; with eight in a latency, the last thirty latencies."""
-_ENOUGH: Final = 5
+_ENOUGH: Final = 10
 
 
 class Tick(NamedTuple):
@@ -47,7 +47,18 @@ class Pace:
     def rate(self, now: float, span: float) -> float:
         """Completions a second over the last ``span`` seconds, or over all that is known if that is less."""
         tick = self.before(now - span)
-        return 0.0 if tick is None or now <= tick.at else (self.ended - tick.ended) / max(now - tick.at, span / 2)
+        return 0.0 if tick is None or now <= tick.at else (self.ended - tick.ended) / (now - tick.at)
+
+    def crowd(self, now: float, span: float) -> float:
+        """The mean number in flight over the last ``span`` seconds; 0 when nothing is known."""
+        end = now
+        total = 0.0
+        for tick in reversed(self.ticks):
+            total += tick.n * (end - tick.at)
+            end = tick.at
+            if end <= now - span:
+                break
+        return total / (now - end) if now > end else 0.0
 
     def best(self, span: float) -> float:
         """The highest rate of any window of ``span`` seconds, less one standard error; 0 when none is as long."""
