@@ -31,6 +31,7 @@ SLOWER = 3
 CAPACITY_UP = 4
 NEAR = 5
 FEW = 6
+SHARED = 7
 WHY: Final[dict[int, str]] = {
     0: "",
     BURST: "a burst before the first answer: nothing is known, only the start value decides",
@@ -39,6 +40,7 @@ WHY: Final[dict[int, str]] = {
     CAPACITY_UP: "more capacity at L = c moves neither rate nor latency: only trials upward tell",
     NEAR: "0.9 and 1.5 of one slow worker differ by 0.03 nats a request",
     FEW: "a few dozen answers in all",
+    SHARED: "two services behind one limit: the slow one takes the places of the other",
 }
 
 
@@ -188,7 +190,9 @@ def _loop_cells() -> Iterator[Cell]:
         rate = min(users / (usual + think), slots / usual)
         until = _until(usual, rate)
         law: Literal["harm", "good"] = "harm" if users <= slots else "good"
-        why = (FEW if slots <= 4 and usual >= 0.3 else 0) if law == "good" else BURST if users > 100 else 0  # noqa: PLR2004
+        why = (FEW if slots <= 4 and usual >= 0.3 else 0) if law == "good" else 0
+        if not why and users >= 100:  # noqa: PLR2004 - the start value
+            why = BURST
         yield Cell(
             f"{slots} workers, {_seconds(usual)} exponential, {users} clients", usual, slots,
             _work("exponential", usual), _workers(slots), _loop(users, think), until, law, rate * until * 2, why=why,
@@ -232,7 +236,7 @@ def _pool(usual: float, load: float) -> Cell:
 
     return Cell(
         f"pool of 8 behind half, {_seconds(usual)}, {load:g}x", usual, 16, work, service, _open((0.0, 2 * rate)), until,
-        "good" if load > 1 else "harm", 2 * rate * until,
+        "good" if load > 1 else "harm", 2 * rate * until, why=SHARED if load > 1 else 0,
     )  # fmt: skip
 
 

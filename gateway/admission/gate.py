@@ -283,7 +283,8 @@ class Gate:
     def _bear(self) -> None:
         """Be as patient as what is known of the upstream asks for."""
         stage = self.limit.stage
-        self.queue.be_patient(longest_wait(stage, self.latency), self.rate, is_patient=self._patience.is_kept(stage))
+        latency = self.limit.latency or self.latency
+        self.queue.be_patient(longest_wait(stage, latency), self.rate, is_patient=self._patience.is_kept(stage))
 
     def _learn_latency(self, latency: float) -> None:
         self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)

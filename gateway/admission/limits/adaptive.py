@@ -52,6 +52,13 @@ class Adaptive:
         self._steering: Steering | None = None
         self.watch: Watch | None = self._opening
 
+    @property
+    def latency(self) -> float:
+        """What a request is expected to take in the upstream under this limit, in seconds; 0: what it took lately."""
+        if self._steering is not None:
+            return self._steering.usual
+        return self._closing.close.alone if self._closing is not None else 0.0
+
     def held_back(self, now: float) -> None:
         """The limit has just made a request wait."""
         if self._steering is not None:
@@ -96,7 +103,7 @@ class Adaptive:
         limit = max(self._min, min(self._max, close.limit))
         close = close._replace(limit=limit)
         if close.n <= _NEARLY * limit:
-            self._steer(limit, 1.0, is_proven=False)
+            self._steer(limit, 1.0, is_proven=False, usual=close.alone)
         else:
             self.stage = Stage.CLOSING
             self._closing = Closing(close, self._opening.n)
@@ -114,14 +121,15 @@ class Adaptive:
             return self._open_again(closing.close.n, "restore")
         low, high = _SLOWER
         factor = max(low, min(high, 1.5 * closing.close.alone / closing.mean)) if closing.mean else 1.0
-        self._steer(closing.value, factor, is_proven=closing.is_clear)
+        self._steer(closing.value, factor, is_proven=closing.is_clear, usual=closing.mean)
         return None
 
-    def _steer(self, limit: int, factor: float, *, is_proven: bool) -> None:
+    def _steer(self, limit: int, factor: float, *, is_proven: bool, usual: float) -> None:
         self.stage = Stage.PROVEN
         self._closing = None
         self.watch = None
         self._steering = Steering(limit, self._min, self._max, base_factor=factor, is_proven=is_proven)
+        self._steering.usual = usual
 
     def _open_again(self, limit: int, reason: str) -> Change | None:
         limit = max(self._min, min(self._max, limit))

@@ -23,6 +23,7 @@ class ByEndpoint:
     __slots__ = ("_limits", "_make", "_used", "value")
 
     watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, make: Callable[[], Limit]) -> None:
         self._make = make

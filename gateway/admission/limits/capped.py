@@ -37,6 +37,11 @@ class Capped:
         """That of the limit beneath."""
         return self.inner.watch
 
+    @property
+    def latency(self) -> float:
+        """That of the limit beneath."""
+        return self.inner.latency
+
     def update(self, sample: Sample) -> Change | None:
         """Let the limit beneath learn; its value is its own."""
         return self.inner.update(sample)

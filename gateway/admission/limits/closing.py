@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from math import log
+from math import exp, log
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.outcome import Outcome
@@ -103,12 +103,13 @@ class Closing:
         self._look += 1
         is_last = self._look == len(_LOOKS)
         rate = count / elapsed
-        before = max(close.rate * max(close.usual, elapsed / count), 1.0)  # ends in the window before
         wider = min(log(max(close.crowd / self.value, 1.0)), 1.0)
         served = log(close.rate / rate) if close.rate else 0.0
-        evidence = wider * (wider / 2 - served) / (1 / before + 1 / count)
+        evidence = wider * (wider / 2 - served) / (1 / max(close.ended, 1) + 1 / count)
         self.mean = mean
-        if evidence <= (_FALSE_AT_LAST if is_last else _FALSE):
+        # Where clients leave, the upstream works on for them: less gets done, and yet there is a line. It is shorter.
+        is_shorter = mean < close.usual * exp(-wider / 2)
+        if evidence <= (_FALSE_AT_LAST if is_last else _FALSE) and not is_shorter:
             return Verdict.FALSE
         if is_last or evidence >= _TRUE:
             has_gained = bool(close.rate) and rate > _GAINED * close.rate

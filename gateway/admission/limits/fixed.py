@@ -17,6 +17,7 @@ class Fixed:
 
     stage: ClassVar[Stage] = Stage.PROVEN
     watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, limit: int) -> None:
         self.value = limit

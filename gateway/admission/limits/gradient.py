@@ -33,6 +33,7 @@ class Gradient:
 
     stage: ClassVar[Stage] = Stage.PROVEN
     watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, initial: int = 20, min: int = 1, max: int = 500) -> None:  # noqa: A002 - as in the settings
         self.value = initial

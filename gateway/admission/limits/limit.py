@@ -47,6 +47,10 @@ class Limit(Protocol):
         """How much is known."""
 
     @property
+    def latency(self) -> float:
+        """What a request is expected to take under this limit, in seconds; 0: what it took lately."""
+
+    @property
     def watch(self) -> Watch | None:
         """Who hears of admissions; None mostly."""
 

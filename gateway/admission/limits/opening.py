@@ -40,13 +40,15 @@ _TICKS: Final = 8
 class Close(NamedTuple):
     """A line was seen: the limit to close to, what requests take alone, and what was done before.
 
-    ``n`` were in flight then, and ``crowd`` in the mean over the last ``usual`` seconds, in which ``rate`` was done.
+    ``n`` were in flight then, and ``crowd`` in the mean over the last ``usual`` seconds, in which ``ended`` were done,
+    ``rate`` a second.
     """
 
     limit: int
     alone: float
     n: int
     crowd: float
+    ended: int
     rate: float
     usual: float
     reason: str
@@ -186,7 +188,9 @@ class Opening:
 
     def _close(self, limit: int, alone: float, n: int, now: float, usual: float, reason: str) -> Close:  # noqa: PLR0913, PLR0917 - each is one fact
         pace = self._pace
-        return Close(limit, alone, n, pace.crowd(now, usual), pace.rate(now, usual), usual, reason)
+        before = pace.before(now - usual)
+        ended = pace.ended - (before.ended if before is not None else 0)
+        return Close(limit, alone, n, pace.crowd(now, usual), ended, pace.rate(now, usual), usual, reason)
 
     def _hold(self, now: float, n: int) -> None:
         deaths = self.admissions.deaths

@@ -167,9 +167,9 @@ class Steering:
         "_trial",
         "_unanswered",
         "_undecided",
-        "_usual",
         "_wanted",
         "_window",
+        "usual",
         "value",
     )
 
@@ -190,7 +190,7 @@ class Steering:
         self._base_factor = base_factor
         self._is_base_proven = is_proven
         self._undecided = 0
-        self._usual = 0.0
+        self.usual = 0.0
         self._growth = _FIRST_GROWTH
         self._has_bound = False
         self._held_at = -_SILENCE
@@ -250,9 +250,9 @@ class Steering:
         if outcome is Outcome.TIMEOUT:
             window.timeouts += 1
         elapsed = now - window.opened_at
-        if (window.count >= self._wanted and elapsed > 0) or (elapsed > _LONGEST and elapsed > _LONGEST_LATENCIES * self._usual and window.count >= _FEWEST):
+        if (window.count >= self._wanted and elapsed > 0) or (elapsed > _LONGEST and elapsed > _LONGEST_LATENCIES * self.usual and window.count >= _FEWEST):
             window.close(now)
-            self._usual = window.mean
+            self.usual = window.mean
             return self._decide(window, now)
         return None
 
@@ -262,7 +262,7 @@ class Steering:
             self._answered_at = now
             self._unanswered = 0
             return None
-        silence = max(_SILENCE, _SILENT_LATENCIES * self._usual)
+        silence = max(_SILENCE, _SILENT_LATENCIES * self.usual)
         if self._unanswered == 0:
             self._answered_at = max(self._answered_at, now - silence)
         self._unanswered += 1
