@@ -92,6 +92,8 @@ class Closing:
         mean = self._total / self._since if self._since else close.alone
         elapsed = now - self._begun_at
         if self._since >= _FEW and elapsed > mean and mean < _NO_LINE * close.alone and self._bound_at >= self._begun_at:
+            if self.value >= close.n:
+                return Verdict.FALSE  # nobody waits where the line was seen
             raised = min(int(_RAISE * self.value) + 1, close.n)
             if raised > self.value:
                 self.value = raised

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 # Seconds after the first request that had to wait; who comes later than that is no part of a burst.
 _BURST: Final = 0.1
 _STRONG: Final = 4.0
-_WEAK: Final = 0.5
+_WEAK: Final = 1.0
 # Deaths over which the threshold rises by another ln 2: the evidence is looked at again and again.
 _LOOKS: Final = 64
 _FEWEST_DEATHS: Final = 4
 _CONTRAST: Final = 1.5
+# What the limit grows by for each success; with one, an unbounded service waits for twice as long at its start.
+_STEP: Final = 2
 _ROOM: Final = 1.25
 # A backlog of so many seconds is worth a limit, whatever the start value.
 _BACKLOG: Final = 0.5
@@ -28,7 +30,8 @@ _USUAL: Final = 1.5
 _GROWN: Final = 1.25
 # The test for sharing: requests compared, and seconds between two at least.
 _LIVES: Final = 128
-_SHARING: Final = 1.0
+_SHARING: Final = 2.0
+_ENOUGH: Final = 20
 _SHARED: Final = 0.6
 _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
@@ -112,7 +115,7 @@ class Opening:
 
     def held_back(self, now: float) -> None:
         """Before the first answer a burst waits, and what goes on coming after it does not."""
-        if self._hold_until <= now or self.value >= self._start:
+        if self._hold_until <= now:
             self._bound_at = now
         if self._count:
             return
@@ -144,7 +147,7 @@ class Opening:
                 self.value = max(self.value, self._before_hold)
                 self._before_hold = 0
             if 2 * max(n, self.n) >= self.value:
-                self.value += 1
+                self.value += _STEP
         if is_death and self.admissions.deaths >= self._look_at:
             deaths = self.admissions.deaths
             self._look_at = deaths + max(1, min(32, deaths // 8))
@@ -178,11 +181,12 @@ class Opening:
             return None
         if not was_bound and not (is_growing and n > max(_BACKLOG, 2 * alone) * rate):
             return None
-        strong = _STRONG + log(1 + self.admissions.deaths / _LOOKS)
+        deaths = self.admissions.deaths
+        strong = _STRONG + log(1 + deaths / _LOOKS) + log(max(self._start / n, 1))
         limit = ceil(_ROOM * rate * alone) + 1
         if evidence >= strong:
             return self._close(limit, alone, n, now, usual, "line") if limit < n else None
-        if self._sharing(now, usual) >= strong + _SHARING:
+        if deaths >= _ENOUGH and self._sharing(now, usual) >= strong + _SHARING:
             return self._close(limit, alone, n, now, usual, "sharing") if limit < n else None
         return None
 

@@ -79,7 +79,8 @@ class Pace:
         """Time ÷ ends while least were in flight, in seconds; 0 when not known."""
         ticks = list(self.ticks)
         spans = sorted(
-            (tick.n, tick.n * (after.at - tick.at), after.ended - tick.ended) for tick, after in pairwise(ticks)
+            (max(tick.n, after.n), (tick.n + after.n) / 2 * (after.at - tick.at), after.ended - tick.ended)
+            for tick, after in pairwise(ticks)
         )
         time = 0.0
         ended = 0
