@@ -244,13 +244,13 @@ def _slow_clients(usual: float, load: float) -> Cell:
     """Sixteen synchronous workers; a fifth of the clients read ten times as long as the work takes."""
     mean = usual * (0.8 + 0.2 * 10)
     rate = load * 16 / mean
-    until = _until(usual, min(rate, 16 / mean))
+    until = _until(mean, min(rate, 16 / mean))
 
     def work(rng: Random) -> Work:
         return HeldBySome(exponential(rng, usual), rng, 0.2, 10.0)
 
     return Cell(
-        f"16 workers held by slow clients, {_seconds(usual)}, {load:g}x", usual, 16, work, _workers(16),
+        f"16 workers held by slow clients, {_seconds(usual)}, {load:g}x", mean, 16, work, _workers(16),
         _open((0.0, rate)), until, "good" if load > 1 else "harm", rate * until,
     )  # fmt: skip
 

@@ -124,25 +124,25 @@ class Admissions:
         return sum(entry.took for entry in self.entries) / ended if ended else 0.0
 
     def alone(self) -> float:
-        """How long a request takes when nobody waits, in seconds: time ÷ ends where least were in flight; 0: unknown."""
-        ordered = sorted(self.entries, key=_by_n)
-        wanted = max(_FEW, len(ordered) // _ALONE)
-        time = 0.0
-        ended = 0
-        for number, entry in enumerate(ordered, 1):
-            time += entry.took
-            ended += entry.has_ended
-            if number >= wanted and ended >= _FEW_ENDED:
-                break
-        if ended < _FEW_ENDED:
-            return 0.0
-        least = ordered[0].n
-        if least <= 2:  # noqa: PLR2004 - only where it was alone once does the proportion say so
-            done = [(entry.took, entry.took / entry.n) for entry in ordered if entry.has_ended]
-            plain, shared = _scatter([took for took, _ in done]), _scatter([part for _, part in done])
-            if shared < _PROPORTIONAL and shared < _CLEARER * plain:
-                return sum(part for _, part in done) / len(done) * least
-        return time / ended
+        """How long a request takes when nobody waits, in seconds; 0: unknown.
+
+        By kind: time ÷ ends where least were in flight, or over all of a kind that is rare.
+        """
+        kinds: dict[str, list[Admission]] = {}
+        for entry in self.entries:
+            try:
+                kinds[entry.kind].append(entry)
+            except KeyError:
+                kinds[entry.kind] = [entry]
+        total = 0.0
+        is_known = False
+        for entries in kinds.values():
+            alone = _alone(entries)
+            is_known = is_known or alone > 0
+            if not alone:
+                alone = sum(entry.took for entry in entries) / max(sum(entry.has_ended for entry in entries), 1)
+            total += alone * len(entries)
+        return total / len(self.entries) if is_known else 0.0
 
     def span(self) -> tuple[int, int]:
         """The least n of all, and the newest."""
@@ -166,6 +166,28 @@ class Admissions:
 
     def __repr__(self) -> str:
         return f"<Admissions kept={len(self.entries)} in_flight={len(self._open)} stride={self._stride}>"
+
+
+def _alone(entries: list[Admission]) -> float:
+    """How long a request of one kind takes when nobody waits, in seconds; 0: unknown."""
+    ordered = sorted(entries, key=_by_n)
+    wanted = max(_FEW, len(ordered) // _ALONE)
+    time = 0.0
+    ended = 0
+    for number, entry in enumerate(ordered, 1):
+        time += entry.took
+        ended += entry.has_ended
+        if number >= wanted and ended >= _FEW_ENDED:
+            break
+    if ended < _FEW_ENDED:
+        return 0.0
+    least = ordered[0].n
+    if least <= 2:  # noqa: PLR2004 - only where it was alone once does the proportion say so
+        done = [(entry.took, entry.took / entry.n) for entry in ordered if entry.has_ended]
+        plain, shared = _scatter([took for took, _ in done]), _scatter([part for _, part in done])
+        if shared < _PROPORTIONAL and shared < _CLEARER * plain:
+            return sum(part for _, part in done) / len(done) * least
+    return time / ended
 
 
 def _by_n(entry: Admission) -> int:

@@ -36,7 +36,7 @@ class Verdict(Enum):
 class Closing:
     """Waits until what is above the limit has drained, then compares what gets done with what got done before."""
 
-    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_since", "_total", "close", "is_clear", "mean", "n", "value")
+    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_seen_at", "_time", "close", "is_clear", "mean", "n", "value")
 
     def __init__(self, close: Close, n: int) -> None:
         self.close = close
@@ -46,8 +46,8 @@ class Closing:
         self.is_clear = False
         self._begun_at = -1.0
         self._count = 0
-        self._since = 0
-        self._total = 0.0
+        self._seen_at = 0.0
+        self._time = 0.0
         self._bound_at = -1.0
         self._look = 0
 
@@ -67,31 +67,31 @@ class Closing:
 
     def update(self, sample: Sample) -> Verdict | None:
         """Learn from one finished request; what that shows, if anything."""
-        self.n -= 1
         now = sample.answered_at
         if self._begun_at < 0:
+            self.n -= 1
             if self.n <= _DRAINED * self.value + 1:
                 self._restart(now)
             return None
+        self._time += self.n * (now - self._seen_at)
+        self._seen_at = now
+        self.n -= 1
         if sample.outcome is not Outcome.SUCCESS:
             return None
         self._count += 1
-        if sample.admitted_at >= self._begun_at:  # the others show the line that was
-            self._total += now - sample.admitted_at
-            self._since += 1
         return self._judge(now)
 
     def _restart(self, now: float) -> None:
-        self._begun_at = now
-        self._count = self._since = self._look = 0
-        self._total = 0.0
+        self._begun_at = self._seen_at = now
+        self._count = self._look = 0
+        self._time = 0.0
 
     def _judge(self, now: float) -> Verdict | None:
         count = self._count
         close = self.close
-        mean = self._total / self._since if self._since else close.alone
+        mean = self._time / count  # Little: the latencies of those that have ended first would be too short
         elapsed = now - self._begun_at
-        if self._since >= _FEW and elapsed > mean and mean < _NO_LINE * close.alone and self._bound_at >= self._begun_at:
+        if count >= _FEW and elapsed > mean and mean < _NO_LINE * close.alone and self._bound_at >= self._begun_at:
             if self.value >= close.n:
                 return Verdict.FALSE  # nobody waits where the line was seen
             raised = min(int(_RAISE * self.value) + 1, close.n)
