@@ -122,7 +122,7 @@ class Adaptive:
         low, high = _SLOWER
         factor = max(low, min(high, 1.5 * closing.close.alone / closing.mean)) if closing.mean else 1.0
         self._steer(closing.value, factor, is_proven=closing.is_clear, usual=closing.mean)
-        return None
+        return self._set(closing.value, "room")
 
     def _steer(self, limit: int, factor: float, *, is_proven: bool, usual: float) -> None:
         self.stage = Stage.PROVEN

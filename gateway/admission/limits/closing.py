@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from math import exp, log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.outcome import Outcome
@@ -23,6 +23,9 @@ _FALSE_AT_LAST: Final = -1.3
 _TRUE: Final = 1.3
 _STILL_LONG: Final = 2.0
 _GAINED: Final = 1.25
+# So much more was done before: less is noise, and more says that the upstream has changed.
+_LACKING: Final = 1.1
+_MOST_LACKING: Final = 2.0
 
 
 class Verdict(Enum):
@@ -116,6 +119,10 @@ class Closing:
         if is_last or evidence >= _TRUE:
             has_gained = bool(close.rate) and rate > _GAINED * close.rate
             self.is_clear = mean < _STILL_LONG * close.alone and not has_gained
+            lacks = min(close.rate / rate, _MOST_LACKING)
+            if lacks > _LACKING:  # the cut went too far, whatever the line was
+                self.value = min(ceil(lacks * self.value), max(close.n, self.value))
+                self.is_clear = True
             return Verdict.TRUE
         return None
 

@@ -32,6 +32,7 @@ _GROWN: Final = 1.25
 _LIVES: Final = 128
 _SHARING: Final = 2.0
 _ENOUGH: Final = 20
+_ENOUGH_FULL: Final = 8
 _SHARED: Final = 0.6
 _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
@@ -186,8 +187,9 @@ class Opening:
         limit = ceil(_ROOM * rate * alone) + 1
         if evidence >= strong:
             return self._close(limit, alone, n, now, usual, "line") if limit < n else None
-        if deaths >= _ENOUGH and self._sharing(now, usual) >= strong + _SHARING:
-            return self._close(limit, alone, n, now, usual, "sharing") if limit < n else None
+        enough, more = (_ENOUGH_FULL, 0.0) if n >= self._start else (_ENOUGH, _SHARING)
+        if deaths >= enough and self._sharing(now, usual) >= strong + more:
+            return self._close(min(limit, n // 2), alone, n, now, usual, "sharing")
         return None
 
     def _close(self, limit: int, alone: float, n: int, now: float, usual: float, reason: str) -> Close:  # noqa: PLR0913, PLR0917 - each is one fact
