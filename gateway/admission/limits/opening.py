@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BURST: Final = 0.1
 _STRONG: Final = 4.0
 _WEAK: Final = 1.0
+_FIRM: Final = 3.0
 # Deaths over which the threshold rises by another ln 2: the evidence is looked at again and again.
 _LOOKS: Final = 64
 _FEWEST_DEATHS: Final = 4
@@ -66,6 +67,7 @@ class Opening:
         "_begun_at",
         "_bound_at",
         "_count",
+        "_evidence",
         "_first_held",
         "_held",
         "_hold_until",
@@ -93,6 +95,7 @@ class Opening:
         self._held = 0
         self._bound_at = -inf
         self._look_at = _FEWEST_DEATHS
+        self._evidence = 0.0
         self._share_at = -inf
         # a hold: until when, from how many deaths on the next may be, and the limit before it
         self._hold_until = -inf
@@ -147,7 +150,7 @@ class Opening:
             if self._before_hold:
                 self.value = max(self.value, self._before_hold)
                 self._before_hold = 0
-            if 2 * max(n, self.n) >= self.value:
+            if 2 * max(n, self.n) >= self.value and self._evidence < _FIRM:
                 self.value += _STEP
         if is_death and self.admissions.deaths >= self._look_at:
             deaths = self.admissions.deaths
@@ -162,13 +165,14 @@ class Opening:
         rate = self._pace.rate(now, _USUAL * usual)
         was_bound = self._bound_at >= now - _USUAL * usual
         if not rate or not (was_bound or n >= self._start or n > _BACKLOG * rate):
+            self._evidence = 0.0
             return None
         self.admissions.age(now, now - _MEMORY * usual)
         usual = max(usual, self.admissions.mean())
         rate = self._pace.rate(now, _USUAL * usual)
         was_bound = self._bound_at >= now - _USUAL * usual
         is_long = n > max(_BACKLOG, 2 * usual) * rate
-        evidence = line_evidence(self.admissions.observations())
+        evidence = self._evidence = line_evidence(self.admissions.observations())
         if evidence >= _WEAK and (n >= self._start or is_long):
             self._hold(now, n)
         least, newest = self.admissions.span()
@@ -180,7 +184,8 @@ class Opening:
             alone = shared  # those admitted when few were in flight were slowed down by those after them
         if not alone or newest < _CONTRAST * least:
             return None
-        if not was_bound and not (is_growing and n > max(_BACKLOG, 2 * alone) * rate):
+        is_slow = n > 2 * alone * rate and (n >= self._start or (is_growing and n > _BACKLOG * rate))
+        if not was_bound and not is_slow:
             return None
         deaths = self.admissions.deaths
         strong = _STRONG + log(1 + deaths / _LOOKS) + log(max(self._start / n, 1))
