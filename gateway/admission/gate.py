@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.admission.limits.limit import Stage
 from gateway.admission.overload import LONGEST, Overload
 from gateway.admission.patience import Patience, longest_wait
+from gateway.admission.sample import Change
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.admission.hope import Hope
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
-    from gateway.admission.sample import Change, Sample
+    from gateway.admission.sample import Sample
     from gateway.admission.ticket import Ticket
 
 ENOUGH: Final = 8.0
@@ -119,6 +120,7 @@ class Gate:
             before = self.limit.value
             self.limit.held_back(now)
             if self.limit.value > before:
+                self.note(Change(self.limit.value, "arrivals"))
                 self.admit_waiting(now)
                 return not self.queue.count and self.in_flight < self.limit.value and self.try_admit(now, kind)
         return False

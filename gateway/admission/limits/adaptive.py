@@ -13,6 +13,7 @@ Theory of operation
     | OPEN | weak evidence of a line | hold the limit for two latencies |
     | OPEN | strong evidence of a line, and it matters | CLOSING, at 1.25 x (rate x latency alone) + 1 |
     | OPEN | more in flight got no more done | CLOSING, at half |
+    | OPEN | no answer for long, and as many clients have left as the limit | PROVEN, at half |
     | CLOSING | nobody waits in the upstream | grow by 30 % |
     | CLOSING | less gets done in proportion to the cut | OPEN, where it was; everything is forgotten |
     | CLOSING | as much gets done, or no difference shows | PROVEN |
@@ -102,7 +103,7 @@ class Adaptive:
     def _close(self, close: Close, sample: Sample) -> Change | None:
         limit = max(self._min, min(self._max, close.limit))
         close = close._replace(limit=limit)
-        if close.n <= _NEARLY * limit:
+        if close.n <= _NEARLY * limit or close.reason == "silence":
             self._steer(limit, 1.0, is_proven=False, usual=close.alone)
         else:
             self.stage = Stage.CLOSING

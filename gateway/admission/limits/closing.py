@@ -120,7 +120,8 @@ class Closing:
             has_gained = bool(close.rate) and rate > _GAINED * close.rate
             self.is_clear = mean < _STILL_LONG * close.alone and not has_gained
             lacks = min(close.rate / rate, _MOST_LACKING)
-            if lacks > _LACKING:  # the cut went too far, whatever the line was
+            noise = (1 / max(close.ended, 1) + 1 / count) ** 0.5
+            if lacks > _LACKING and log(lacks) > noise:  # the cut went too far, whatever the line was
                 self.value = min(ceil(lacks * self.value), max(close.n, self.value))
                 self.is_clear = True
             return Verdict.TRUE

@@ -38,6 +38,8 @@ _SHARED: Final = 0.6
 _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
+_SILENCE: Final = 1.0
+_SILENT_LATENCIES: Final = 3.0
 _MEMORY: Final = 12
 _TICKS: Final = 8
 
@@ -65,6 +67,7 @@ class Opening:
     __slots__ = (
         "_before_hold",
         "_begun_at",
+        "_answered_at",
         "_bound_at",
         "_count",
         "_evidence",
@@ -76,6 +79,7 @@ class Opening:
         "_pace",
         "_share_at",
         "_start",
+        "_unanswered",
         "admissions",
         "n",
         "usual",
@@ -89,6 +93,8 @@ class Opening:
         self.admissions = Admissions()
         self._start = start or initial
         self._count = 0
+        self._answered_at = 0.0
+        self._unanswered = 0
         self._pace = Pace()
         self._begun_at = inf
         self._first_held = inf
@@ -138,7 +144,9 @@ class Opening:
         took = now - at
         is_death = self.admissions.end(at, n, took, has_ended=outcome is Outcome.SUCCESS)
         if outcome is not Outcome.SUCCESS:
-            return None
+            return self._note_unanswered(outcome, now)
+        self._answered_at = now
+        self._unanswered = 0
         self._count += 1
         self.usual += max(0.05, 1 / self._count) * (took - self.usual)
         pace = self._pace
@@ -157,6 +165,20 @@ class Opening:
             self._look_at = deaths + max(1, min(32, deaths // 8))
             return self._look(now)
         return None
+
+    def _note_unanswered(self, outcome: Outcome, now: float) -> Close | None:
+        """An error is an answer; when clients leave, for long and as many as the limit, nobody is served any more."""
+        if outcome is Outcome.FAILURE or not self._count:
+            self._answered_at = now
+            self._unanswered = 0
+            return None
+        self._unanswered += 1
+        silence = max(_SILENCE, _SILENT_LATENCIES * self.usual)
+        is_silent = self._unanswered >= self.value and now - self._answered_at > silence
+        if not is_silent or self._bound_at < now - silence:
+            return None
+        n = self.n + 1
+        return self._close(max(n // 2, 1), self.usual, n, now, self.usual, "silence")
 
     def _look(self, now: float) -> Close | None:
         """Weigh what speaks for a line, where a line would matter."""

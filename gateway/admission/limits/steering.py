@@ -369,7 +369,7 @@ class Steering:
         self._stretch = 2
         if not self._is_probe:
             return self._try(window, trial.limit, "restore", now)
-        if not self._is_base_proven:
+        if not self._is_base_proven and self._evidence <= 0:
             self._undecided += 1
             self._is_base_proven = self._undecided >= _UNDECIDED
         self._pay(trial, now, 1 - max(0.0, self._evidence) / _DECIDED)
