@@ -26,6 +26,9 @@ _GAINED: Final = 1.25
 # So much more was done before: less is noise, and more says that the upstream has changed.
 _LACKING: Final = 1.1
 _MOST_LACKING: Final = 2.0
+_RAISES: Final = 2
+# The standard error of that ratio that is small enough to follow it: two dozen ends on both sides.
+_CLEAR: Final = 0.3
 
 
 class Verdict(Enum):
@@ -39,7 +42,7 @@ class Verdict(Enum):
 class Closing:
     """Waits until what is above the limit has drained, then compares what gets done with what got done before."""
 
-    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_seen_at", "_time", "close", "is_clear", "mean", "n", "value")
+    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_raises", "_seen_at", "_time", "close", "is_clear", "mean", "n", "value")
 
     def __init__(self, close: Close, n: int) -> None:
         self.close = close
@@ -53,6 +56,7 @@ class Closing:
         self._time = 0.0
         self._bound_at = -1.0
         self._look = 0
+        self._raises = 0
 
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th."""
@@ -116,14 +120,21 @@ class Closing:
         is_shorter = mean < close.usual * exp(-wider / 2)
         if evidence <= (_FALSE_AT_LAST if is_last else _FALSE) and not is_shorter:
             return Verdict.FALSE
+        # What lacks of what got done before: the cut went too far, whatever the line was.
+        lacks = min(close.rate / rate, _MOST_LACKING)
+        noise = (1 / max(close.ended, 1) + 1 / count) ** 0.5
+        raised = min(ceil(lacks * self.value), close.n)
+        is_short = lacks > _LACKING and log(lacks) > noise and noise < _CLEAR and raised > self.value
+        if is_short and self._raises < _RAISES and not is_last:
+            self._raises += 1
+            self.value = raised
+            self._restart(now)
+            return Verdict.RAISED
         if is_last or evidence >= _TRUE:
             has_gained = bool(close.rate) and rate > _GAINED * close.rate
-            self.is_clear = mean < _STILL_LONG * close.alone and not has_gained
-            lacks = min(close.rate / rate, _MOST_LACKING)
-            noise = (1 / max(close.ended, 1) + 1 / count) ** 0.5
-            if lacks > _LACKING and log(lacks) > noise:  # the cut went too far, whatever the line was
-                self.value = min(ceil(lacks * self.value), max(close.n, self.value))
-                self.is_clear = True
+            self.is_clear = is_short or (mean < _STILL_LONG * close.alone and not has_gained)
+            if is_short:
+                self.value = raised
             return Verdict.TRUE
         return None
 
