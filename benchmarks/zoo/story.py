@@ -77,7 +77,10 @@ def live(cell: Cell, seed: int, limit: Callable[[], Limit] = Adaptive) -> tuple[
     if cell.restart:
 
         def restart() -> None:
-            world.gate.limit = limit()
+            fresh, old = limit(), world.gate.limit
+            if isinstance(fresh, Adaptive) and isinstance(old, Adaptive):
+                fresh.recall(old.remember(), 1.0)
+            world.gate.limit = fresh
 
         clock.at(cell.restart, restart)
     world.run(cell.until)

@@ -39,6 +39,12 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout: Annotated[
         Seconds, Meta(description="requests in flight may finish for this long at the end", extra={"zero": True})
     ] = Seconds(30)
+    state_dir: Annotated[
+        str,
+        Meta(
+            description='directory of what outlives a restart; auto = $STATE_DIRECTORY or $XDG_STATE_HOME/gateway; "" = none'
+        ),
+    ] = "auto"
     client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()
     limits: Annotated[Limits, Meta(description="the largest things taken from a client")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="how long a client may take")] = Timeouts()

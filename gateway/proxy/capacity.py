@@ -6,10 +6,11 @@ a time and then forgotten, so that whoever gave it may die without leaving anyth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admission.hope import Hope
 from gateway.admission.limits.adaptive import Adaptive
+from gateway.admission.limits.by_endpoint import ByEndpoint
 from gateway.admission.limits.capped import Capped
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ class Capacity:
         if change is not None:
             gate.note(change)
             gate.admit_waiting(now)
+
+    def remember(self) -> dict[str, dict[str, Any]]:
+        """What the limits have learned, by upstream."""
+        found = {name: beneath(gate.limit) for name, gate in self._gates.items()}
+        return {name: limit.remember() for name, limit in found.items() if isinstance(limit, Adaptive | ByEndpoint)}
+
+    def recall(self, upstream: str, state: Mapping[str, Any], age: float) -> None:
+        """Let a limit begin from what an earlier one remembered ``age`` seconds ago."""
+        gate = self._gates.get(upstream)
+        limit = None if gate is None else beneath(gate.limit)
+        if isinstance(limit, Adaptive | ByEndpoint):
+            limit.recall(state, age)
 
     def tick(self, now: float) -> None:
         """Let time pass: what was to hold until now holds no more."""

@@ -185,6 +185,7 @@ class DataPlane:
         snapshot.at = now
         snapshot.strain = self.protection.strain
         snapshot.rate_limited = refused_by_rate(self.rules)
+        snapshot.remembered = self.capacity.remember()
         for name, gate in self.gates.items():
             show_gate(snapshot.gates.setdefault(name, GateSnapshot()), gate, self.settings.upstreams[name])
             oldest = gate.oldest()

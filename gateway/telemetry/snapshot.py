@@ -6,7 +6,7 @@ over all workers into metrics. Counters only grow, so a snapshot that is lost is
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -146,3 +146,4 @@ class Snapshot(Struct):
     strain: float = 0.0  # how full the worker itself is, 1.0 = full; of a sum, the fullest
     connections: list[tuple[str, str, int]] = field(default_factory=list)  # side, state, n
     in_flight: dict[str, int] = field(default_factory=dict)  # by upstream
+    remembered: dict[str, dict[str, Any]] = field(default_factory=dict)  # what limits have learned, by upstream; no sum

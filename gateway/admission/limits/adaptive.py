@@ -21,7 +21,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admission.limits.closing import Closing, Verdict
 from gateway.admission.limits.limit import Stage
@@ -30,12 +30,20 @@ from gateway.admission.limits.steering import Steering
 from gateway.admission.sample import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.admission.limits.limit import Watch
     from gateway.admission.limits.opening import Close
     from gateway.admission.sample import Sample
 
-_NEARLY: float = 1.5
-_SLOWER = (0.3, 1.0)
+_NEARLY: Final = 1.5
+_SLOWER: Final = (0.3, 1.0)
+_HIGHEST: Final = 100_000
+# Seconds in which a remembered limit doubles, and in which what an open one allows a burst halves.
+_PROVEN_FOR: Final = 600.0
+_OPEN_FOR: Final = 3600.0
+# Seconds for which nothing but growth is tried first: a worker was replaced, or the gateway was started again.
+_FRESH: Final = 60.0
 
 
 class Adaptive:
@@ -59,6 +67,33 @@ class Adaptive:
         if self._steering is not None:
             return self._steering.usual
         return self._closing.close.alone if self._closing is not None else 0.0
+
+    def remember(self) -> dict[str, Any]:
+        """What is worth knowing after a restart: the stage, the limit, and the usual latency in seconds."""
+        if self.stage is Stage.PROVEN:
+            return {"stage": "proven", "limit": self.value, "latency": self.latency}
+        if self.stage is Stage.CLOSING:
+            return {}
+        return {"stage": "open", "limit": self.value, "latency": self._opening.usual}
+
+    def recall(self, state: Mapping[str, Any], age: float) -> None:
+        """Begin from what an earlier limit remembered ``age`` seconds ago; old numbers are trusted less.
+
+        A proven limit is believed at first, and is twice as high for each ten minutes that it is old; when that is more
+        than the start value nothing is believed. A limit that has been open to so many gives a burst as many places,
+        half as many for each hour. A state that makes no sense is ignored.
+        """
+        stage, limit, latency = state.get("stage"), state.get("limit"), state.get("latency")
+        if not isinstance(limit, int) or not isinstance(latency, int | float) or not 1 <= limit <= _HIGHEST:
+            return
+        age = max(age, 0.0)
+        if stage == "open" and latency >= 0:
+            self._open_again(max(self._start, round(limit * 0.5 ** (age / _OPEN_FOR))), "remembered")
+        elif stage == "proven" and latency > 0:
+            grown = round(min(limit * 2.0 ** (age / _PROVEN_FOR), _HIGHEST))
+            if grown <= max(self._start, limit):
+                self._steer(max(self._min, min(self._max, grown)), 1.0, is_proven=age < _FRESH, usual=float(latency))
+                self._set(grown)
 
     def held_back(self, now: float) -> None:
         """The limit has just made a request wait."""

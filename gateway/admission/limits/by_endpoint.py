@@ -6,12 +6,13 @@ endpoint that is full. The queue before them all stays one. Each limit learns fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.limit import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from gateway.admission.limits.limit import Limit
     from gateway.admission.sample import Change, Sample
@@ -42,6 +43,18 @@ class ByEndpoint:
     def stage(self) -> Stage:
         """That of the endpoint of which least is known."""
         return min((self.of(endpoint).stage for endpoint in self._used), default=Stage.PROVEN)
+
+    def remember(self) -> dict[str, Any]:
+        """What each endpoint's limit remembers, by endpoint."""
+        return {name: limit.remember() for name, limit in self._limits.items() if isinstance(limit, Adaptive)}
+
+    def recall(self, state: Mapping[str, Any], age: float) -> None:
+        """Let the endpoints' limits begin from there; those that are not in rotation are forgotten with the next use."""
+        for endpoint, found in state.items():
+            limit = self.of(endpoint)
+            if isinstance(limit, Adaptive) and isinstance(found, dict):
+                limit.recall(found, age)
+        self._add_up()
 
     def use(self, endpoints: Collection[str], known: Collection[str]) -> None:
         """These are in rotation now; of others only those that are ``known`` keep what was learned."""
