@@ -70,10 +70,8 @@ class Adaptive:
 
     def remember(self) -> dict[str, Any]:
         """What is worth knowing after a restart: the stage, the limit, and the usual latency in seconds."""
-        if self.stage is Stage.PROVEN:
+        if self.stage is not Stage.OPEN:
             return {"stage": "proven", "limit": self.value, "latency": self.latency}
-        if self.stage is Stage.CLOSING:
-            return {}
         return {"stage": "open", "limit": self.value, "latency": self._opening.usual}
 
     def recall(self, state: Mapping[str, Any], age: float) -> None:

@@ -257,7 +257,7 @@ def test_what_was_open_gives_a_burst_as_many_places() -> None:
 
 
 def test_a_limit_remembers_what_it_recalls() -> None:
-    """Its own words make the same limit; one that is just closing has nothing to say."""
+    """Its own words make the same limit."""
     limit = Adaptive(100)
     limit.recall({"stage": "proven", "limit": 12, "latency": 0.02}, 0.0)
     again = Adaptive(100)
