@@ -41,49 +41,65 @@ class Admissions:
     """At most :data:`MOST` admissions, thinned out evenly when there are more.
 
     A request is found again by (instant, n) of its admission. Requests that are equal in both are all sampled or
-    none, and are not told apart, so that which of them ends first makes no difference.
+    none, and are not told apart, so that which of them ends first makes no difference. ``open`` are those in flight,
+    ``horizon`` the age in seconds at which a request is old; 0: not known yet.
     """
 
-    __slots__ = ("_here", "_instant", "_open", "_skip", "_stride", "deaths", "entries")
+    __slots__ = ("_first", "_here", "_instant", "_skip", "_stride", "deaths", "entries", "horizon", "open")
 
     def __init__(self) -> None:
         self.entries: deque[Admission] = deque()
         self.deaths = 0
-        self._open: dict[tuple[float, int], list[Admission]] = {}
+        self.horizon = 0.0
+        self.open: dict[tuple[float, int], list[Admission]] = {}
         self._stride = 1
         self._skip = 0
         self._instant = -1.0
+        self._first = (0, False)
         self._here: dict[int, bool] = {}
 
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted."""
-        if now != self._instant:
+        if now != self._instant:  # nearly always: the dictionary is for those that have the instant in common
             self._instant = now
-            self._here.clear()
-        is_taken = self._here.get(n)
-        if is_taken is None:
             self._skip += 1
-            is_taken = self._here[n] = self._skip >= self._stride
-        if not is_taken:
+            is_taken = self._skip >= self._stride
+            self._first = (n, is_taken)
+            if self._here:
+                self._here.clear()
+            if not is_taken:
+                return
+        elif not self._is_taken_too(n):
             return
         self._skip = 0
         entry = Admission(now, n, kind)
         self.entries.append(entry)
-        try:
-            self._open[now, n].append(entry)
-        except KeyError:
-            self._open[now, n] = [entry]
+        found = self.open.get((now, n))
+        if found is None:
+            self.open[now, n] = [entry]
+        else:
+            found.append(entry)
         if len(self.entries) > MOST:
-            self._thin()
+            self._make_room(now)
+
+    def _is_taken_too(self, n: int) -> bool:
+        here = self._here
+        if not here:
+            here.update([self._first])
+        is_taken = here.get(n)
+        if is_taken is None:
+            self._skip += 1
+            is_taken = here[n] = self._skip >= self._stride
+        return is_taken
 
     def end(self, at: float, n: int, took: float, *, has_ended: bool) -> bool:
         """It has ended, or it has left and nobody will know; whether it was sampled and has ended."""
-        found = self._open.get((at, n))
+        found = self.open.get((at, n))
         if found is None:
             return False
         entry = found.pop()
         if not found:
-            del self._open[at, n]
+            del self.open[at, n]
         entry.is_in_flight = False
         entry.took = took
         entry.has_ended = has_ended
@@ -92,7 +108,7 @@ class Admissions:
 
     def forget(self, at: float, n: int) -> None:
         """It teaches nothing."""
-        found = self._open.get((at, n))
+        found = self.open.get((at, n))
         if found is not None:
             entry = found[-1]
             self._close(entry)
@@ -100,9 +116,8 @@ class Admissions:
 
     def age(self, now: float, oldest: float) -> None:
         """Forget those admitted before ``oldest``, while enough are left; bring the others up to date."""
+        self._forget_old(oldest)
         entries = self.entries
-        while len(entries) > FEWEST and entries[0].at < oldest:
-            self._close(entries.popleft())
         if len(entries) < _SPARSE and self._stride > 1:
             self._stride //= 2
         for entry in entries:
@@ -148,6 +163,20 @@ class Admissions:
         """The least n of all, and the newest."""
         return min((entry.n for entry in self.entries), default=0), self.entries[-1].n if self.entries else 0
 
+    def _make_room(self, now: float) -> None:
+        """What is old goes first; what is left is thinned out when it is many all the same."""
+        if self.horizon:
+            self._forget_old(now - self.horizon)
+        if len(self.entries) > MOST // 2 or not self.horizon:
+            self._thin()
+        elif len(self.entries) < _SPARSE and self._stride > 1:
+            self._stride //= 2
+
+    def _forget_old(self, oldest: float) -> None:
+        entries = self.entries
+        while len(entries) > FEWEST and entries[0].at < oldest:
+            self._close(entries.popleft())
+
     def _thin(self) -> None:
         self._stride *= 2
         entries = list(self.entries)
@@ -159,13 +188,13 @@ class Admissions:
         if not entry.is_in_flight:
             return
         entry.is_in_flight = False
-        found = self._open[entry.at, entry.n]
+        found = self.open[entry.at, entry.n]
         found.remove(entry)
         if not found:
-            del self._open[entry.at, entry.n]
+            del self.open[entry.at, entry.n]
 
     def __repr__(self) -> str:
-        return f"<Admissions kept={len(self.entries)} in_flight={len(self._open)} stride={self._stride}>"
+        return f"<Admissions kept={len(self.entries)} in_flight={len(self.open)} stride={self._stride}>"
 
 
 def _alone(entries: list[Admission]) -> float:

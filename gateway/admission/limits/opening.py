@@ -38,10 +38,14 @@ _SHARED: Final = 0.6
 _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
+# Seconds: a denser sample of a fast service would cost more than it shows.
+_SHORTEST_MEMORY: Final = 0.25
 _SILENCE: Final = 1.0
 _SILENT_LATENCIES: Final = 3.0
 _MEMORY: Final = 12
 _TICKS: Final = 8
+# From so many answers on the usual latency is a moving mean.
+_MANY: Final = 20
 
 
 class Close(NamedTuple):
@@ -111,10 +115,9 @@ class Opening:
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th."""
         self.n = n
-        if self._begun_at == inf:
-            self._begun_at = now
         self.admissions.begin(now, n, kind)
         if not self._count:
+            self._begun_at = min(self._begun_at, now)
             self._pace.note(now, n, _BURST / _TICKS)
 
     def forget(self, sample: Sample) -> None:
@@ -142,26 +145,30 @@ class Opening:
         at, now, n, _, outcome = sample
         self.n -= 1
         took = now - at
-        is_death = self.admissions.end(at, n, took, has_ended=outcome is Outcome.SUCCESS)
-        if outcome is not Outcome.SUCCESS:
+        is_success = outcome is Outcome.SUCCESS
+        admissions = self.admissions
+        is_death = (at, n) in admissions.open and admissions.end(at, n, took, has_ended=is_success)
+        if not is_success:
             return self._note_unanswered(outcome, now)
         self._answered_at = now
         self._unanswered = 0
-        self._count += 1
-        self.usual += max(0.05, 1 / self._count) * (took - self.usual)
+        self._count = count = self._count + 1
+        self.usual += (0.05 if count > _MANY else 1 / count) * (took - self.usual)
         pace = self._pace
         pace.ended += 1
-        pace.note(now, self.n + 1, self.usual / _TICKS)
+        if now >= pace.due:
+            pace.note(now, self.n + 1, self.usual / _TICKS)
+            admissions.horizon = max(_MEMORY * self.usual, _SHORTEST_MEMORY)
         if self._hold_until > now:
             self.value = max(self.value, self.n + 1)
         else:
             if self._before_hold:
                 self.value = max(self.value, self._before_hold)
                 self._before_hold = 0
-            if 2 * max(n, self.n) >= self.value and self._evidence < _FIRM:
+            if (2 * n >= self.value or 2 * self.n >= self.value) and self._evidence < _FIRM:
                 self.value += _STEP
-        if is_death and self.admissions.deaths >= self._look_at:
-            deaths = self.admissions.deaths
+        if is_death and admissions.deaths >= self._look_at:
+            deaths = admissions.deaths
             self._look_at = deaths + max(1, min(32, deaths // 8))
             return self._look(now)
         return None

@@ -20,20 +20,20 @@ class Tick(NamedTuple):
 
 
 class Pace:
-    """A log of ticks; rates are read from it."""
+    """A log of ticks; rates are read from it. The next tick is ``due`` at an instant."""
 
-    __slots__ = ("_next", "ended", "ticks")
+    __slots__ = ("due", "ended", "ticks")
 
     def __init__(self) -> None:
         self.ended = 0
         self.ticks: deque[Tick] = deque(maxlen=_TICKS)
-        self._next = 0.0
+        self.due = 0.0
 
     def note(self, now: float, n: int, spacing: float) -> None:
         """Write a tick down, when the last one is ``spacing`` seconds old."""
-        if now >= self._next:
+        if now >= self.due:
             self.ticks.append(Tick(now, self.ended, n))
-            self._next = now + spacing
+            self.due = now + spacing
 
     def before(self, instant: float) -> Tick | None:
         """The newest tick that is no later than this instant, else the oldest; None when there is none."""

@@ -111,3 +111,15 @@ def test_pace_reads_rates_and_crowds() -> None:
     assert pace.crowd(10.0, 2.0) == pytest.approx(8.0)
     assert pace.best(1.0) == pytest.approx(20.0 - 20.0**0.5, rel=0.1)
     assert pace.alone() == pytest.approx(0.4, rel=0.1)
+
+
+def test_in_the_long_run_the_sample_is_of_the_present() -> None:
+    """A hundred thousand later it is not thinned out for good: a surge finds what it is compared with."""
+    admissions = Admissions()
+    admissions.horizon = 0.24
+    for number in range(100_000):
+        now = number / 1000
+        admissions.begin(now, number % 8 + 1, "")
+        admissions.end(now, number % 8 + 1, 0.02, has_ended=True)
+    assert len(admissions.entries) >= FEWEST
+    assert sum(entry.at > 99.0 for entry in admissions.entries) >= FEWEST - 8
