@@ -25,13 +25,12 @@ _CLEARER: Final = 0.7
 class Admission:
     """One sampled request: ``n`` in flight at its admission, itself included; ``took`` is its time until now or its end."""
 
-    __slots__ = ("at", "crowd", "has_ended", "is_in_flight", "kind", "n", "took")
+    __slots__ = ("at", "has_ended", "is_in_flight", "kind", "n", "took")
 
     def __init__(self, at: float, n: int, kind: str) -> None:
         self.at = at
         self.n = n
         self.kind = kind
-        self.crowd = log(n)
         self.took = 0.0
         self.has_ended = False
         self.is_in_flight = True
@@ -126,7 +125,7 @@ class Admissions:
 
     def observations(self) -> list[Observation]:
         """What the log-rank test asks for."""
-        return [Observation(entry.kind, entry.crowd, entry.took, entry.has_ended) for entry in self.entries]
+        return [Observation(entry.kind, log(entry.n), entry.took, entry.has_ended) for entry in self.entries]
 
     def lives(self, most: int) -> list[Life]:
         """What the test for sharing asks for, of this many at most."""

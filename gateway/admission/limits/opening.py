@@ -39,7 +39,7 @@ _PAUSE: Final = 0.05
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
 # Seconds: a denser sample of a fast service would cost more than it shows.
-_SHORTEST_MEMORY: Final = 0.1
+_SHORTEST_MEMORY: Final = 0.02
 _SILENCE: Final = 1.0
 _SILENT_LATENCIES: Final = 3.0
 _MEMORY: Final = 12
