@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-scaling bench-scaling-live lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-zoo bench-scaling bench-scaling-live lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -44,6 +44,9 @@ bench-quick: $(STAMPS)/bench ## the same in short rounds, for orientation only
 
 bench-sim: $(STAMPS)/run ## the limits in virtual time, beside the best that could be set by hand (ARGS="--quick")
 	$(BIN)/python -m benchmarks.sim $(ARGS)
+
+bench-zoo: $(STAMPS)/run ## the default limit before services and loads of every scale, in virtual time (ARGS="--quick")
+	$(BIN)/python -m benchmarks.zoo $(ARGS)
 
 bench-scaling: $(STAMPS)/run ## scaling decisions beside other autoscalers in virtual time (ARGS="--traces DIR")
 	$(BIN)/python -m benchmarks.scaling $(ARGS)

@@ -54,7 +54,7 @@ def live(cell: Cell, seed: int, limit: Callable[[], Limit] = Adaptive) -> tuple[
     """Live through it."""
 
     def dice(part: str) -> Random:
-        return Random(f"{part} {seed} {cell.name}")  # noqa: S311 - a simulation, not a secret
+        return Random(f"{part} {seed} {cell.name}")
 
     clock = EventClock()
     work = cell.work(dice("work"))

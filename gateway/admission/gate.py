@@ -133,7 +133,9 @@ class Gate:
         queue.expire(now)
         ahead = queue.ahead_of(ticket, now)
         # While the limit is open the rate is what was asked for, and says nothing of how long a wait would be.
-        if ahead and self.limit.stage is not Stage.OPEN:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
+        if (
+            ahead and self.limit.stage is not Stage.OPEN
+        ):  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
             wait = self.predict(ahead) if self.hope is None else self.hope.wait(ahead + 1, self.rate, now)
             if now + wait + self.latency / 2 > ticket.deadline:
                 needed = wait + self.latency / 2

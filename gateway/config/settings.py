@@ -42,7 +42,7 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: Annotated[
         str,
         Meta(
-            description='directory of what outlives a restart; auto = $STATE_DIRECTORY or $XDG_STATE_HOME/gateway; "" = none'
+            description='keeps what limits have learned; auto = $STATE_DIRECTORY or $XDG_STATE_HOME/gateway; "" = none'
         ),
     ] = "auto"
     client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()

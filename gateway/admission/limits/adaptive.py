@@ -47,7 +47,10 @@ _FRESH: Final = 60.0
 
 
 class Adaptive:
-    """Open until a line is shown, then the least limit at which throughput is whole; ``value`` is in [``min``, ``max``]."""
+    """Open until a line is shown, then the least limit at which throughput is whole.
+
+    ``value`` is in [``min``, ``max``].
+    """
 
     __slots__ = ("_closing", "_max", "_min", "_opening", "_start", "_steering", "stage", "value", "watch")
 

@@ -23,7 +23,10 @@ _CLEARER: Final = 0.7
 
 
 class Admission:
-    """One sampled request: ``n`` in flight at its admission, itself included; ``took`` is its time until now or its end."""
+    """One sampled request.
+
+    ``n`` were in flight at its admission, itself included; ``took`` is its time until now or its end.
+    """
 
     __slots__ = ("at", "has_ended", "is_in_flight", "kind", "n", "took")
 

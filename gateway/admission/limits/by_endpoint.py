@@ -49,7 +49,7 @@ class ByEndpoint:
         return {name: limit.remember() for name, limit in self._limits.items() if isinstance(limit, Adaptive)}
 
     def recall(self, state: Mapping[str, Any], age: float) -> None:
-        """Let the endpoints' limits begin from there; those that are not in rotation are forgotten with the next use."""
+        """Let the limits of endpoints begin from there; those not in rotation are forgotten with the next use."""
         for endpoint, found in state.items():
             limit = self.of(endpoint)
             if isinstance(limit, Adaptive) and isinstance(found, dict):

@@ -42,7 +42,20 @@ class Verdict(Enum):
 class Closing:
     """Waits until what is above the limit has drained, then compares what gets done with what got done before."""
 
-    __slots__ = ("_begun_at", "_bound_at", "_count", "_look", "_raises", "_seen_at", "_time", "close", "is_clear", "mean", "n", "value")
+    __slots__ = (
+        "_begun_at",
+        "_bound_at",
+        "_count",
+        "_look",
+        "_raises",
+        "_seen_at",
+        "_time",
+        "close",
+        "is_clear",
+        "mean",
+        "n",
+        "value",
+    )
 
     def __init__(self, close: Close, n: int) -> None:
         self.close = close
@@ -93,7 +106,7 @@ class Closing:
         self._count = self._look = 0
         self._time = 0.0
 
-    def _judge(self, now: float) -> Verdict | None:
+    def _judge(self, now: float) -> Verdict | None:  # noqa: PLR0911 - one line per verdict
         count = self._count
         close = self.close
         mean = self._time / count  # Little: the latencies of those that have ended first would be too short

@@ -38,7 +38,7 @@ class Observation(NamedTuple):
 
 
 def line_evidence(observations: Iterable[Observation]) -> float:
-    """Evidence that there is a line, in nats: Z²/2, negative when those from high n end sooner; 0 when nothing is known."""
+    """Evidence that there is a line, in nats: Z²/2, negative when those from high n end sooner; 0: nothing known."""
     kinds: dict[str, list[tuple[int, bool, float]]] = {}
     for kind, crowd, duration, has_ended in observations:
         place = int(log(max(duration, _SHORTEST)) // _BIN)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from gateway.admission.limits.rounds import Rounds
 from gateway.admission.limits.limit import Stage
+from gateway.admission.limits.rounds import Rounds
 from gateway.admission.sample import Change
 
 if TYPE_CHECKING:

@@ -69,9 +69,9 @@ class Opening:
     """Gives way to what comes, and looks for a line; ``usual`` is the usual latency in seconds."""
 
     __slots__ = (
+        "_answered_at",
         "_before_hold",
         "_begun_at",
-        "_answered_at",
         "_bound_at",
         "_count",
         "_evidence",

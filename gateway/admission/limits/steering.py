@@ -250,7 +250,9 @@ class Steering:
         if outcome is Outcome.TIMEOUT:
             window.timeouts += 1
         elapsed = now - window.opened_at
-        if (window.count >= self._wanted and elapsed > 0) or (elapsed > _LONGEST and elapsed > _LONGEST_LATENCIES * self.usual and window.count >= _FEWEST):
+        if (window.count >= self._wanted and elapsed > 0) or (
+            elapsed > _LONGEST and elapsed > _LONGEST_LATENCIES * self.usual and window.count >= _FEWEST
+        ):
             window.close(now)
             self.usual = window.mean
             return self._decide(window, now)

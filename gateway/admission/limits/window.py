@@ -27,7 +27,19 @@ class Window:
     the latencies, number of latencies); ``mean`` is that of all latencies, in seconds.
     """
 
-    __slots__ = ("_latencies", "_load", "count", "halves", "limit", "load", "mean", "opened_at", "rate", "scatter", "timeouts")
+    __slots__ = (
+        "_latencies",
+        "_load",
+        "count",
+        "halves",
+        "limit",
+        "load",
+        "mean",
+        "opened_at",
+        "rate",
+        "scatter",
+        "timeouts",
+    )
 
     def __init__(self, limit: int, now: float) -> None:
         self.limit = limit

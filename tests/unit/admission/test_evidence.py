@@ -68,7 +68,9 @@ def test_independent_durations_give_no_evidence() -> None:
     """Whatever their distribution: over two hundred samples a mean near that of Z² / 2 with its sign, which is 0."""
     rng = random.Random(1)
     found = [
-        line_evidence([_seen(rng.randint(1, 100), rng.paretovariate(1.2), has_ended=rng.random() < 0.8) for _ in range(80)])
+        line_evidence(
+            [_seen(rng.randint(1, 100), rng.paretovariate(1.2), has_ended=rng.random() < 0.8) for _ in range(80)]
+        )
         for _ in range(200)
     ]
     assert abs(sum(found)) / 200 < 0.2

@@ -556,6 +556,7 @@ def test_a_limit_that_grows_with_arrivals_admits_at_once() -> None:
 
     class Growing(Fixed):
         def held_back(self, now: float) -> None:
+            del now
             self.value += 2
 
     gate = Gate(Growing(0), Queue(max_length=10, max_size=10, max_wait=None))

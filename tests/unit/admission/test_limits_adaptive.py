@@ -283,7 +283,9 @@ def test_nonsense_is_ignored(state: dict[str, Any], age: float) -> None:
 def test_limits_of_endpoints_remember_each_for_itself() -> None:
     """And those that are gone are forgotten."""
     both = ByEndpoint(lambda: Adaptive(100))
-    both.recall({"a": {"stage": "proven", "limit": 5, "latency": 0.1}, "b": {"stage": "proven", "limit": 7, "latency": 0.1}}, 0)
+    both.recall(
+        {"a": {"stage": "proven", "limit": 5, "latency": 0.1}, "b": {"stage": "proven", "limit": 7, "latency": 0.1}}, 0
+    )
     both.use(["a"], ["a"])
     assert both.value == 5
     assert both.stage is Stage.PROVEN

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.admission.limits.steering import Steering
 from gateway.admission.limits.elasticity import Elasticity
 from gateway.admission.limits.memory import Memory
+from gateway.admission.limits.steering import Steering
 from gateway.admission.limits.window import Window
 from gateway.admission.sample import Change, Sample
 from gateway.core.outcome import Outcome
