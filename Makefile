@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-zoo bench-scaling bench-scaling-live lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-zoo bench-scaling bench-scaling-live mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -61,6 +61,9 @@ bench-overload: $(STAMPS)/bench ## goodput beside other proxies under overload; 
 bench-faults: $(STAMPS)/bench ## what clients see of bad endpoints, beside other proxies; 20 minutes (ARGS="--quick --only hang")
 	@$(call need,haproxy nginx taskset)
 	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+mutants: $(STAMPS)/dev ## small faults in the rooms that decide, which the tests must notice; 30 minutes (ARGS="--count 20 --rooms http")
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(STAMPS)/dev ## style, format, dependencies, import floors
 	@failed=0; \

@@ -166,9 +166,16 @@ class Gate:
         outcome = sample.outcome
         if outcome is Outcome.SUCCESS:
             self._learn_latency(sample.answered_at - sample.admitted_at)
-        change = self.limit.update(sample)
-        if change is not None:
-            self.note(change)
+        # an answer that had begun when its client left was no silence of the upstream, and shows nothing else
+        is_mute = outcome is Outcome.NEUTRAL and sample.answered_at < now
+        if is_mute:
+            watch = self.limit.watch
+            if watch is not None:
+                watch.forget(sample)
+        else:
+            change = self.limit.update(sample)
+            if change is not None:
+                self.note(change)
         if self._patience.backlog:
             self._patience.end()
         if self.queue.count:
@@ -191,6 +198,14 @@ class Gate:
             watch.forget(sample)
         self.admit_waiting(now)
         return True
+
+    def take_back(self, now: float, kind: str) -> None:
+        """A request that had let its place go is work again, whether there is room for it or not."""
+        self.streams -= 1
+        self.in_flight += 1
+        watch = self.limit.watch
+        if watch is not None:
+            watch.begin(now, self.in_flight, kind)
 
     def end_stream(self) -> None:
         """A stream that has let its place go is over; nothing is learned and nobody is admitted for it."""

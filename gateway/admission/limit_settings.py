@@ -25,7 +25,7 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     streams: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,
         Meta(
-            description="streams that may give their place back before their end, others keep it; none = any number",
+            description="streams that may give their place back before their end; the rest keep it; none = any number",
             examples=[1000],
         ),
     ] = None

@@ -10,7 +10,7 @@ from gateway.admission.classes import ClassSettings
 from gateway.admission.limit_settings import Limit
 from gateway.admission.rate_settings import RateLimit
 from gateway.admission.settings import QueueSettings
-from gateway.core.units import Seconds
+from gateway.core.units import Seconds, Size
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
 from gateway.keda.settings import KedaSettings
 from gateway.pool.settings import Pool
@@ -46,6 +46,10 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()
+    max_loops: Annotated[
+        int,
+        Meta(ge=0, description="times that a request may come round through other routes; on one route never twice"),
+    ] = 3
     limits: Annotated[Limits, Meta(description="the largest things taken from a client")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="how long a client may take")] = Timeouts()
     tls: Annotated[Tls | None, Meta(description="PEM files to serve TLS with; none = plain HTTP")] = None
@@ -154,6 +158,13 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
             ],
         ),
     ] = ()
+    buffer_request: Annotated[
+        Size | None,
+        Meta(
+            description="bodies up to this are read before admission; none = those of known length up to 64 KiB",
+            examples=["10MiB"],
+        ),
+    ] = None
     strip_prefix: Annotated[
         str | None, Meta(description="removed from the path that the upstream sees", examples=["/api"])
     ] = None

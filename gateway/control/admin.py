@@ -11,7 +11,7 @@ from gateway.control.connections import Server, problem
 from gateway.control.orders import LARGEST, OrderRefused, Orders, read_breaker_order
 from gateway.control.scaling.orders import read_order
 from gateway.control.scaling.pages import DECISIONS, TARGETS, ScalingPages
-from gateway.telemetry.collector import Exposition
+from gateway.telemetry.exposition import Exposition
 
 if TYPE_CHECKING:
     import socket
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.core.clock import Clock
 
 _STREAM: Final = "/v1/signals/stream"
+_METRICS: Final = "/metrics"
 _INDEX: Final = """gateway
   /healthz     200 while the control process lives
   /readyz      200 when traffic should come here, else 503 with the reasons
@@ -42,13 +43,12 @@ class Admin:
     def __init__(self, control: ControlProcess, token_file: str | None, clock: Clock) -> None:
         self._control = control
         self._orders = Orders(token_file)
-        self._exposition = Exposition(control.reading)
+        self._exposition = Exposition(control.reading, control.settle)
         self._scaling = ScalingPages(lambda: control.scaling, clock)
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
             "/": self._index,
             "/healthz": self._health,
             "/readyz": self._readiness,
-            "/metrics": self._metrics,
             "/v1/status": self._status,
             "/v1/decisions": self._decisions,
             "/v1/breakers": self._breakers,
@@ -90,15 +90,17 @@ class Admin:
         if order is not None and method == "POST":
             return await self._obey(request, order)
         page = self._page(path)
-        allowed = ("GET, HEAD",) * (page is not None or path == _STREAM) + ("POST",) * (order is not None)
+        allowed = ("GET, HEAD",) * (page is not None or path in {_STREAM, _METRICS}) + ("POST",) * (order is not None)
         if not allowed:
             return problem(HTTPStatus.NOT_FOUND)
         if method not in {"GET", "HEAD"} or "GET, HEAD" not in allowed:
             return problem(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
+        if path == _METRICS:
+            return await self._metrics(request)
         return await self._control.scaling.stream.answer(request) if page is None else page(request)
 
     def _page(self, path: str) -> Callable[[web.BaseRequest], web.Response] | None:
-        if path == _STREAM:
+        if path in {_STREAM, _METRICS}:
             return None
         below = (page for prefix, page in self._below.items() if path.startswith(prefix))
         return self._pages.get(path) or next(below, None)
@@ -115,8 +117,11 @@ class Admin:
             return as_json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
         return as_json({"status": "ready", "reasons": reasons})
 
-    def _metrics(self, request: web.BaseRequest) -> web.Response:
-        kind, body = self._exposition.answer(request.headers.get("Accept", ""))
+    async def _metrics(self, request: web.BaseRequest) -> web.Response:
+        scrape = self._exposition.scrape(request.headers.get("Accept", ""))
+        for _ in scrape.steps():
+            await asyncio.sleep(0)  # there are other things to do, and thousands of series
+        kind, body = scrape.answer()
         return answer(body, kind)
 
     def _status(self, _request: web.BaseRequest) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.control.health import Checks
 from gateway.control.messages import Checked, Endpoints
@@ -11,14 +11,14 @@ from gateway.control.names import Names
 from gateway.control.traffic import EndpointTraffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from random import Random
 
     from msgspec import Struct
 
     from gateway.config.settings import Settings
     from gateway.telemetry.logs import Logger
-    from gateway.telemetry.snapshot import Snapshot
+    from gateway.telemetry.snapshot import ResilienceSnapshot, Snapshot
     from gateway.upstream.settings import EndpointSettings
 
 Served = tuple["str | EndpointSettings", ...]
@@ -26,8 +26,21 @@ Served = tuple["str | EndpointSettings", ...]
 _TROUBLED = ("open", "half_open")
 
 
+class _Trouble(NamedTuple):
+    """What one worker said of one upstream, and which endpoints have an open breaker there."""
+
+    said: ResilienceSnapshot | None
+    urls: frozenset[str]
+
+
+_NO_TROUBLE: Final = _Trouble(None, frozenset())
+
+
 class EndpointTable:
-    """The endpoints of all upstreams; ``send`` gives an order to every worker."""
+    """The endpoints of all upstreams; ``send`` gives an order to every worker.
+
+    ``looked_at`` counts what was ever looked at for trouble, in upstreams of a worker.
+    """
 
     def __init__(self, settings: Settings, *, rng: Random, log: Logger, send: Callable[[Struct], None]) -> None:
         self._settings = settings
@@ -38,6 +51,9 @@ class EndpointTable:
         self._changed: dict[str, tuple[EndpointSettings, ...]] = {}
         self._checks: dict[str, Checks] = {}
         self._orders: dict[str, int] = {}
+        self._heard: dict[int, Snapshot | None] = {}
+        self._trouble: dict[int, dict[str, _Trouble]] = {}
+        self.looked_at = 0
         # Only a pool asks, and there may be many upstreams.
         self._traffic: dict[str, EndpointTraffic] = {
             name: EndpointTraffic() for name, upstream in settings.upstreams.items() if upstream.pool is not None
@@ -96,23 +112,52 @@ class EndpointTable:
         if upstream in self._checks:
             self._checks[upstream].set_endpoints(endpoints)
 
-    def look(self, workers: Mapping[int, Snapshot | None]) -> None:
+    def look(
+        self, workers: Mapping[int, Snapshot | None], changed: Mapping[int, Collection[str]] | None = None
+    ) -> None:
         """See in what each worker said last which endpoints are idle, and which need closer checks because of trouble.
 
-        None stands for a worker that has said nothing yet.
+        None stands for a worker that has said nothing yet. ``changed`` names the upstreams of which a worker has said
+        something since the last look; without it all are compared.
         """
-        for name, traffic in self._traffic.items():
-            traffic.heard(
+        is_crew_new = workers.keys() != self._heard.keys() or any(
+            (one is None) is not (self._heard[number] is None) for number, one in workers.items()
+        )
+        self._heard = dict(workers)
+        news = set(self._traffic) if is_crew_new or changed is None else set[str]().union(*changed.values())
+        for name in self._traffic.keys() & news:
+            self._traffic[name].heard(
                 {number: None if one is None else one.resilience.get(name) for number, one in workers.items()}
             )
-        troubled: dict[str, set[str]] = {name: set() for name in self._checks}
-        for snapshot in workers.values():
-            for name, upstream in () if snapshot is None else snapshot.resilience.items():
-                for url, endpoint in upstream.endpoints.items():
-                    if url and any(endpoint.states.get(word) for word in _TROUBLED):
-                        troubled.setdefault(name, set()).add(url)
-        for name, checks in self._checks.items():
-            checks.set_troubled(troubled[name])
+        stale: set[str] = set()
+        for number in [one for one in self._trouble if workers.get(one) is None]:
+            stale.update(name for name, found in self._trouble.pop(number).items() if found.urls)
+        for number, snapshot in workers.items():
+            if snapshot is not None:
+                names = snapshot.resilience if changed is None else changed.get(number, ())
+                stale.update(self._look_at(number, snapshot, names))
+        for name in stale:
+            if name in self._checks:
+                found = (one[name].urls for one in self._trouble.values() if name in one)
+                self._checks[name].set_troubled(frozenset[str]().union(*found))
+
+    def _look_at(self, number: int, snapshot: Snapshot, names: Iterable[str]) -> Iterator[str]:
+        """Look for open breakers in what one worker said of these upstreams; those where it is not as it was."""
+        known = self._trouble.setdefault(number, {})
+        for name in names:
+            said = snapshot.resilience.get(name)
+            before = known.get(name, _NO_TROUBLE)
+            if said is None or said is before.said:
+                continue
+            self.looked_at += 1
+            urls = frozenset(
+                url
+                for url, endpoint in said.endpoints.items()
+                if url and not endpoint.states.get("closed") and any(endpoint.states.get(word) for word in _TROUBLED)
+            )
+            known[name] = _Trouble(said, urls)
+            if urls != before.urls:
+                yield name
 
     def _reporter(self, upstream: str) -> Callable[[str, bool, bool], None]:
         def report(url: str, is_up: bool, has_passed: bool) -> None:  # noqa: FBT001 - two words of one verdict

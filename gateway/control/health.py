@@ -54,7 +54,7 @@ class Checks:
         self._hosts = {
             one.url if isinstance(one, EndpointSettings) else one: getattr(one, "host", None) for one in endpoints
         }
-        urls = list(self._hosts)
+        urls = self._hosts
         for url in [one for one in self._watched if one not in urls]:
             self._watched.pop(url).cancel()
             self._judgements.pop(url)

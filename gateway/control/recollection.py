@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from gateway.telemetry.logs import Logger
     from gateway.telemetry.snapshot import Snapshot
@@ -68,10 +68,11 @@ class Recollection:
         self._heard = dict.fromkeys(self._states, at)
         self._log.info("state read", file=str(self._path), age=round(wall - at, 1))
 
-    def note(self, living: Mapping[int, Snapshot], wall: float) -> None:
-        """Take what the workers have said; one that has learned nothing yet leaves what was known."""
-        for number, snapshot in living.items():
-            states = {name: state for name, state in snapshot.remembered.items() if state}
+    def note(self, living: Mapping[int, Snapshot], news: Mapping[int, Collection[str]], wall: float) -> None:
+        """Take what workers have said of these upstreams; one that has learned nothing yet leaves what was known."""
+        for number, names in news.items():
+            gates = living[number].gates if number in living else {}
+            states = {name: gates[name].remembered for name in names if name in gates and gates[name].remembered}
             if states:
                 self._states[number] = {**self._states.get(number, {}), **states}
                 self._heard[number] = wall

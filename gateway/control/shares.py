@@ -21,6 +21,8 @@ _EVEN: Final = 0.1
 _LEAST_MOVE: Final = 0.05
 # Weight of the newest half second in the demand that is remembered.
 _WEIGHT: Final = 0.5
+# Less of a request than this is none.
+_NOTHING: Final = 0.01
 
 
 def fractions(demand: Sequence[float]) -> list[float]:
@@ -75,6 +77,11 @@ class FixedLimit:
         """What a worker said last: the part that it has, and how many it had in flight."""
         self._has[worker] = part
         self._holds[worker] = in_flight
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all places are dealt out, and each worker is known to have its own."""
+        return self._given == self._has and sum(self._given) >= self._total
 
     def deal(self, parts: Sequence[float]) -> list[int]:
         """What every worker is to be told: its number of places, as near to these parts as is safe now."""
@@ -132,10 +139,24 @@ class Presence:
     Not how many it finished: that follows from the part that it has, so whatever was dealt out would look right.
     """
 
-    __slots__ = ("_recent",)
+    __slots__ = ("_recent", "_were")
 
     def __init__(self) -> None:
         self._recent: dict[tuple[int, str], float] = {}
+        self._were: dict[str, None] = {}
+
+    def present(self, workers: Mapping[int, Snapshot]) -> list[str]:
+        """The upstreams that anything is or lately was at, and a last time those that have become empty.
+
+        Of all others every worker has an even part, with which it began.
+        """
+        found = dict.fromkeys(name for _, name in self._recent)
+        for snapshot in workers.values():
+            found.update((name, None) for name, number in snapshot.in_flight.items() if number)
+            found.update((name, None) for name, gate in snapshot.gates.items() if gate.queued)
+        names = {**found, **self._were}
+        self._were = found
+        return list(names)
 
     def look(self, workers: Mapping[int, Snapshot], upstream: str) -> dict[int, float]:
         """Read the gauges of all workers; 1 more for each, so that a single request does not tip the scales."""
@@ -144,5 +165,9 @@ class Presence:
             gate = snapshot.gates.get(upstream)
             now = snapshot.in_flight.get(upstream, 0) + (sum(gate.queued.values()) if gate is not None else 0)
             before = recent.get((number, upstream), 0.0)
-            recent[number, upstream] = before + _WEIGHT * (now - before)
-        return {number: recent[number, upstream] + 1.0 for number in workers}
+            after = before + _WEIGHT * (now - before)
+            if after >= _NOTHING:
+                recent[number, upstream] = after
+            else:
+                recent.pop((number, upstream), None)
+        return {number: recent.get((number, upstream), 0.0) + 1.0 for number in workers}

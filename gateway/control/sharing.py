@@ -27,6 +27,7 @@ class Sharing:
         self._totals = totals
         self._demand = Demand()
         self._presence = Presence()
+        self._rated = [name for name, route in settings.routes.items() if route.rate_limits]
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
             for name, upstream in settings.upstreams.items()
@@ -42,18 +43,18 @@ class Sharing:
         while True:
             await asyncio.sleep(_SHARE)
             living = self._totals.living
-            asked = self._demand.look(living)
+            asked = self._demand.look(living) if self._rated else {}
             seats = [seat for seat in self._seats if seat.number in living]
             if len(seats) < len(self._seats):
                 continue
-            rates = {
-                name: fractions([asked[seat.number].get(name, 0.0) for seat in seats])
-                for name, route in self._settings.routes.items()
-                if route.rate_limits
-            }
+            rates = {name: fractions([asked[seat.number].get(name, 0.0) for seat in seats]) for name in self._rated}
             queues: dict[str, list[float]] = {}
             limits: dict[str, list[int]] = {}
-            for name, upstream in self._settings.upstreams.items():
+            unsettled = (name for name, limit in self._fixed.items() if not limit.is_settled)
+            for name in dict.fromkeys((*self._presence.present(living), *unsettled)):
+                upstream = self._settings.upstreams[name]
+                if any(name not in living[seat.number].gates for seat in seats):
+                    continue  # a worker has not said everything yet
                 present = self._presence.look(living, name)
                 queues[name] = fractions([present[seat.number] for seat in seats])
                 fixed = self._fixed.get(name)
@@ -64,6 +65,8 @@ class Sharing:
                     limits[name] = fixed.deal(queues[name])
                 elif upstream.limit.kind == "fixed" and upstream.limit.mode == "shadow":
                     limits[name] = split(upstream.limit.initial, queues[name])  # holds nobody back, so nothing to guard
+            if not limits and not queues and not rates:
+                continue
             for place, seat in enumerate(seats):
                 seat.send(
                     Shares(

@@ -23,7 +23,10 @@ class UpstreamStatus(Struct, frozen=True):
 
 
 class BreakerStatus(Struct, frozen=True):
-    """One breaker: workers by state, how many ask the endpoint, its weight in force (summed), attempts, last step."""
+    """One breaker: workers by state, how many ask the endpoint, its weight in force (summed), attempts, last step.
+
+    That of a route or of one of its pages (``route``, ``page``; an empty page is the whole route) has no endpoint.
+    """
 
     upstream: str
     endpoint: str
@@ -32,6 +35,8 @@ class BreakerStatus(Struct, frozen=True):
     weight: float
     in_flight: int
     last: Step | None
+    route: str = ""
+    page: str = ""
 
 
 class TotalsStatus(Struct, frozen=True):
@@ -61,8 +66,8 @@ class Status(Struct, frozen=True):
 
 
 def breaker_statuses(total: Snapshot) -> list[BreakerStatus]:
-    """The state of every breaker, by upstream and endpoint; an empty endpoint is the whole upstream."""
-    return [
+    """The state of every breaker, by upstream and endpoint; an empty endpoint is the upstream or a route of it."""
+    found = [
         BreakerStatus(
             name,
             url,
@@ -75,6 +80,13 @@ def breaker_statuses(total: Snapshot) -> list[BreakerStatus]:
         for name, upstream in sorted(total.resilience.items())
         for url, endpoint in sorted(upstream.endpoints.items())
     ]
+    found += [
+        BreakerStatus(name, "", states, 0, 0.0, 0, watched.last, route, page)
+        for name, upstream in sorted(total.resilience.items())
+        for route, watched in sorted(upstream.routes.items())
+        for page, states in sorted(watched.states.items())
+    ]
+    return found
 
 
 def totals_status(total: Snapshot) -> TotalsStatus:

@@ -33,6 +33,8 @@ from gateway.pool.pool import ProcessPool
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from msgspec import Struct
 
     from gateway.actuators.actuator import Actuator
@@ -220,6 +222,10 @@ class ControlProcess:
         """Everything that metrics are made of, as of now."""
         return gather(self._settings, self._totals.sum(), self._seats, self._pools, self._scaling)
 
+    def settle(self) -> Iterator[None]:
+        """Make :meth:`reading` quick, in small steps."""
+        return self._totals.settle()
+
     def decisions(self) -> list[Decision]:
         """The newest refusals of all workers, newest first."""
         return sorted(self._totals.decisions, key=lambda decision: decision.at, reverse=True)
@@ -332,8 +338,11 @@ class ControlProcess:
     def _on_report(self) -> None:
         """Look at what every worker that may have requests said last."""
         living = self._totals.living
-        self._recollection.note(living, self._clock.wall())
-        self._endpoints.look({seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"})
+        news = self._totals.take_news()
+        self._recollection.note(living, news, self._clock.wall())
+        self._endpoints.look(
+            {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"}, news
+        )
 
     def _on_change(self) -> None:
         self._on_report()

@@ -116,7 +116,7 @@ class Worker:
         obeying.cancel()
         if self._ticking is not None:
             self._ticking.cancel()
-        self._report()
+        self._report(is_last=True)
         self._channel.send(Drained(finished))
         await self._channel.flush(_FLUSH)
         self._access.close()
@@ -146,6 +146,7 @@ class Worker:
 
     def _follow(self, order: Cap | Expect | Rescale) -> None:
         """What scaling says: how many may be in flight, what is coming, what has come or gone."""
+        self._plane.wake(order.upstream)  # its limit may move, and must be reported
         if isinstance(order, Cap):
             self._plane.capacity.set_cap(order.upstream, order.limit, order.seconds)
         elif isinstance(order, Expect):
@@ -164,17 +165,18 @@ class Worker:
             self._worst_lag = max(self._worst_lag, lag)
         self._last_tick = now
         self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)
-        if self._ticks % _TICKS_PER_REPORT == 0:
+        is_whole_tick = self._ticks % _TICKS_PER_REPORT == 0
+        if is_whole_tick:
             self._access.sweep()
-            # Snapshots are cumulative, so one that does not get through is not missed.
-            if self._channel.is_clear:
-                self._report()
+            self._plane.note_changes()
+        # What does not fit into one report, or does not get through, is still due at the next tick.
+        if (is_whole_tick or self._plane.has_changes) and self._channel.is_clear:
+            self._report()
         self._ticks += 1
 
-    def _report(self) -> None:
-        self._channel.send(
-            Counted(self._plane.snapshot(), self._vitals.read(), self._worst_lag, self._plane.take_decisions())
-        )
+    def _report(self, *, is_last: bool = False) -> None:
+        snapshot = self._plane.snapshot() if is_last else self._plane.changes()
+        self._channel.send(Counted(snapshot, self._vitals.read(), self._worst_lag, self._plane.take_decisions()))
         self._worst_lag = 0.0
 
     def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

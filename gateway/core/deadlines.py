@@ -8,7 +8,10 @@ attribute write; only moving it before the instant at which the wheel looks next
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SLOT: Final = 0.02
 """The width of a slot in seconds: a deadline never fires early, and at most this much late (plus the tick)."""
@@ -32,13 +35,20 @@ class Timed:
         """The deadline has come; called once, with ``deadline`` already set to ``inf``."""
         raise NotImplementedError
 
+    def on_fault(self) -> None:
+        """:meth:`on_deadline` has raised, so this will have no other deadline: end it."""
+
 
 class DeadlineWheel:
-    """Holds everything that has a deadline; :meth:`advance` calls what is due."""
+    """Holds everything that has a deadline; :meth:`advance` calls what is due.
 
-    __slots__ = ("_done", "_slots")
+    What one of them raises goes to ``note``, with the name "deadline", and does not hinder the others.
+    """
 
-    def __init__(self, now: float) -> None:
+    __slots__ = ("_done", "_note", "_slots")
+
+    def __init__(self, now: float, note: Callable[[str, Exception], None] | None = None) -> None:
+        self._note = note
         self._slots: dict[int, dict[Timed, None]] = {}
         self._done = int(now / SLOT)
 
@@ -70,7 +80,13 @@ class DeadlineWheel:
                 deadline = item.deadline
                 if deadline <= now:
                     item.deadline = inf
-                    item.on_deadline(now)
+                    try:
+                        item.on_deadline(now)
+                    except Exception as error:
+                        if self._note is None:
+                            raise
+                        self._note("deadline", error)
+                        item.on_fault()
                 elif deadline != inf:
                     self._insert(item, deadline)
 

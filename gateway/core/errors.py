@@ -39,9 +39,14 @@ REASONS: Final[dict[str, Reason]] = {
     "too_many_headers": Reason(
         431, "http_request_denied", "The request has more header fields than this gateway takes."
     ),
+    "tls_handshake_failed": Reason(400, "tls_protocol_error", "The client did not complete its TLS handshake."),
+    "tls_handshake_timeout": Reason(408, "tls_protocol_error", "The TLS handshake did not end in time."),
+    "unknown_coding": Reason(501, "http_request_denied", "The only transfer coding understood is chunked."),
     "unknown_method": Reason(501, "http_request_denied", "This gateway does not know the request method."),
     "unsupported_version": Reason(505, "http_request_error", "Only HTTP/1.1 and HTTP/1.0 are spoken here."),
-    "loop_detected": Reason(508, "proxy_loop_detected", "This request has already passed through this gateway."),
+    "loop_detected": Reason(
+        508, "proxy_loop_detected", "This request has come through this gateway too often, or on this route before."
+    ),
     # the client may try again, later or less often
     "client_connection_limit": Reason(429, "connection_limit_reached", "This client has too many connections open."),
     "connection_limit": Reason(503, "connection_limit_reached", "The gateway has too many connections open."),

@@ -61,6 +61,9 @@ class Attempt(Protocol):
     def on_endpoint_lost(self) -> None:
         """Nobody expects an answer from the endpoint any more."""
 
+    def stuck_for(self, now: float) -> float:
+        """Seconds that the answer is under way, when that is longer than such answers ever take; else 0."""
+
     def on_upstream_paused(self) -> None:
         """The upstream does not read as fast as we write."""
 

@@ -4,9 +4,11 @@ aiohttp's C parsers (llhttp) get whole heads only, with ``response_with_body=Fal
 see a body and are back in their first state after every call; one parser serves all connections of a
 worker. What they let through and we do not is refused here; RFC 9112 is the judge:
 
-- requests: HTTP/0.9 and anything but 1.0 and 1.1, transfer codings other than ``chunked``;
-- responses (the response parser is lenient): bare CR or LF, folded lines, control bytes, HTTP versions
-  other than 1.0 and 1.1, transfer codings other than ``chunked``.
+- requests: HTTP/0.9 and other major versions than 1, transfer codings other than ``chunked``;
+- responses (the response parser is lenient): bare CR or LF, folded lines, control bytes, other major versions
+  than 1, transfer codings other than ``chunked``.
+
+A minor version above 1 is read as 1.1 (RFC 9110 §2.5).
 
 A contract test guards the parser's behaviour that this file relies on.
 """
@@ -28,11 +30,19 @@ HEAD_END: Final = b"\r\n\r\n"
 _TEXT: Final = bytes({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
 _LINE_ENDS: Final = b"\r\n" * 1024
 _SPACED_NAME: Final = re.compile(rb"\r\n[^:\r\n]*[ \t]:")
-_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) (HTTP/\d+(?:\.\d+)?)\Z")
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) (HTTP/\d\.\d)\Z")
+# RFC 9110 §2.5: a higher minor version is treated as the highest one known. The parser knows none above 1.1.
+_LATER_MINOR: Final = re.compile(rb"(?:[^\r\n ]+ [^\r\n ]+ )?HTTP/1\.([2-9])(?=\r\n| )")
 
 if HttpRequestParser.__module__ != "aiohttp._http_parser":  # pragma: no cover - depends on the installation
     message = "aiohttp's C parser is missing; the pure-Python one accepts other input, so the gateway does not start"
     raise ImportError(message)
+
+
+def _as_known_version(head: bytes) -> bytes | None:
+    """The head of an HTTP/1.2 to 1.9 message as one of 1.1; None when it is no such head."""
+    found = _LATER_MINOR.match(head)
+    return None if found is None else head[: found.start(1)] + b"1" + head[found.end(1) :]
 
 
 class _NoStream:
@@ -79,6 +89,9 @@ class RequestHeads:
             messages, is_upgraded, rest = self._parser.feed_data(head)
         except (HttpProcessingError, ValueError) as error:
             self._parser = self._make()
+            known = _as_known_version(head)
+            if known is not None:
+                return self.parse(known)
             raise self._refusal(head, error) from None
         if len(messages) != 1 or rest:
             self._parser = self._make()
@@ -178,6 +191,9 @@ class ResponseHeads:
             messages, is_upgraded, rest = self._parser.feed_data(head)
         except (HttpProcessingError, ValueError):
             self._parser = self._make()
+            known = _as_known_version(head)
+            if known is not None:
+                return self.parse(known)
             raise UpstreamFailed("upstream_malformed", "the response head is malformed") from None
         if len(messages) != 1 or rest:
             self._parser = self._make()

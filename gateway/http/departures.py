@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 class Departures:
     """Watches paused connections; :meth:`look` closes those whose client has gone."""
 
-    __slots__ = ("_numbers", "_poll", "_watched")
+    __slots__ = ("_half_open", "_numbers", "_poll", "_watched")
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._numbers: dict[ClientConnection, int] = {}
         self._watched: dict[int, ClientConnection] = {}
+        self._half_open: set[int] = set()
 
-    def watch(self, connection: ClientConnection, number: int) -> None:
-        """Its reading is paused from now on; ``number`` is its file descriptor."""
-        self._poll.register(number, select.POLLRDHUP)
+    def watch(self, connection: ClientConnection, number: int, *, may_half_close: bool = False) -> None:
+        """Its reading is paused from now on; ``number`` is its file descriptor.
+
+        One that ``may_half_close`` is gone only when it was reset: its FIN stands behind bytes that are still wanted.
+        """
+        self._poll.register(number, 0 if may_half_close else select.POLLRDHUP)
+        if may_half_close:
+            self._half_open.add(number)
         self._numbers[connection] = number
         self._watched[number] = connection
 
@@ -34,12 +40,15 @@ class Departures:
         number = self._numbers.pop(connection, -1)
         if number >= 0:
             del self._watched[number]
+            self._half_open.discard(number)
             self._poll.unregister(number)
 
     def look(self) -> None:
         """Close the connections of clients that have gone since."""
         if self._watched:
-            for number, _ in self._poll.poll(0):
+            for number, seen in self._poll.poll(0):
+                if number in self._half_open and not seen & select.POLLERR:
+                    continue
                 connection = self._watched[number]
                 self.forget(connection)
                 connection.close_now()

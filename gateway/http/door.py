@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.core.errors import Shed
 from gateway.http.codec import RequestHeads
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gateway.http.settings import ClientIp, Limits, Timeouts
 
 
+_LOOK_FOR_LEAVERS: Final = 0.1
+
+
 class ByteCounts(Protocol):
     """Where a connection counts what passes it."""
 
@@ -38,6 +42,8 @@ class Door:
     __slots__ = (
         "_date",
         "_date_second",
+        "_leavers",
+        "_looked_for_leavers_at",
         "_per_client",
         "begin",
         "client_ip",
@@ -104,6 +110,8 @@ class Door:
         self._per_client: dict[str, int] = {}
         self._date = b""
         self._date_second = -1
+        self._leavers: list[tuple[float, ClientConnection]] = []
+        self._looked_for_leavers_at = -inf
 
     def enter(self, connection: ClientConnection) -> Shed | None:
         """Note an open connection; says why it may not stay."""
@@ -111,7 +119,7 @@ class Door:
         self.counts.accepted += 1
         if self.is_draining:
             return Shed("draining")
-        if len(self.connections) > self.max_connections:
+        if len(self.connections) > self.max_connections and not self._make_room():
             return Shed("connection_limit", f"{self.max_connections} connections are open")
         limit = self.limits.connections_per_client
         if limit:
@@ -132,11 +140,35 @@ class Door:
             else:
                 self._per_client.pop(key, None)
 
+    def _make_room(self) -> bool:
+        """Close the connection that was idle longest between two requests; False when there is none.
+
+        All of them are sorted at once and serve as many newcomers; one that was used meanwhile has another deadline.
+        A connection on which no request came yet is as good as the newcomer, and stays.
+        """
+        leavers = self._leavers
+        for is_fresh in (False, True):
+            while leavers:
+                deadline, connection = leavers.pop()
+                if connection.is_idle and connection.deadline == deadline:
+                    connection.close_if_idle()
+                    return True
+            now = self.clock.now()
+            if is_fresh or now < self._looked_for_leavers_at + _LOOK_FOR_LEAVERS:
+                break
+            self._looked_for_leavers_at = now
+            leavers = self._leavers = [pair for pair in self._idle() if pair[1].is_kept]
+        return False
+
+    def _idle(self) -> list[tuple[float, ClientConnection]]:
+        """The connections between requests, the one that was idle longest last."""
+        idle = [(connection.deadline, connection) for connection in self.connections if connection.is_idle]
+        idle.sort(key=lambda pair: pair[0], reverse=True)
+        return idle
+
     def close_idle(self, most: int) -> None:
         """Close up to this many connections between requests, those that were idle longest first."""
-        idle = [connection for connection in self.connections if connection.state == "idle"]
-        idle.sort(key=lambda connection: connection.deadline)
-        for connection in idle[:most]:
+        for _, connection in self._idle()[::-1][:most]:
             connection.close_if_idle()
 
     def date(self) -> bytes:

@@ -28,6 +28,10 @@ MAX_TRAILERS: Final = 8 * 1024
 MAX_EXTENSIONS: Final = 16 * 1024
 
 
+# Sizes of small chunks as they are mostly written, without the last chunk's.
+_SMALL: Final = {b"%x" % size: size for size in range(1, 256)} | {b"%X" % size: size for size in range(1, 256)}
+
+
 class FramingError(Exception):
     """The body breaks the chunked grammar; the text says which rule, never the bytes."""
 
@@ -114,6 +118,8 @@ class ChunkedBody:
         end = len(data)
         state = self._state
         while position < end or state == self._DATA:
+            if state == self._SIZE:
+                position = self._take_small(data, position, pieces)
             if state == self._DATA:
                 stop = position + self._left
                 if stop > end:
@@ -148,6 +154,26 @@ class ChunkedBody:
         if position < end:
             self._carry = data[position:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take_small(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Take whole small chunks without extensions, as many as follow each other; gives where the next begins.
+
+        Bodies of one-byte chunks are legal, and have six bytes and one turn of this loop for each byte of payload.
+        """
+        total = 0
+        while True:
+            line_end = data.find(b"\r\n", position, position + 4)
+            size = _SMALL.get(data[position:line_end], 0) if line_end > 0 else 0
+            if not size:
+                break
+            stop = line_end + 2 + size
+            if data[stop : stop + 2] != b"\r\n":
+                break
+            pieces.append(data[line_end + 2 : stop])
+            total += size
+            position = stop + 2
+        self._payload += total
+        return position
 
     def _start_chunk(self, line: bytes) -> int:
         found = _SIZE_LINE.match(line) if len(line) <= MAX_SIZE_LINE else None

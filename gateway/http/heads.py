@@ -73,6 +73,7 @@ _NEVER_LEFT: Final = {b"host", b"content-length", b"via", b"max-forwards", b"dat
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?\Z")
+_CODINGS: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*\Z")
 _HOSTS: Final[dict[bytes, str]] = {}
 _MAX_HOSTS: Final = 1024
 _MAX_LENGTH_DIGITS: Final = 15
@@ -115,9 +116,12 @@ def _is_one_protocol(upgrade: bytes) -> bool:
     return b"," not in lower and not lower.startswith((b"h2", b"http"))
 
 
-def _passed_through(via: bytes, pseudonym: bytes) -> bool:
-    """Whether one of the received-by parts of a Via field is the pseudonym (RFC 9110 §7.6.3)."""
-    return pseudonym in via and any(hop.split()[1:2] == [pseudonym] for hop in via.split(b","))
+def _rounds(via: bytes, pseudonym: bytes) -> tuple[bytes, ...]:
+    """The comments, mostly names of routes, of those hops of a Via field that are the pseudonym's (RFC 9110 §7.6.3)."""
+    if pseudonym not in via:
+        return ()
+    hops = (hop.split(None, 2) for hop in via.split(b","))
+    return tuple(hop[2].strip(b"() \t") if len(hop) > 2 else b"" for hop in hops if hop[1:2] == [pseudonym])  # noqa: PLR2004
 
 
 def without(lines: bytes, names: Collection[bytes]) -> bytes:
@@ -130,7 +134,8 @@ class RequestHead:
 
     ``fields`` are the field lines that go on; ``length`` is the declared body in bytes, -1 when chunked;
     ``upgrade`` is the protocol asked for, or empty; ``is_ordinary`` says that nothing about the request changes
-    how the response is sent. A head is never changed after it was made, because equal heads share one
+    how the response is sent; ``rounds`` has the route of each time that the request came through this gateway.
+    A head is never changed after it was made, because equal heads share one
     object; ``plan`` is a note that the path keeps with it.
     """
 
@@ -148,6 +153,7 @@ class RequestHead:
         "plan",
         "raw_headers",
         "request_id",
+        "rounds",
         "target",
         "upgrade",
         "wants_close",
@@ -167,6 +173,7 @@ class RequestHead:
         self.identity: list[tuple[bytes, bytes]] | None = None
         self.request_id = b""
         self.max_forwards = -1
+        self.rounds: tuple[bytes, ...] = ()
         self.plan: Any = None  # the path's own, which this floor does not know
         spellings = _SPELLINGS
         special: list[tuple[int, bytes, bytes]] | None = None
@@ -202,12 +209,11 @@ class RequestHead:
                 connection.append(value)
                 dropped.add(name.lower())
             elif kind == VIA:
-                if _passed_through(value, pseudonym):
-                    raise BadRequest("loop_detected")
+                self.rounds += _rounds(value, pseudonym)
             elif kind == MAX_FORWARDS:
-                if not value.isdigit() or len(value) > _MAX_FORWARDS_DIGITS:
-                    raise BadRequest("malformed_head", "Max-Forwards is not a number")
-                if self.method in ("TRACE", "OPTIONS"):
+                if self.method in ("TRACE", "OPTIONS"):  # RFC 9110 §7.6.2: of no meaning to others
+                    if not value.isdigit() or len(value) > _MAX_FORWARDS_DIGITS:
+                        raise BadRequest("malformed_head", "Max-Forwards is not a number")
                     self.max_forwards = int(value)
                     dropped.add(name.lower())
                     changed += b"%b: %d\r\n" % (name, max(self.max_forwards - 1, 0))
@@ -242,10 +248,14 @@ class RequestHead:
                 self.identity = []
             self.identity.append((name, value))
         elif kind == CODING:
-            if value.lower() != b"chunked" or self.length:
-                raise BadRequest("ambiguous_framing", "the only transfer coding understood is chunked")
             if self.is_http_10:
                 raise BadRequest("ambiguous_framing", "Transfer-Encoding is not defined for HTTP/1.0")
+            if self.length:
+                raise BadRequest("ambiguous_framing", "Transfer-Encoding is not alone")
+            if value.lower() != b"chunked":
+                if _CODINGS.match(value):  # RFC 9112 §6.1
+                    raise BadRequest("unknown_coding")
+                raise BadRequest("ambiguous_framing", "Transfer-Encoding is malformed")
             self.length = -1
         elif kind == EXPECT:
             if value.lower() != b"100-continue" or self.expects_continue:

@@ -20,6 +20,7 @@ class ByteCounts(Protocol):
 
     upstream_in: int
     upstream_out: int
+    upstream_opened: int
 
 
 class Line:

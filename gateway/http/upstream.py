@@ -16,6 +16,7 @@ from gateway.core.errors import UpstreamFailed
 from gateway.http.codec import HEAD_END
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
+from gateway.http.sockets import Progress, read_unread, reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from gateway.http.callbacks import Attempt
     from gateway.http.line import Line
 
-IDLE, HEAD, BODY, TUNNEL, CLOSED = range(5)
+IDLE, HEAD, BODY, TUNNEL, FLUSH, CLOSED = range(6)
 _WRITE_BUFFER: Final = 64 * 1024
+_TOGETHER: Final = 16 * 1024
 _MAX_INTERIM: Final = 16
 _NO_BODY: Final = NoBody()
 _SWITCHING: Final = 101
@@ -36,22 +38,24 @@ class UpstreamConnection(asyncio.Protocol, Timed):
 
     ``on_free`` is called when it can carry another request, ``on_closed`` when it never will again, ``on_load`` when a
     response says how loaded the endpoint is;
-    ``served`` counts complete responses.
+    ``served`` counts complete responses, ``is_write_paused`` says that the endpoint does not read as fast as we write.
     """
 
     __slots__ = (
         "_attempt",
         "_body",
+        "_held",
         "_interim",
         "_is_reading_paused",
         "_is_request_done",
         "_is_reusable",
-        "_is_write_paused",
         "_line",
         "_method",
+        "_out",
         "_partial",
+        "_progress",
         "_transport",
-        "began_at",
+        "is_write_paused",
         "keep_alive_timeout",
         "on_closed",
         "on_free",
@@ -82,10 +86,11 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_request_done = True
         self._is_reusable = True
         self._is_reading_paused = False
-        self._is_write_paused = False
+        self.is_write_paused = False
+        self._out: list[bytes] | None = None
+        self._progress: Progress | None = None
         self.keep_alive_timeout = -1
         self.served = 0
-        self.began_at = 0.0
 
     # --- the transport tells ---------------------------------------------------------------------
 
@@ -110,7 +115,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         elif phase == TUNNEL:
             self.deadline = self._line.clock.now() + self._line.tunnel_timeout
             self._attempt.on_upstream_bytes(data)  # type: ignore[union-attr]  # a tunnel has an attempt
-        else:  # nobody asked
+        elif phase != FLUSH:  # nobody asked
             self.abort()
 
     def eof_received(self) -> bool:
@@ -126,8 +131,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             attempt.on_response_body(b"", now, is_complete=True)
         return False
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
+        if exc is not None and self._attempt is not None and self.phase in (HEAD, BODY):
+            self._read_before_judging()
         phase = self.phase
         self.phase = CLOSED
         self.deadline = inf
@@ -139,34 +146,71 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if phase == HEAD:
             attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=self._partial is None)
         elif phase == TUNNEL:
-            attempt.on_upstream_failed(UpstreamFailed("upstream_closed"), is_first_byte_missing=False)
+            word = "upstream_closed" if exc is None else "upstream_incomplete"
+            attempt.on_upstream_failed(UpstreamFailed(word), is_first_byte_missing=False)
         else:
             attempt.on_upstream_failed(UpstreamFailed("upstream_incomplete"), is_first_byte_missing=False)
 
     def pause_writing(self) -> None:
         """The endpoint reads too slowly: stop taking the client's body, and give it a bounded time."""
-        self._is_write_paused = True
-        self._arm(self._line.idle_timeout)
+        self.is_write_paused = True
+        if self.phase == HEAD:
+            self._watch_progress()
         if self._attempt is not None:
             self._attempt.on_upstream_paused()
 
     def resume_writing(self) -> None:
         """The endpoint has caught up."""
-        self._is_write_paused = False
+        self.is_write_paused = False
         if self.phase == HEAD:
             self._arm(self._line.head_timeout if self._is_request_done else inf)
         if self._attempt is not None:
             self._attempt.on_upstream_resumed()
 
-    def on_deadline(self, _now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """The endpoint took too long; for what, the phase says."""
         if self.phase == IDLE:
             self._transport.close()
+        elif self.phase == HEAD and self.is_write_paused:
+            if self._is_stalled(now):
+                self._fail(UpstreamFailed("upstream_idle_timeout"))
         elif self.phase == HEAD:
-            word = "upstream_idle_timeout" if self._is_write_paused else "upstream_head_timeout"
-            self._fail(UpstreamFailed(word))
+            self._fail(UpstreamFailed("upstream_head_timeout"))
         elif self.phase in (BODY, TUNNEL):
             self._fail(UpstreamFailed("upstream_idle_timeout"))
+        elif self.phase == FLUSH and self._is_stalled(now):
+            self.reset()
+
+    def on_fault(self) -> None:
+        """Our own code failed: end the connection, and with it the attempt."""
+        self._transport.abort()
+
+    def _watch_progress(self) -> None:
+        """Look from now on whether the endpoint takes what is written."""
+        now = self._line.clock.now()
+        self._progress = Progress(self._transport, now)
+        self._is_stalled(now)
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether the endpoint has taken nothing for the idle timeout; else there will be another look."""
+        progress = self._progress
+        if progress is None:
+            return False
+        deadline = progress.deadline(self._line.idle_timeout, now)
+        if deadline <= now:
+            return True
+        self._line.wheel.set(self, deadline)
+        return False
+
+    def _read_before_judging(self) -> None:
+        """Take what came before a write failed: an endpoint may answer without reading, and close."""
+        self._is_reusable = False
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return  # was done before it was decrypted
+        for data in read_unread(self._transport):
+            if self._attempt is None:
+                break
+            self.data_received(data)
 
     # --- responses come in -----------------------------------------------------------------------
 
@@ -281,7 +325,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Free the connection before its last payload is passed on, so that the next request finds it."""
         self._attempt = None
         self.served += 1
-        if self._is_reusable and self._is_request_done and not self._is_write_paused:
+        if self._is_reusable and self._is_request_done and not self.is_write_paused:
             self.phase = IDLE
             if self._is_reading_paused:
                 self._is_reading_paused = False
@@ -295,6 +339,8 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         attempt = self._attempt
         is_first = self.phase == HEAD and self._partial is None
         self._attempt = None
+        if self.phase == TUNNEL and self._transport.get_write_buffer_size():
+            reset_on_close(self._transport)
         self.phase = CLOSED
         self._transport.abort()
         if attempt is not None:
@@ -307,10 +353,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Whether it can carry a request now."""
         return self.phase == IDLE and not self._transport.is_closing()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request waits for its answer, or for the rest of it."""
-        return self.phase in (HEAD, BODY)
+    def stuck_for(self, now: float) -> float:
+        """Seconds that an answer is under way which takes much longer than usual; 0 when it does not."""
+        attempt = self._attempt
+        return attempt.stuck_for(now) if attempt is not None and self.phase in (HEAD, BODY) else 0.0
 
     def carries(self, attempt: Attempt) -> bool:
         """Whether this connection still carries that attempt's request."""
@@ -326,13 +372,16 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self._attempt.on_endpoint_lost()
 
     def begin(self, attempt: Attempt, method: str, head: bytes, now: float, *, is_request_done: bool) -> None:
-        """Send a request head; the body follows by :meth:`write`."""
+        """Send a request head; the body follows by :meth:`write`.
+
+        A head with a body to come is kept until :meth:`end_request`, or for the rest of this turn of the loop, so that
+        what came from the client together leaves together.
+        """
         self._attempt = attempt
         self._method = method
         self._interim = 0
         self._is_request_done = is_request_done
         self.phase = HEAD
-        self.began_at = now
         line = self._line
         if is_request_done:
             deadline = self.deadline = now + line.head_timeout
@@ -340,32 +389,72 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 line.wheel.set(self, deadline)
         else:
             self.deadline = inf
+            self._out = [head]
+            line.loop.call_soon(self.flush)
+            return
         line.counts.upstream_out += len(head)
         self._transport.write(head)
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body, or of a tunnel."""
+        """Send a piece of the body."""
+        if self._out is not None:
+            self._out.append(data)
+            if len(data) < _TOGETHER:
+                return
+            self.flush()
+            return
         self._line.counts.upstream_out += len(data)
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is kept to leave together."""
+        out, self._out = self._out, None
+        if out and self.phase in (HEAD, BODY):
+            data = b"".join(out)
+            self._line.counts.upstream_out += len(data)
+            self._transport.write(data)
+
+    def write_tunnel(self, data: bytes) -> None:
+        """Send bytes of a tunnel; they keep it open, as those of the other direction do."""
+        line = self._line
+        line.counts.upstream_out += len(data)
+        self.deadline = line.clock.now() + line.tunnel_timeout
         self._transport.write(data)
 
     def end_request(self) -> None:
         """The request is complete; from now on the endpoint's answer is awaited."""
         self._is_request_done = True
-        if self.phase == HEAD and not self._is_write_paused:
+        if self._out is not None:
+            self.flush()
+        if self.phase == HEAD and not self.is_write_paused:
             self._arm(self._line.head_timeout)
 
     def end_tunnel(self) -> None:
-        """End our half of a tunnel."""
+        """End our half of a tunnel; over TLS that ends both."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
+            self.close_tunnel()
+
+    def close_tunnel(self) -> None:
+        """Close once the endpoint has taken what is written; nobody is told."""
+        self._attempt = None
+        if self.phase != CLOSED:
+            self.phase = FLUSH
             self._transport.close()
+            self._watch_progress()
+
+    def reset(self) -> None:
+        """End the connection at once and by a reset, so that what is missing cannot look complete; nobody is told."""
+        reset_on_close(self._transport)
+        self.abort()
 
     def pause_reading(self) -> None:
         """Stop taking the response: the client is slower than the upstream."""
         if not self._is_reading_paused and self.phase in (BODY, TUNNEL):
             self._is_reading_paused = True
-            self.deadline = inf
+            if self.phase == BODY:
+                self.deadline = inf
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -392,5 +481,5 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._line.wheel.set(self, self._line.clock.now() + seconds)
 
     def __repr__(self) -> str:
-        phase = ("idle", "head", "body", "tunnel", "closed")[self.phase]
+        phase = ("idle", "head", "body", "tunnel", "flush", "closed")[self.phase]
         return f"<UpstreamConnection {phase} served={self.served}>"

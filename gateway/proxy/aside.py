@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.plane import DataPlane
+    from gateway.resilience.page import Page
     from gateway.upstream.endpoint import Endpoint
 
 
@@ -24,10 +25,11 @@ class Aside:
     connection. ``endpoint`` and ``connection`` are None when it has none.
     """
 
-    __slots__ = ("_began_at", "_connecting", "_plane", "_token", "connection", "endpoint")
+    __slots__ = ("_began_at", "_connecting", "_page", "_plane", "_token", "connection", "endpoint")
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, page: Page) -> None:
         self._plane = plane
+        self._page = page
         self._connecting: asyncio.Task[None] | None = None
         self._began_at = 0.0
         self._token = 0
@@ -37,7 +39,7 @@ class Aside:
     def _ask(self, endpoint: Endpoint, now: float) -> None:
         """Take a place at the endpoint, and a connection, kept or new."""
         endpoint.in_flight += 1
-        self._token = endpoint.breaker.acquire(now)
+        self._token = endpoint.breaker.acquire(now, self._page)
         self.endpoint = endpoint
         self._began_at = now
         connection = endpoint.take_idle()
@@ -91,6 +93,11 @@ class Aside:
     def on_endpoint_lost(self) -> None:
         """Its endpoint is given up, and so is this."""
         self._end(Outcome.NEUTRAL)
+
+    def stuck_for(self, now: float) -> float:
+        """Never: whoever began it bounds its time."""
+        del now
+        return 0.0
 
     def on_upstream_paused(self) -> None:
         """Nothing: there is no body to send."""

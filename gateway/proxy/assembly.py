@@ -20,9 +20,12 @@ from gateway.http.line import Line
 from gateway.proxy.recovery import Recovery
 from gateway.proxy.rule import RouteRule
 from gateway.resilience.breaker import Breaker
+from gateway.resilience.failures import Failures
 from gateway.resilience.outlier import Outliers
+from gateway.resilience.route import RouteBreakers
 from gateway.upstream.balance import make_balancer
 from gateway.upstream.group import UpstreamGroup
+from gateway.upstream.tls import ClientTls
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +66,9 @@ class Assembly:
         rng: random.Random,
         counters: Counters,
         parts: Parts,
+        pseudonym: str,
     ) -> None:
+        self._pseudonym = pseudonym
         self._settings = settings
         self._loop = loop
         self._clock = clock
@@ -71,6 +76,7 @@ class Assembly:
         self._rng = rng
         self._counters = counters
         self._parts = parts
+        self._tls = ClientTls()
         self._classes = compile_classes(settings.classes)
 
     def service(self, name: str) -> Service:
@@ -99,7 +105,10 @@ class Assembly:
             chooser=_chooser(route, self._classes),
             fairness=_reader(upstream.queue.fairness_key),
             hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
+            pseudonym=self._pseudonym,
             recovery=service.recovery,
+            breakers=self._breakers(name, upstream, service.group),
+            failures=Failures(upstream.breaker.failures),
             endpoint_limits=service.limits,
             counters=self._counters.route(name),
             upstream_counters=self._counters.upstream(route.upstream),
@@ -124,7 +133,8 @@ class Assembly:
 
         def make_breaker(url: str) -> Breaker:
             settings = upstream.breaker if url else whole
-            return Breaker(url, settings, clock=self._clock, rng=self._rng, has_check=is_checked and url != "")
+            has_check = is_checked and url != ""
+            return Breaker(url, settings, clock=self._clock, rng=self._rng, has_check=has_check, parts="route")
 
         return UpstreamGroup(
             name,
@@ -137,8 +147,25 @@ class Assembly:
             slow_start=upstream.slow_start,
             panic_ratio=upstream.panic_ratio,
             is_checked=is_checked,
+            rng=self._rng,
+            tls=self._tls,
             limits=limits,
         )
+
+    def _breakers(self, route: str, upstream: Upstream, group: UpstreamGroup) -> RouteBreakers:
+        """Those of one route, which the upstream's group looks after."""
+        settings = upstream.breaker
+
+        def make_breaker(page: str) -> Breaker:
+            return Breaker(
+                page, settings, clock=self._clock, rng=self._rng, parts="" if page else "page", has_ramp=False
+            )
+
+        breakers = RouteBreakers(
+            route, make_breaker, threshold=float(settings.slow_threshold), window=float(settings.window)
+        )
+        group.watch(breakers)
+        return breakers
 
     def _line(self, upstream: Upstream) -> Line:
         return Line(

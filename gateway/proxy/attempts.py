@@ -16,15 +16,19 @@ from gateway.core.outcome import Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
 from gateway.proxy.outcomes import outcome_of
+from gateway.proxy.place import LOOK, USUAL, Place
 from gateway.proxy.recovery import IDEMPOTENT, UNAVAILABLE, retry_after
 from gateway.proxy.state import RequestState
 from gateway.proxy.trial import SAFE, Trial
+from gateway.resilience.failures import WITHOUT_CONNECTION
 
 if TYPE_CHECKING:
     from gateway.http.heads import ResponseHead
+    from gateway.http.spool import Spool
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.plan import RequestPlan
     from gateway.proxy.rule import RouteRule
+    from gateway.resilience.page import Page
     from gateway.upstream.endpoint import Endpoint
 
 EARLY_BYTES: Final = 64 * 1024
@@ -38,6 +42,12 @@ class Attempts(RequestState):
 
     __slots__ = ()
 
+    @property
+    def page(self) -> Page:
+        """What the request is for."""
+        page: Page = self._head.plan.page
+        return page
+
     # --- an attempt begins -----------------------------------------------------------------------
 
     def _dispatch(self, rule: RouteRule, now: float) -> None:
@@ -50,15 +60,27 @@ class Attempts(RequestState):
         if endpoint is None:
             raise self._plane.sheds.by_breaker(rule, now)
         if self._dispatched_at < 0:
+            if rule.breakers.is_barring:
+                self._pass_breakers(rule, now)
             self._dispatched_at = now
+            if not group.is_awake:
+                group.wake()
             counters = rule.upstream_counters
             counters.firsts += 1
             counters.clock -= now
             if endpoint.has_peers:
-                self._group_token = group.enter(now)
+                self._group_token = group.enter(now, self._head.plan.page)
                 if group.on_trial is not None:
                     self._try_out(rule, now)
         self._ask(endpoint, now, endpoint.take_idle())
+
+    def _pass_breakers(self, rule: RouteRule, now: float) -> None:
+        """Take a place where the route or the page has only some; raises when there is none."""
+        page: Page = self._head.plan.page
+        passes = rule.breakers.acquire(page, now)
+        if passes is None:
+            raise self._plane.sheds.by_route(rule, page, now)
+        self._passes = passes
 
     def _try_out(self, rule: RouteRule, now: float) -> None:
         """Send a copy of a safe request to an endpoint that was left out because it did not end its answers."""
@@ -77,14 +99,25 @@ class Attempts(RequestState):
         self._attempts += 1
         self._endpoint = endpoint
         endpoint.in_flight += 1
-        self._token = endpoint.breaker.acquire(now)
+        if self._place is not None and self._place.since:
+            endpoint.streams += 1
+        head = self._head
+        self._token = endpoint.breaker.acquire(now, head.plan.page)
         self._attempt_at = now
+        if not self._is_request_done:
+            endpoint.breaker.uploading(self._token)
         if connection is not None:
             self._send(connection, endpoint, now)
         else:
             self._connecting = self._plane.start_task(self._connect(endpoint))
         hedge_delay = self._rule.recovery.hedge
-        if hedge_delay is not None and self._attempts == 1 and self._is_repeatable and not self._has_body:
+        if (
+            hedge_delay is not None
+            and self._attempts == 1
+            and self._is_repeatable
+            and not self._has_body
+            and not head.upgrade  # a tunnel cannot be had twice
+        ):
             self._hedge = Hedge(self._plane, self, hedge_delay.delay())  # type: ignore[arg-type]  # an Exchange
 
     def _hash_key(self, rule: RouteRule) -> str:
@@ -109,8 +142,16 @@ class Attempts(RequestState):
         plan: RequestPlan = head.plan
         client = self._client
         raw = plan.compose(client, self.request_id, endpoint, now, self._attempts)
-        connection.begin(self, head.method, raw, now, is_request_done=self._is_request_done)  # type: ignore[arg-type]  # an Exchange
+        connection.begin(self, head.method, raw, now, is_request_done=not self._has_body)  # type: ignore[arg-type]  # an Exchange
         if not self._has_body:
+            return
+        spool = self._spool
+        if spool is not None:
+            endpoint.breaker.uploading(self._token)
+            spool.rewind()
+            self._is_spool_sent = False
+            self._pump(connection, spool)
+            connection.flush()
             return
         early = self._early
         if early is not None:
@@ -120,13 +161,95 @@ class Attempts(RequestState):
         elif head.expects_continue and not self._is_request_done:
             client.ask_for_body()
         if self._is_request_done:
+            self._write_end(connection)
+        elif early is not None:
+            connection.flush()
+        if not connection.is_write_paused:
+            client.resume_reading()
+        if not self._is_request_done:
+            self._plane.watch_place(self, now)  # type: ignore[arg-type]  # an Exchange
+
+    def _pump(self, connection: UpstreamConnection, spool: Spool) -> None:
+        """Send what is in the spool as fast as the endpoint takes it; afterwards what comes is passed on directly."""
+        for piece in spool.pieces(EARLY_BYTES):
+            self._write_body(connection, piece)
+            if connection.is_write_paused:
+                return
+        self._is_spool_sent = True
+        if self._is_request_done:
             self._end_body(connection)
-        client.resume_reading()
+        else:
+            self._client.resume_reading()
+            self._plane.watch_place(self, self._plane.clock.now())  # type: ignore[arg-type]  # an Exchange
+
+    # --- its place in the limit ------------------------------------------------------------------
+
+    def look_at_place(self, now: float) -> None:
+        """Give the place back when the client holds the request up, or when the answer has become a stream."""
+        if self._is_finished:
+            return
+        place = self._place
+        if place is None:
+            place = self._place = Place(self)  # type: ignore[arg-type]  # an Exchange
+        if place.since:
+            return
+        if self._status:
+            patience = max(LOOK, USUAL * self._rule.gate.latency)
+            if self._client.is_write_paused or now >= self._answered_at + patience:
+                self._give_place_back(now)
+                return
+        elif self._is_request_done:
+            return
+        else:
+            connection = self._connection
+            is_waited_for = connection is not None and not connection.is_write_paused
+            if place.is_trickling(self._bytes_in) and is_waited_for:
+                self._give_place_back(now)
+                return
+        self._plane.door.wheel.set(place, now + LOOK)
+
+    def _give_place_back(self, now: float) -> None:
+        """From here on the service does not work for this request, or it cannot be known that it does."""
+        rule = self._rule
+        place = self._place
+        if place is None:
+            place = self._place = Place(self)  # type: ignore[arg-type]  # an Exchange
+        if place.since:
+            return
+        place.since = now
+        rule.upstream_counters.enter_stream(now)
+        endpoint = self._endpoint
+        if endpoint is not None:
+            endpoint.streams += 1
+        sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, Outcome.NEUTRAL)
+        place.is_counted = rule.gate.let_go(sample, now)
+
+    def _take_place_back(self, place: Place, now: float) -> None:
+        """The upload is complete: the service works for the request, whether the limit has room or not."""
+        rule = self._rule
+        rule.upstream_counters.leave_stream(now, now - place.since)
+        place.seconds += now - place.since
+        place.since = 0.0
+        if self._endpoint is not None:
+            self._endpoint.streams -= 1
+        if place.is_counted:
+            place.is_counted = False
+            rule.gate.take_back(now, rule.name)
+            self._admitted_at = now
+            self._in_flight_then = rule.gate.in_flight
 
     def _write_body(self, connection: UpstreamConnection, payload: bytes) -> None:
         connection.write(payload if self._head.length >= 0 else encode_chunk(payload))
 
     def _end_body(self, connection: UpstreamConnection) -> None:
+        """The client has sent everything: from here on the endpoint is waited for."""
+        self._write_end(connection)
+        endpoint = self._endpoint
+        if endpoint is not None and not self._answered_at:
+            now = self._attempt_at = self._plane.clock.now()
+            endpoint.breaker.sent(self._token, now)
+
+    def _write_end(self, connection: UpstreamConnection) -> None:
         if self._head.length < 0:
             connection.write(LAST_CHUNK)
         connection.end_request()
@@ -159,7 +282,7 @@ class Attempts(RequestState):
         now = self._plane.clock.now()
         if self._endpoint is not None:
             self._tried = (*self._tried, self._endpoint)
-            self._end_attempt(outcome_of(0, error.reason), now)
+            self._end_attempt(self._outcome(self._status, error.reason, now), now, reason=error.reason)
         if self._is_finished:
             return
         if self._status:
@@ -176,7 +299,9 @@ class Attempts(RequestState):
             return False
         asked_for = retry_after(head)
         if head.status == UNAVAILABLE and asked_for > 0:
-            endpoint.breaker.retry_after(asked_for, now)
+            page: Page = self._head.plan.page
+            endpoint.breaker.retry_after(asked_for, now, page)
+            rule.breakers.retry_after(page, asked_for, now)
         fault = rule.recovery.fault(head.status, asked_for, self._client.out_of_time_at - now)
         if fault is None or not self._is_repeatable or self._head.upgrade:
             return False
@@ -194,7 +319,7 @@ class Attempts(RequestState):
         if connection is not None and not is_complete:
             connection.abort()
         self._tried = (*self._tried, endpoint)
-        self._end_attempt(Outcome.FAILURE, now)
+        self._end_attempt(Outcome.FAILURE, now, head.status)
         if delay is not None:  # else the second attempt, which is under way, decides
             self._begin_again(delay, error, now)
         return True
@@ -245,7 +370,36 @@ class Attempts(RequestState):
             self._rule.upstream_counters.shed_again += 1
             self._refuse(error)
 
-    def _end_attempt(self, outcome: Outcome, now: float) -> None:
+    def _outcome(self, status: int, reason: str, now: float) -> Outcome:
+        """What the end of the request, or of its attempt, says of the upstream: nothing, where the client caused it."""
+        outcome = outcome_of(status, reason)
+        if outcome is not Outcome.TIMEOUT:
+            return outcome
+        if reason == "request_timeout":
+            return outcome if self._is_overdue(now) else Outcome.NEUTRAL
+        if reason == "upstream_idle_timeout" and self._status:
+            # a stream may be quiet for as long as it likes; that it is cut is our doing
+            return Outcome.NEUTRAL if self._is_stream or not self.page.is_known_to_end else outcome
+        return outcome
+
+    def _is_overdue(self, now: float) -> bool:
+        """Whether the time was up for want of an answer, and not because the client or a queue had left too little."""
+        if self._endpoint is None or not self._is_request_done:
+            return False
+        age = now - self._attempt_at
+        if age >= self.page.hangs_after:
+            return True
+        timeout = self._rule.timeout
+        return now - self._started_at >= timeout and age >= timeout / 2
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds that its answer is under way, when that is longer than answers of its page ever take; else 0."""
+        if self._is_stream or self._was_held_up or not self._is_request_done:
+            return 0.0
+        age = now - self._attempt_at
+        return age if age >= self.page.stuck_after else 0.0
+
+    def _end_attempt(self, outcome: Outcome, now: float, status: int = 0, reason: str = "") -> None:
         """Give back what the attempt held, and tell its endpoint what it has shown."""
         endpoint = self._endpoint
         if endpoint is None:
@@ -261,29 +415,59 @@ class Attempts(RequestState):
             if change is not None:
                 rule.gate.note(change)
         endpoint.in_flight -= 1
+        if self._place is not None and self._place.since:
+            endpoint.streams -= 1
         took = (answered_at or now) - began_at
-        endpoint.breaker.report(self._token, outcome, took, now)
         if outcome is Outcome.SUCCESS:
+            page: Page = self._head.plan.page
+            if self._is_request_done:  # else it was answered early, which says nothing of how long it takes
+                page.note(took, now)
+            endpoint.breaker.report(self._token, outcome, took, now)
+            if rule.breakers.is_active:
+                rule.breakers.note_attempt(now, is_failure=False)
             rule.upstream_counters.good_attempts += 1
             if endpoint.has_peers:
+                page.complete(now - began_at)
                 endpoint.learn(outcome, took, now, now - began_at)
+            elif not page.is_known_to_end:
+                page.complete(now - began_at)
             return
+        self._end_bad_attempt(endpoint, outcome, took, now, status=status, reason=reason)
+
+    def _end_bad_attempt(  # noqa: PLR0913 - what is known of it
+        self, endpoint: Endpoint, outcome: Outcome, took: float, now: float, *, status: int, reason: str
+    ) -> None:
+        rule = self._rule
+        is_whole = reason in WITHOUT_CONNECTION
+        counted = outcome if outcome is Outcome.NEUTRAL else self._counted(outcome, status, reason)
+        endpoint.breaker.report(self._token, counted, took, now, is_whole=is_whole)
+        if counted is not Outcome.NEUTRAL and not is_whole:
+            rule.breakers.note_attempt(now, is_failure=counted is not Outcome.SUCCESS)
         rule.upstream_counters.count_bad_attempt(outcome)
         if endpoint.has_peers:
             endpoint.learn(outcome, took, now)
             if self._status and outcome is Outcome.NEUTRAL:
-                endpoint.standing.abandon(now - began_at, now)
+                if self.stuck_for(now):
+                    endpoint.standing.abandon(now - self._attempt_at, now)
             elif self._status:
                 endpoint.standing.is_breaking = True
 
+    def _counted(self, outcome: Outcome, status: int, reason: str) -> Outcome:
+        """The same for breakers, which count only what they are set to: another answer is an answer."""
+        if self._rule.failures.count(status or self._status, reason):
+            return outcome
+        return Outcome.NEUTRAL if reason else Outcome.SUCCESS
+
     def on_endpoint_lost(self) -> None:
-        """The endpoint hangs, and is not asked any more: go elsewhere instead of waiting, if that is safe."""
+        """The endpoint hangs: go elsewhere instead of waiting, if that is safe and this very request is overdue."""
         rule = self._rule
         connection = self._connection
         now = self._plane.clock.now()
-        if connection is None or not self._is_repeatable or self._endpoint is None:
+        if connection is None or not self._is_repeatable or self._endpoint is None or not self._is_request_done:
             return
         if self._attempts >= rule.recovery.attempts:
+            return
+        if now - self._attempt_at < self.page.hangs_after:
             return
         if not rule.group.has_other((*self._tried, self._endpoint), now):
             return

@@ -75,11 +75,6 @@ class Capacity:
             gate.note(change)
             gate.admit_waiting(now)
 
-    def remember(self) -> dict[str, dict[str, Any]]:
-        """What the limits have learned, by upstream."""
-        found = {name: beneath(gate.limit) for name, gate in self._gates.items()}
-        return {name: limit.remember() for name, limit in found.items() if isinstance(limit, Adaptive | ByEndpoint)}
-
     def recall(self, upstream: str, state: Mapping[str, Any], age: float) -> None:
         """Let a limit begin from what an earlier one remembered ``age`` seconds ago."""
         gate = self._gates.get(upstream)
@@ -98,3 +93,9 @@ class Capacity:
 def beneath(limit: Limit) -> Limit:
     """The limit itself, without a lid."""
     return limit.inner if isinstance(limit, Capped) else limit
+
+
+def remember(gate: Gate) -> dict[str, Any]:
+    """What a gate's limit has learned, for a later one; empty when it learns nothing that could be kept."""
+    limit = beneath(gate.limit)
+    return limit.remember() if isinstance(limit, Adaptive | ByEndpoint) else {}

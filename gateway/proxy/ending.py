@@ -13,10 +13,12 @@ from gateway.core.errors import GatewayError, Shed
 from gateway.core.outcome import Outcome
 from gateway.proxy.attempts import Attempts
 from gateway.proxy.outcomes import is_for_want_of_capacity, outcome_of
+from gateway.resilience.failures import WITHOUT_CONNECTION
 from gateway.telemetry.access import AccessRecord, trace_id
 from gateway.telemetry.snapshot import NO_ROUTE
 
 if TYPE_CHECKING:
+    from gateway.proxy.place import Place
     from gateway.proxy.rule import RouteRule
     from gateway.proxy.waiting import Waiting
     from gateway.telemetry.counters import UpstreamCounters
@@ -55,7 +57,7 @@ class Ending(Attempts):
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
         self._finish(error.status, error.reason)
 
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912 - see C901
+    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912, PLR0915 - see C901
         """Give back everything that the request held, count it, log it; once."""
         if self._is_finished:
             return
@@ -63,11 +65,13 @@ class Ending(Attempts):
         plane = self._plane
         now = now or plane.clock.now()
         rule = self._rule
-        outcome = outcome_of(status, reason)
+        outcome = outcome_of(status, reason) if rule is None else self._outcome(status, reason, now)
         if self._hedge is not None:
             self._end_hedge()
         if self._pause is not None:
             self._pause.cancel()
+        if self._spool is not None:
+            self._spool.close()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -76,8 +80,14 @@ class Ending(Attempts):
             self._connection = None
             connection.abort()
         if self._endpoint is not None:
-            self._end_attempt(outcome, now)
-        if self._admitted_at >= 0:
+            self._end_attempt(outcome, now, status, reason)
+        place = self._place
+        held_up = 0.0
+        if place is not None:
+            held_up = self._end_place(place, now)
+        if place is not None and place.is_counted:
+            rule.gate.end_stream()
+        elif self._admitted_at >= 0:
             sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome)
             rule.gate.finish(sample, now)
         elif self._ticket is not None:
@@ -86,14 +96,16 @@ class Ending(Attempts):
             self._ticket = None
         if self._dispatched_at >= 0:
             counters = rule.upstream_counters
-            if self._group_token:
-                rule.group.leave(self._group_token, outcome, (self._answered_at or now) - self._dispatched_at, now)
+            if self._group_token or self._passes or outcome is not Outcome.SUCCESS or rule.breakers.is_active:
+                self._tell_breakers(rule, outcome, status, reason, now)
             took = now - self._dispatched_at
             counters.seconds.observe(took)
             counters.clock += now
-            counters.squares += took * took
+            counters.squares += (took - held_up) ** 2
             if reason or self._is_late or status >= SERVER_ERROR or status < _OK:
-                self._count_apart(counters, status, reason, outcome, now)
+                self._count_apart(counters, status, reason, outcome)
+        elif rule is not None and not rule.group.is_awake:
+            rule.group.wake()  # it was counted, so its figures must go out
         counted = plane.unrouted if rule is None else rule.counters
         counted.count(self._head.method, status, now - self._started_at)
         if reason:
@@ -101,10 +113,29 @@ class Ending(Attempts):
         if plane.access_log.wants(status, reason):
             plane.access_log.write(self._record(status, reason, now))
 
-    def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome, now: float) -> None:
+    def _end_place(self, place: Place, now: float) -> float:
+        """For how many seconds the request was no work of the service; nothing looks after its place any more."""
+        place.end()
+        self._plane.door.wheel.forget(place)
+        if place.since:
+            place.seconds += now - place.since
+            self._rule.upstream_counters.leave_stream(now, now - place.since)
+        return place.seconds
+
+    def _tell_breakers(self, rule: RouteRule, outcome: Outcome, status: int, reason: str, now: float) -> None:
+        """Tell the upstream's breaker, the route's and the page's how the request went, after however many attempts."""
+        counted = self._counted(outcome, status, reason) if outcome in _FAILED else outcome
+        is_whole = reason in WITHOUT_CONNECTION
+        seconds = (self._answered_at or now) - self._attempt_at
+        if self._group_token:
+            rule.group.leave(self._group_token, counted, seconds, now, is_whole=is_whole)
+        breakers = rule.breakers
+        if self._passes or breakers.is_active or counted in _FAILED:
+            found = Outcome.NEUTRAL if is_whole else counted
+            breakers.note(self.page, found, began=self._dispatched_at, seconds=seconds, now=now, passes=self._passes)
+
+    def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome) -> None:
         """Count a request that had an attempt and was not simply good."""
-        if self._status == SWITCHING:
-            counters.leave_tunnel(now, now - self._dispatched_at, now - self._answered_at)
         if self._is_late:
             counters.late += 1
             if outcome is Outcome.SUCCESS:
@@ -121,7 +152,9 @@ class Ending(Attempts):
         counters.left += 1
         waited = now - ticket.arrived_at
         counters.shed_waits.observe(waited)
-        if reason == "request_timeout" or waited > counters.slo_wait:
+        # a deadline that came before the route's own was the client's haste
+        is_our_time_up = reason == "request_timeout" and now - self._started_at >= rule.timeout
+        if waited > counters.slo_wait or is_our_time_up:
             counters.lost += 1
 
     def _record(self, status: int, reason: str, now: float) -> AccessRecord:

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import DeadlineExceeded, GatewayError
+from gateway.http.spool import Spool
 from gateway.proxy.attempts import EARLY_BYTES
 from gateway.proxy.ending import Ending
 from gateway.proxy.plan import RequestPlan, plan_request
@@ -34,7 +35,8 @@ class Entrance(Ending):
                 plan = head.plan = plan_request(plane, head)
             rule = self._rule = plan.rule
             if plan.refusal is not None:
-                raise plan.refusal
+                self._refuse(plan.refusal)  # not raised: a kept exception would keep the frames of every raise
+                return
             if plan.answer:
                 self._answer(plan.answer)
                 return
@@ -48,9 +50,48 @@ class Entrance(Ending):
                 self._charge(rule, plan, now)
             if plan.is_repeat and self._client.is_trusted:
                 rule.upstream_counters.asked_again += 1
-            self._enter(rule, now)
+            if self._has_body and self._is_to_wait_for_body(rule):
+                self._awaits_body = True
+            else:
+                self._enter(rule, now)
         except GatewayError as error:
             self._refuse(error)
+
+    def _is_to_wait_for_body(self, rule: RouteRule) -> bool:
+        """Whether the body is read before the request asks for a place: small ones, and those that the route buffers.
+
+        A client that expects 100-continue sends nothing before it is admitted; unless the route buffers.
+        """
+        head = self._head
+        if rule.buffer:
+            self._spool = Spool(EARLY_BYTES)
+            if head.expects_continue:
+                self._client.ask_for_body()
+            return True
+        return 0 < head.length <= EARLY_BYTES and not head.expects_continue
+
+    def _enter_late(self) -> None:
+        """The body is here, or as much of it as is waited for."""
+        self._awaits_body = False
+        try:
+            self._enter(self._rule, self._plane.clock.now())
+        except GatewayError as error:
+            self._refuse(error)
+
+    def _take_into_spool(self, spool: Spool, payload: bytes) -> None:
+        """Keep payload until it can be sent, and while it may have to be sent again."""
+        connection = self._connection
+        if self._is_spool_sent and connection is not None and connection.carries(self):  # type: ignore[arg-type]  # an Exchange
+            self._is_body_lost = True  # it is longer than what is kept
+            self._write_body(connection, payload)
+            return
+        if self._status or self._is_body_lost:
+            return
+        spool.append(payload)
+        if spool.size > self._rule.buffer or spool.is_broken:
+            self._client.pause_reading()
+            if self._awaits_body:
+                self._enter_late()
 
     def _limit_time(self, budget: float) -> None:
         """Set the deadline of the whole request; raises when it has come before anything was done."""
@@ -79,6 +120,8 @@ class Entrance(Ending):
         gate = rule.gate
         if rule.group.is_shut and not rule.group.can_pass(now):
             raise self._plane.sheds.by_breaker(rule, now)
+        if rule.breakers.is_barring and not rule.breakers.can_pass(self._head.plan.page, now):
+            raise self._plane.sheds.by_route(rule, self._head.plan.page, now)
         traffic_class = rule.traffic_class
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
@@ -114,6 +157,7 @@ class Entrance(Ending):
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)
         self._ticket = ticket
         rule.upstream_counters.waiting.enter(now)
+        rule.group.wake()  # who waits is looked at
 
     def _fairness_key(self, rule: RouteRule) -> str:
         reader = rule.fairness

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _CLIENT_GONE: Final = 499
 _CONTINUE: Final = 100
+_CLIENTS_HALF: Final = 1
+_UPSTREAMS_HALF: Final = 2
+_BOTH_HALVES: Final = 3
 
 
 class Exchange(Entrance):
@@ -35,8 +38,11 @@ class Exchange(Entrance):
     # --- the client's connection tells -----------------------------------------------------------
 
     def on_request_body(self, payload: bytes) -> None:
-        """Pass payload on; keep a bounded amount until there is somebody to pass it to, and to pass it again."""
+        """Pass payload on; keep a bounded amount until there is an endpoint to pass it to, and to pass it again."""
         self._bytes_in += len(payload)
+        if self._spool is not None:
+            self._take_into_spool(self._spool, payload)
+            return
         if self._status:  # answered early: what an upstream still takes goes on, but never again
             self._early = None
         elif not self._is_body_lost:
@@ -55,8 +61,13 @@ class Exchange(Entrance):
     def on_request_end(self) -> None:
         """The request is complete."""
         self._is_request_done = True
+        if self._awaits_body:
+            self._enter_late()
+            return
+        if self._place is not None and self._place.since and not self._status:
+            self._take_place_back(self._place, self._plane.clock.now())
         connection = self._connection
-        if connection is not None and connection.carries(self):
+        if connection is not None and connection.carries(self) and (self._spool is None or self._is_spool_sent):
             self._end_body(connection)
 
     def on_request_failed(self, error: GatewayError) -> None:
@@ -68,11 +79,20 @@ class Exchange(Entrance):
             self._refuse(error)
 
     def on_client_gone(self) -> None:
-        """Nobody is left to answer."""
+        """Nobody is left to answer. A tunnel whose halves were ended before lets the upstream have the rest."""
+        if self._status == SWITCHING and self._tunnel_ends and self._connection is not None:
+            self._connection.close_tunnel()
+            self._connection = None
+            self._finish(SWITCHING)
+            return
+        if self._status == SWITCHING and self._connection is not None:
+            self._connection.reset()
+            self._connection = None
         self._finish(self._status or _CLIENT_GONE, "client_gone")
 
     def on_client_paused(self) -> None:
         """Stop taking the response until the client has caught up."""
+        self._was_held_up = True
         if self._connection is not None:
             self._connection.pause_reading()
 
@@ -85,13 +105,16 @@ class Exchange(Entrance):
         """Pass bytes through the tunnel."""
         self._bytes_in += len(data)
         if self._connection is not None:
-            self._connection.write(data)
+            self._connection.write_tunnel(data)
 
     def on_client_eof(self) -> None:
         """Pass the end of the client's half through the tunnel."""
+        half = _CLIENTS_HALF
         if self._connection is not None:
             self._connection.end_tunnel()
-        self._end_tunnel_half()
+            if not self._connection.carries(self):  # over TLS it ends both
+                half = _BOTH_HALVES
+        self._end_tunnel_half(half)
 
     def on_out_of_time(self) -> None:
         """The whole time is used up."""
@@ -120,14 +143,15 @@ class Exchange(Entrance):
         if rule.recovery.hedge is not None:
             rule.recovery.hedge.observe(now - self._dispatched_at)
         composed = head.composed
+        plane = self._plane
         if (
             composed is not None
             and is_complete
             and composed[0] is rule
             and self._is_request_done
             and self._head.is_ordinary
-            and self._plane.door.keeps_alive
-            and not self._plane.door.is_draining
+            and plane.door.keeps_alive
+            and not plane.door.is_draining
         ):
             self._bytes_out = len(payload)
             self._client.write(composed[1] + payload)
@@ -135,11 +159,16 @@ class Exchange(Entrance):
             return
         if not is_complete:
             self._endpoint.breaker.answered(self._token, now)  # type: ignore[union-attr]  # it is answering
+            self._is_stream = b"text/event-stream" in head.fields.lower()
             if self._group_token:
                 rule.group.answered(self._group_token, now)
         self._write_head(head, payload, is_complete=is_complete)
         if is_complete:
             self._complete(now)
+        elif self._is_stream:
+            self._give_place_back(now)
+        else:
+            plane.watch_place(self, now)
 
     def _write_head(self, head: ResponseHead, payload: bytes, *, is_complete: bool) -> None:
         rule = self._rule
@@ -183,7 +212,11 @@ class Exchange(Entrance):
         connection = self._connection
         self._connection = None
         if self._status == SWITCHING:
-            self._close_tunnel()
+            if error.reason == "upstream_incomplete":
+                self._client.break_off()
+                self._finish(SWITCHING)
+            else:
+                self._close_tunnel()
             return
         # A connection that was kept alive may have been closed by the endpoint before it saw this request.
         was_stale = connection is not None and connection.served > 0 and error.reason == "upstream_closed"
@@ -198,7 +231,11 @@ class Exchange(Entrance):
 
     def on_upstream_resumed(self) -> None:
         """Take the request body again."""
-        self._client.resume_reading()
+        connection = self._connection
+        if self._spool is not None and not self._is_spool_sent and connection is not None:
+            self._pump(connection, self._spool)
+        else:
+            self._client.resume_reading()
 
     def on_switched(self, head: ResponseHead, ahead: bytes) -> None:
         """The upstream agreed to the protocol that the client asked for: open the tunnel."""
@@ -210,7 +247,7 @@ class Exchange(Entrance):
             return
         self._status = SWITCHING
         self._answered_at = self._plane.clock.now()
-        self._rule.upstream_counters.enter_tunnel(self._answered_at)
+        self._give_place_back(self._answered_at)
         if self._endpoint is not None:
             self._endpoint.breaker.answered(self._token, self._answered_at)
         upgrade = head.upgrade or self._head.upgrade
@@ -230,7 +267,7 @@ class Exchange(Entrance):
         waiting = self._client.enter_tunnel()
         self._client.resume_reading()
         if waiting:
-            connection.write(waiting)
+            connection.write_tunnel(waiting)
 
     def on_upstream_bytes(self, data: bytes) -> None:
         """Pass bytes through the tunnel."""
@@ -240,11 +277,14 @@ class Exchange(Entrance):
     def on_upstream_eof(self) -> None:
         """Pass the end of the upstream's half through the tunnel."""
         self._client.end_tunnel()
-        self._end_tunnel_half()
+        self._end_tunnel_half(_UPSTREAMS_HALF)
 
-    def _end_tunnel_half(self) -> None:
-        self._tunnel_ends += 1
-        if self._tunnel_ends > 1 and not self._is_finished:
+    def _end_tunnel_half(self, half: int) -> None:
+        self._tunnel_ends |= half
+        if self._tunnel_ends == _BOTH_HALVES and not self._is_finished:
+            if self._connection is not None:
+                self._connection.close_tunnel()
+                self._connection = None
             self._close_tunnel()
 
     def _close_tunnel(self) -> None:

@@ -29,7 +29,7 @@ class Hedge(Aside):
     __slots__ = ("_exchange", "_timer")
 
     def __init__(self, plane: DataPlane, exchange: Exchange, delay: float) -> None:
-        super().__init__(plane)
+        super().__init__(plane, exchange.page)
         self._exchange: Exchange | None = exchange
         # not on the wheel: a hedge that is 20 ms late is one that need not come
         self._timer = plane.call_later(delay, self._begin) if delay < inf else None

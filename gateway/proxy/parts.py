@@ -14,7 +14,7 @@ from gateway.proxy.attempts import EARLY_BYTES
 from gateway.proxy.capacity import beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.admission.gate import Gate
     from gateway.config.settings import Settings
@@ -23,13 +23,24 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """Resizes limits and queues by upstream, rates by route, as the parts move; ``even`` is one worker's of all."""
+    """Resizes limits and queues by upstream, rates by route, as the parts move; ``even`` is one worker's of all.
 
-    __slots__ = ("_clock", "_gates", "_queue_parts", "_rules", "_settings", "_usable", "even")
+    ``on_resize`` is called with the upstream whose limit moves.
+    """
 
-    def __init__(
-        self, settings: Settings, workers: int, gates: Mapping[str, Gate], rules: Mapping[str, RouteRule], clock: Clock
+    __slots__ = ("_clock", "_gates", "_on_resize", "_queue_parts", "_rules", "_settings", "_usable", "even")
+
+    def __init__(  # noqa: PLR0913 - one place where they meet
+        self,
+        settings: Settings,
+        workers: int,
+        gates: Mapping[str, Gate],
+        rules: Mapping[str, RouteRule],
+        clock: Clock,
+        *,
+        on_resize: Callable[[str], None] | None = None,
     ) -> None:
+        self._on_resize = on_resize
         self.even = 1 / workers
         self._settings = settings
         self._gates = gates
@@ -43,6 +54,8 @@ class Parts:
         for name, number in limits.items():
             limit = beneath(self._gates[name].limit)
             if isinstance(limit, Fixed) and self._settings.upstreams[name].limit.mode != "off":
+                if limit.value != number and self._on_resize is not None:
+                    self._on_resize(name)
                 limit.value = number
                 self._gates[name].admit_waiting(self._clock.now())
         for name, part in queues.items():

@@ -46,16 +46,25 @@ class RequestPlan:
         "answer",
         "budget",
         "is_repeat",
+        "page",
         "parameters",
         "rate_keys",
         "refusal",
         "rule",
     )
 
-    def __init__(
-        self, plane: DataPlane, head: RequestHead, rule: RouteRule, target: str, parameters: Mapping[str, str]
+    def __init__(  # noqa: PLR0913 - what a request is made of
+        self,
+        plane: DataPlane,
+        head: RequestHead,
+        rule: RouteRule,
+        target: str,
+        *,
+        path: str,
+        parameters: Mapping[str, str],
     ) -> None:
         self.rule = rule
+        self.page = rule.breakers.pages.of(path)
         self.parameters = parameters
         # when they follow from the head alone; noted at its first request
         self.rate_keys: tuple[str, ...] | None = None
@@ -64,7 +73,7 @@ class RequestPlan:
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme
-        self._via = plane.via
+        self._via = rule.via
         self.budget = read_budget(head.headers)
         fields = head.fields
         removed = rule.request.removed
@@ -121,9 +130,13 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     target = head.target
     if rule.rewrite is not None and path != "*":
         target = rule.rewrite.apply(path, hit) + question + query
-    plan = RequestPlan(plane, head, rule, target, hit.parameters)
+    plan = RequestPlan(plane, head, rule, target, path=path, parameters=hit.parameters)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
+    elif head.rounds and (
+        len(head.rounds) > plane.settings.gateway.max_loops or rule.name.encode("ascii") in head.rounds
+    ):
+        plan.refusal = BadRequest("loop_detected")
     elif head.length > plane.body_limit:
         plan.refusal = BadRequest("body_too_large", f"more than {plane.body_limit} bytes")
     return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,18 +12,21 @@ from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
+from gateway.http.handshake import TlsServer
 from gateway.proxy.assembly import Assembly
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.parts import Parts
+from gateway.proxy.place import LOOK
 from gateway.proxy.present import client_connections, refused_by_rate, show_gate, show_group, upstream_connections
 from gateway.proxy.protection import SelfProtection
 from gateway.proxy.sheds import Sheds
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import Counters
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.load import STEP
-from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, ResilienceSnapshot, Snapshot
+from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
 
 if TYPE_CHECKING:
     import random
@@ -37,12 +41,27 @@ if TYPE_CHECKING:
     from gateway.proxy.recovery import Recovery
     from gateway.proxy.rule import RouteRule
     from gateway.telemetry.access import AccessLog
-    from gateway.telemetry.snapshot import Decision
+    from gateway.telemetry.snapshot import Decision, GateSnapshot, LoadSnapshot, ResilienceSnapshot
     from gateway.upstream.group import UpstreamGroup
     from gateway.upstream.settings import EndpointSettings
 
 TICK: Final = 0.02
+# So many seconds without anything to do, and an upstream sleeps: as long as windows remember, and a little.
+_AWAKE: Final = 12.0
+# Upstreams in one report at most, so that none of them takes long.
+MOST_REPORTED: Final = 100
 _DRAIN_LOOK: Final = 0.02
+
+
+class _Watch:
+    """An upstream that is awake: how many requests had arrived at the latest look, when it was busy last."""
+
+    __slots__ = ("arrived", "busy_at", "look_at")
+
+    def __init__(self, arrived: int, busy_at: float, look_at: float) -> None:
+        self.arrived = arrived
+        self.busy_at = busy_at
+        self.look_at = look_at
 
 
 class DataPlane:
@@ -79,21 +98,28 @@ class DataPlane:
         self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self.capacity = Capacity(self.gates, clock)
-        self.parts = Parts(settings, workers, self.gates, self.rules, clock)
+        self.parts = Parts(settings, workers, self.gates, self.rules, clock, on_resize=self.wake)
+        self._routes_of: dict[str, list[str]] = {name: [NO_ROUTE] for name in settings.upstreams}
+        self._awake: dict[str, _Watch] = {}  # upstreams for which time passes
+        self._due: dict[str, None] = {}  # upstreams to report
+        self._kept: dict[str, tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]] = {}  # of those that sleep
+        self.looked_at = 0
+        """Upstreams that ticks have looked at, ever."""
         self._given: dict[str, Sequence[str | EndpointSettings]] = {
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
         self._endpoint_orders: dict[str, int] = {}
         self._log = log
+        self._guard = Guard(log, clock)
+        self._to_look_at: deque[tuple[float, Exchange]] = deque()
         self._name = name
         self._rng = rng
         self._workers = workers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.AbstractServer | TlsServer] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self.sheds = Sheds(clock, rng)
-        self._step_at = 0.0
         self.protection: SelfProtection = None  # type: ignore[assignment]  # made by start
         self.door: Door = None  # type: ignore[assignment]  # made by start, on the loop it serves on
 
@@ -102,7 +128,7 @@ class DataPlane:
         loop = self._loop = asyncio.get_running_loop()
         settings = self.settings
         now = self._ticked_at = self.clock.now()
-        self._wheel = DeadlineWheel(now)
+        self._wheel = DeadlineWheel(now, self._guard.note)
         assembly = Assembly(
             settings,
             loop=loop,
@@ -111,17 +137,22 @@ class DataPlane:
             rng=self._rng,
             counters=self.counters,
             parts=self.parts,
+            pseudonym=self._name,
         )
         services = {name: assembly.service(name) for name in settings.upstreams}
         for name, service in services.items():
             self.gates[name] = service.gate
             self._groups[name] = service.group
             self._recoveries[name] = service.recovery
+            service.group.on_wake = self._on_wake
+            self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
             if upstream.scaling is not None:
                 self.counters.upstream(name).slo_wait = float(upstream.scaling.slo.wait)
         self.rules.update({name: assembly.rule(name, services) for name in settings.routes})
+        for name, route in settings.routes.items():
+            self._routes_of[route.upstream].append(name)
         self.door = Door(
             loop=loop,
             clock=self.clock,
@@ -143,7 +174,10 @@ class DataPlane:
         tls = self._tls()
         make = partial(ClientConnection, self.door)
         for listener in sockets:
-            self._servers.append(await loop.create_server(make, sock=listener, ssl=tls, backlog=4096))
+            if tls is None:
+                self._servers.append(await loop.create_server(make, sock=listener, backlog=4096))
+            else:
+                self._servers.append(TlsServer(self.door, listener, tls, self.start_task))
         self._ticker = loop.call_later(TICK, self._tick)
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -164,8 +198,10 @@ class DataPlane:
         """
         self._given[upstream] = endpoints
         self._endpoint_orders[upstream] = order
+        self._kept.pop(upstream, None)
         if upstream in self._groups:
             self._groups[upstream].set_endpoints(endpoints, self.clock.now(), warm)
+            self._due[upstream] = None
 
     def on_checked(self, upstream: str, url: str, *, is_up: bool, has_passed: bool) -> None:
         """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
@@ -178,24 +214,61 @@ class DataPlane:
             self._groups[upstream].set_breaker(url, action, actor, reason, self.clock.now())
 
     def snapshot(self) -> Snapshot:
-        """What was counted since the start, and what is open now."""
+        """What was counted since the start, and what is open now, of everything."""
+        return self._read(list(self._groups), [NO_ROUTE, *self.rules])
+
+    def changes(self, most: int = MOST_REPORTED) -> Snapshot:
+        """The same of what may have changed since it was reported last, of so many upstreams at most.
+
+        What is left out has not changed, or comes with the next ones; :attr:`has_changes` says so.
+        """
+        names = list(self._due)[:most]
+        for name in names:
+            del self._due[name]
+        routes = dict.fromkeys(route for name in names for route in self._routes_of[name])
+        snapshot = self._read(names, list(routes) or [NO_ROUTE])
+        snapshot.is_partial = True
+        return snapshot
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether upstreams are due to be reported."""
+        return bool(self._due)
+
+    def note_changes(self) -> None:
+        """Whatever is awake is due to be reported again."""
+        self._due.update(dict.fromkeys(self._awake))
+
+    def _read(self, upstreams: Sequence[str], routes: Sequence[str]) -> Snapshot:
         now = self.clock.now()
-        self.counters.upstream_opened = sum(group.opened for group in self._groups.values())
-        snapshot = self.counters.snapshot([*client_connections(self.door.connections), *self._upstream_connections()])
+        wall = self.clock.wall()
+        connections = [*client_connections(self.door.connections), *self._upstream_connections()]
+        snapshot = self.counters.snapshot(connections, upstreams, routes)
         snapshot.at = now
         snapshot.strain = self.protection.strain
-        snapshot.rate_limited = refused_by_rate(self.rules)
-        snapshot.remembered = self.capacity.remember()
-        for name, gate in self.gates.items():
-            show_gate(snapshot.gates.setdefault(name, GateSnapshot()), gate, self.settings.upstreams[name])
-            oldest = gate.oldest()
-            snapshot.loads[name] = self.counters.upstream(name).read_load(now, 0.0 if oldest is None else now - oldest)
-        for name, group in self._groups.items():
-            found = snapshot.resilience.setdefault(name, ResilienceSnapshot())
-            show_group(found, group, now, self.clock.wall())
-            found.order = self._endpoint_orders.get(name, 0)
-            found.budget = self._recoveries[name].budget.ratio_used
+        snapshot.rate_limited = refused_by_rate({name: self.rules[name] for name in routes if name in self.rules})
+        for name in upstreams:
+            kept = self._kept.get(name)
+            if kept is None:
+                kept = self._read_upstream(name, now, wall)
+                if name not in self._awake:
+                    self._kept[name] = kept
+            snapshot.gates[name], snapshot.loads[name], snapshot.resilience[name] = kept
         return snapshot
+
+    def _read_upstream(
+        self, name: str, now: float, wall: float
+    ) -> tuple[GateSnapshot, LoadSnapshot, ResilienceSnapshot]:
+        counters, gate = self.counters.upstream(name), self.gates[name]
+        shown = counters.read()
+        show_gate(shown, gate, self.settings.upstreams[name])
+        oldest = gate.oldest()
+        load = counters.read_load(now, 0.0 if oldest is None else now - oldest)
+        found = counters.read_attempts()
+        show_group(found, self._groups[name], now, wall)
+        found.order = self._endpoint_orders.get(name, 0)
+        found.budget = self._recoveries[name].budget.ratio_used
+        return shown, load, found
 
     def take_decisions(self) -> tuple[Decision, ...]:
         """The refusals since the last call, oldest first; the newest ones when there were too many."""
@@ -252,6 +325,15 @@ class DataPlane:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("task failed", exc_info=error)
 
+    def watch_place(self, exchange: Exchange, now: float) -> None:
+        """Look after a moment whether this request is to give its place in the limit back; most are over by then."""
+        self._to_look_at.append((now + LOOK, exchange))
+
+    def _look_at_places(self, now: float) -> None:
+        waiting = self._to_look_at
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()[1].look_at_place(now)
+
     def _begin(self, client: ClientConnection, head: RequestHead, started_at: float) -> None:
         exchange = Exchange(self, client, head, started_at)
         client.exchange = exchange
@@ -271,36 +353,82 @@ class DataPlane:
                 )
             )  # fmt: skip
 
-    def _look_at_arrivals(self, now: float) -> None:
-        if now >= self._step_at:
-            self._step_at = now + STEP
-            for counters in self.counters.upstreams.values():
-                counters.steps.look(counters.arrived, now)
+    # --- time passes, for who has something to do ------------------------------------------------
+
+    def wake(self, upstream: str) -> None:
+        """Let time pass for this upstream, and report it."""
+        if upstream in self._groups:
+            self._groups[upstream].wake()
+
+    def _on_wake(self, group: UpstreamGroup) -> None:
+        name = group.name
+        now = self.clock.now()
+        counters = self.counters.upstream(name)
+        counters.steps.look(counters.arrived, now)  # until now nothing came
+        self._kept.pop(name, None)
+        # they shall not all look in the same turn of the loop
+        self._awake[name] = _Watch(counters.arrived, now, now + STEP * self._rng.random())
+        self._due[name] = None
+
+    def _look_at_arrivals(self, name: str, watch: _Watch, now: float) -> None:
+        """Count arrivals, and let an upstream sleep that has had nothing to do for long."""
+        watch.look_at = now + STEP
+        counters = self.counters.upstream(name)
+        arrived = counters.arrived
+        counters.steps.look(arrived, now)
+        group, gate = self._groups[name], self.gates[name]
+        has_nothing = arrived == watch.arrived and not gate.in_flight and not gate.queue.count
+        watch.arrived = arrived
+        if not has_nothing or not group.is_at_rest:
+            watch.busy_at = now
+        elif now - watch.busy_at >= _AWAKE:
+            del self._awake[name]
+            group.is_awake = False
+            self._due[name] = None  # a last time
 
     def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
-        return upstream_connections(self._groups.values())
+        return upstream_connections(self._groups[name] for name in self._awake)
 
     def _tick(self) -> None:
+        """What is due on every turn. Whatever one part of it does, the others have theirs, and so has the next turn."""
         now = self.clock.now()
         lag = max(now - self._ticked_at - TICK, 0.0)
+        self._ticked_at = now
+        call = self._guard.call
+        call("self-protection", self._protect, lag, now)
+        call("deadlines", self._wheel.advance, now)
+        if self._to_look_at:
+            call("places", self._look_at_places, now)
+        call("departures", self.door.departures.look)
+        for name, watch in list(self._awake.items()):
+            self._tick_upstream(name, now)
+            if now >= watch.look_at:
+                call(name, self._look_at_arrivals, name, watch, now)
+        call("capacity", self.capacity.tick, now)
+        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _protect(self, lag: float, now: float) -> None:
         self.counters.loop_lag.observe(lag)
         self.protection.note_lag(lag)
         if self.protection.is_due(now):
             upstream = sum(n for *_, n in self._upstream_connections())
             self.protection.look(len(self.door.connections) + upstream, now)
-        self._look_at_arrivals(now)
-        self._wheel.advance(now)
-        self.door.departures.look()
-        for name, group in self._groups.items():
-            group.tick(now)
-            self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
-        self.capacity.tick(now)
-        for name, gate in self.gates.items():
-            if self._groups[name].is_shut and gate.queue.count:
-                gate.shed_waiting("breaker_open", now)
-            gate.tick(now)
-        for rule in self.rules.values():
-            if rule.rates is not None:
-                rule.rates.tick(now)
-        self._ticked_at = now
-        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _tick_upstream(self, name: str, now: float) -> None:
+        self.looked_at += 1
+        call = self._guard.call
+        call(name, self._tick_group, name, now)
+        call(name, self._tick_gate, name, self.gates[name], now)
+        for route in self._routes_of[name]:
+            rule = self.rules.get(route)
+            if rule is not None and rule.rates is not None:
+                call(route, rule.rates.tick, now)
+
+    def _tick_group(self, name: str, now: float) -> None:
+        self._groups[name].tick(now)
+        self._recoveries[name].deposit(self.counters.upstream(name).firsts, now)
+
+    def _tick_gate(self, name: str, gate: Gate, now: float) -> None:
+        if self._groups[name].is_shut and gate.queue.count:
+            gate.shed_waiting("breaker_open", now)
+        gate.tick(now)

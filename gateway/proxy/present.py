@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.admission.limits.limit import Stage
-from gateway.proxy.capacity import TOLD, beneath
-from gateway.telemetry.snapshot import EndpointSnapshot, Step
+from gateway.proxy.capacity import TOLD, beneath, remember
+from gateway.telemetry.snapshot import EndpointSnapshot, RouteSnapshot, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from gateway.http.downstream import ClientConnection
     from gateway.proxy.rule import RouteRule
     from gateway.resilience.breaker import Breaker
+    from gateway.resilience.route import RouteBreakers
+    from gateway.resilience.transitions import Transition
     from gateway.telemetry.snapshot import GateSnapshot, ResilienceSnapshot
     from gateway.upstream.group import UpstreamGroup
 
 
 def client_connections(connections: Iterable[ClientConnection]) -> Iterator[tuple[str, str, int]]:
     """Side, state and number of the connections from clients."""
-    states = {"idle": 0, "active": 0, "tunnel": 0}
+    states = {"handshake": 0, "idle": 0, "active": 0, "tunnel": 0}
     for connection in connections:
         states[connection.state] += 1
     return (("client", state, n) for state, n in states.items())
@@ -54,7 +56,9 @@ def show_gate(found: GateSnapshot, gate: Gate, settings: Upstream) -> None:
     """Put in who waits before the gate, and the limit."""
     found.queued = gate.waiting()
     found.queued_bytes = gate.waiting_size
+    found.streams = gate.streams
     found.limit = 0 if settings.limit.mode == "off" else beneath(gate.limit).value
+    found.remembered = remember(gate)
     found.limit_changes = dict(gate.changes)
     is_found = settings.limit.kind == "fixed" or (
         gate.limit.stage is not Stage.OPEN and not gate.changes.keys() <= TOLD
@@ -65,6 +69,7 @@ def show_gate(found: GateSnapshot, gate: Gate, settings: Upstream) -> None:
 def show_group(found: ResilienceSnapshot, group: UpstreamGroup, now: float, wall: float) -> None:
     """Put in what is believed of the endpoints, and what is under way at those that left."""
     found.endpoints = _endpoints(group, now, wall)
+    found.routes = {one.name: _route(one, wall - now) for one in group.routes if one.is_active or one.changes}
     found.is_panicking = int(group.is_panicking)
     found.departing = group.departed.under_way()
 
@@ -89,6 +94,19 @@ def _breaker(breaker: Breaker, epoch: float) -> EndpointSnapshot:
     found.shadow_refused = breaker.shadow_refused
     found.transitions = [(*key, n) for key, n in breaker.transitions.items()]
     if breaker.last is not None:
-        before, after, reason, at, actor, note = breaker.last
-        found.last = Step(before, after, reason, at + epoch, actor, note)
+        found.last = _step(breaker.last, epoch)
     return found
+
+
+def _route(route: RouteBreakers, epoch: float) -> RouteSnapshot:
+    found = RouteSnapshot([(*key, n) for key, n in route.changes.items()])
+    for page, breaker in route.breakers():
+        found.states[page] = {breaker.state_word: 1}
+    if route.last is not None:
+        found.last = _step(route.last, epoch)
+    return found
+
+
+def _step(last: Transition, epoch: float) -> Step:
+    before, after, reason, at, actor, note = last
+    return Step(before, after, reason, at + epoch, actor, note)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.admission.rate_key import KeyReader
     from gateway.config.settings import Route
     from gateway.proxy.recovery import Recovery
+    from gateway.resilience.failures import Failures
+    from gateway.resilience.route import RouteBreakers
     from gateway.telemetry.counters import RouteCounters, UpstreamCounters
     from gateway.upstream.group import UpstreamGroup
 
@@ -34,12 +36,20 @@ class FieldEdit:
 
 
 class RouteRule:
-    """One route, ready for use; ``timeout`` is ``inf`` when the whole request has no bound of its own."""
+    """One route, ready for use.
+
+    ``via`` says to upstreams who passed a request on, and by which route; ``timeout`` is ``inf`` when the whole request
+    has no bound of its own.
+    """
 
     __slots__ = (
+        "breakers",
+        "buffer",
+        "buffer",
         "chooser",
         "counters",
         "endpoint_limits",
+        "failures",
         "fairness",
         "flow",
         "gate",
@@ -55,6 +65,7 @@ class RouteRule:
         "timeout",
         "traffic_class",
         "upstream_counters",
+        "via",
     )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
@@ -62,6 +73,7 @@ class RouteRule:
         name: str,
         route: Route,
         *,
+        pseudonym: str,
         group: UpstreamGroup,
         gate: Gate,
         traffic_class: TrafficClass,
@@ -69,12 +81,15 @@ class RouteRule:
         fairness: KeyReader | None,
         hash_key: KeyReader | None,
         recovery: Recovery,
+        breakers: RouteBreakers,
+        failures: Failures,
         endpoint_limits: ByEndpoint | None = None,
         chooser: ClassChooser | None,
         counters: RouteCounters,
         upstream_counters: UpstreamCounters,
     ) -> None:
         self.name = name
+        self.via = f"Via: 1.1 {pseudonym} ({name})\r\n".encode("ascii")
         self.group = group
         self.gate = gate
         self.traffic_class = traffic_class
@@ -83,11 +98,14 @@ class RouteRule:
         self.flow = name if fairness is not None and fairness.is_of_route else ""
         self.hash_key = hash_key
         self.recovery = recovery
+        self.breakers = breakers
+        self.failures = failures
         self.endpoint_limits = endpoint_limits
         self.chooser = chooser
         self.policy = "" if rates is None else policy_field(rates)
         self.counters = counters
         self.upstream_counters = upstream_counters
+        self.buffer = 0 if route.buffer_request is None else int(route.buffer_request)
         self.timeout = inf if route.timeout is None else float(route.timeout)
         self.rewrite = PathRewrite.compile(route.match, route.strip_prefix, route.rewrite)
         self.request = FieldEdit(route.set_headers, route.remove_headers)

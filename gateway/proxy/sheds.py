@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.admission.settings import Mode
     from gateway.core.clock import Clock
     from gateway.proxy.rule import RouteRule
+    from gateway.resilience.page import Page
 
 _MOST: Final = 200
 # The table that made a decision, where it is not the queue.
@@ -41,6 +42,8 @@ _DETAILS: Final = {
     "no_endpoint": "the upstream has no endpoint now",
     "self_protection": "the class is of band {0:g}; bands up to {1:g} may wait",
 }
+
+_OF_ROUTE: Final = "of {1:g} breakers of the route and its pages {0:g} are not closed"
 
 
 class Sheds:
@@ -72,11 +75,17 @@ class Sheds:
         """No endpoint may be asked now: all breakers are open, or there is none."""
         group = rule.group
         reason = "breaker_open" if group.endpoints else "no_endpoint"
-        breakers = (group.breaker, *(one.breaker for one in group.endpoints))
-        closed = sum(breaker.is_passing for breaker in breakers)
-        refusal = Refusal(reason, len(breakers) - closed, len(group.endpoints), group.retry_in(now))
+        refusal = Refusal(reason, group.not_passing, len(group.endpoints), group.retry_in(now))
         name, wait = self._note(rule, rule.traffic_class, refusal, "enforce")
         return _shed(name, refusal, {"Retry-After": str(wait)})
+
+    def by_route(self, rule: RouteRule, page: Page, now: float) -> Shed:
+        """The route or one of its pages fails by itself, and is not asked for a while."""
+        breakers = [breaker for _, breaker in rule.breakers.breakers()]
+        closed = sum(breaker.is_passing for breaker in breakers)
+        refusal = Refusal("breaker_open", len(breakers) - closed, len(breakers), rule.breakers.retry_in(page, now))
+        name, wait = self._note(rule, rule.traffic_class, refusal, "enforce")
+        return _shed(name, refusal, {"Retry-After": str(wait)}, _OF_ROUTE)
 
     def by_quota(self, rule: RouteRule, refusal: RateRefusal, keys: list[str], now: float) -> Shed:
         """One of the route's rate limits turned the request away."""
@@ -119,7 +128,7 @@ class Sheds:
         return decision
 
 
-def _shed(rule: str, refusal: Refusal | RateRefusal, fields: dict[str, str]) -> Shed:
+def _shed(rule: str, refusal: Refusal | RateRefusal, fields: dict[str, str], said: str = "") -> Shed:
     observed, allowed = round(refusal.observed, 3), round(refusal.allowed, 3)
-    detail = _DETAILS[refusal.reason].format(observed, allowed)
+    detail = (said or _DETAILS[refusal.reason]).format(observed, allowed)
     return Shed(refusal.reason, detail, fields, {"rule": rule, "observed": observed, "allowed": allowed})

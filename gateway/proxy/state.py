@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from gateway.core.errors import GatewayError
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead
+    from gateway.http.spool import Spool
     from gateway.http.upstream import UpstreamConnection
     from gateway.proxy.hedge import Hedge
+    from gateway.proxy.place import Place
     from gateway.proxy.plane import DataPlane
     from gateway.proxy.rule import RouteRule
     from gateway.proxy.waiting import Waiting
     from gateway.resilience.retry import Repeats
+    from gateway.resilience.route import Passes
     from gateway.upstream.endpoint import Endpoint
 
 
@@ -34,6 +37,7 @@ class RequestState:
         "_answered_at",
         "_attempt_at",
         "_attempts",
+        "_awaits_body",
         "_bytes_in",
         "_bytes_out",
         "_client",
@@ -54,18 +58,24 @@ class RequestState:
         "_is_kept",
         "_is_late",
         "_is_request_done",
+        "_is_spool_sent",
+        "_is_stream",
         "_last_endpoint",
+        "_passes",
         "_pause",
+        "_place",
         "_plane",
         "_rate_keys",
         "_repeats",
         "_rule",
+        "_spool",
         "_started_at",
         "_status",
         "_ticket",
         "_token",
         "_tried",
         "_tunnel_ends",
+        "_was_held_up",
         "is_answered",
         "request_id",
     )
@@ -83,12 +93,17 @@ class RequestState:
         self._connecting: asyncio.Task[None] | None = None
         self._token = 0
         self._group_token = 0
+        self._passes: Passes = ()
         self._tried: tuple[Endpoint, ...] = ()
         self._repeats: Repeats | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._place: Place | None = None
         self._hedge: Hedge | None = None
         self._early: list[bytes] | None = None
         self._early_size = 0
+        self._spool: Spool | None = None
+        self._is_spool_sent = False
+        self._awaits_body = False
         self._is_request_done = not head.length
         self._has_body = not self._is_request_done
         self._is_body_lost = False
@@ -105,6 +120,8 @@ class RequestState:
         self._ticket: Waiting | None = None
         self._rate_keys: list[str] | None = None
         self._is_chunked = False
+        self._is_stream = False
+        self._was_held_up = False  # by its client
         self._is_kept = True
         self._bytes_in = 0
         self._bytes_out = 0

@@ -44,7 +44,7 @@ class Trial(Aside):
         raw: bytes,
         patience: float,
     ) -> None:
-        super().__init__(plane)
+        super().__init__(plane, original.page)
         self._counters = counters
         self._original = original
         self._method = method

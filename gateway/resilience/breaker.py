@@ -12,7 +12,9 @@ What is ours, because the stock class cannot do it (each point has a test that s
 * tokens of an earlier state are ignored (the generations of gobreaker), so a late answer moves nothing;
 * all time is the injected clock's;
 * a listener or callback that raises is counted and otherwise ignored;
-* a call that is neither success nor failure (the client left) teaches nothing.
+* a call that is neither success nor failure (the client left) teaches nothing;
+* one that watches several routes, or the pages of one, opens only when failures are spread over them: what a single one
+  of them fails by is its own (:mod:`gateway.resilience.route`).
 
 Nothing here waits; who waits is told how long (:meth:`Breaker.retry_in`).
 """
@@ -21,13 +23,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from math import ceil, inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from aiobreaker import CircuitBreakerState  # type: ignore[import-untyped] # the library has no annotations
 
 from gateway.core.outcome import Outcome
 from gateway.resilience.library import ClockedBreaker
 from gateway.resilience.open_time import OpenTime
+from gateway.resilience.page import Page
+from gateway.resilience.parts import Parts
 from gateway.resilience.transitions import TABLE, Event, State, Transition
 from gateway.resilience.trip import TripRule
 from gateway.resilience.waking import Waking
@@ -41,11 +45,7 @@ if TYPE_CHECKING:
     from gateway.resilience.settings import BreakerSettings
 
 _LEASE: Final = 2.0
-"""A probe is given up after so many slow thresholds: at one it is slow, and the second is for answers under way."""
-_SLOWER: Final = 5.0
-"""So many times the usual time is slow, where that is more than the threshold: who always takes long is well. What is
-usual follows the calls that are not slow, or a service that slows down would make itself usual."""
-_FOLLOW: Final = 0.05
+"""A probe is given up after so many times the age at which it is slow, or hangs: the rest is for answers under way."""
 _WIDE_OPEN: Final = 64
 """A ramp ends here at the latest: by then it has seen more good calls than any trip needs by default."""
 
@@ -63,32 +63,47 @@ _LIBRARY: Final[dict[State, CircuitBreakerState]] = {
 
 
 class Breaker(ClockedBreaker):
-    """Stands before one upstream, or one endpoint of it.
+    """Stands before one upstream, one endpoint of it, one route or one page.
+
+    ``parts`` says what its calls are told apart by, their routes or their pages; with ``""`` they are not, and
+    :attr:`parts` is None. ``on_page_hangs`` is called when it is one page alone that hangs.
 
     ``is_passing`` while :meth:`acquire` cannot refuse; ``room`` is how many calls may be in flight: ``inf`` when
     passing, 0 when open, the probes when half-open, the cap of a ramp. ``refused`` counts refusals, and
     ``shadow_refused`` what would have been one but for the mode. ``transitions`` counts (from, to, reason), ``last`` is
     the latest of them. ``on_change`` is called after each; ``callback_errors`` counts what it and listeners raised.
 
-    ``has_check``: somebody checks the upstream actively; then an open breaker waits for a check to pass, at most
-    ``max_open_for``.
+    Without ``has_ramp`` it is closed as soon as the probes have passed. ``has_check``: somebody checks the upstream
+    actively; then an open breaker waits for a check to pass, at most ``max_open_for``.
 
     An operator's :meth:`force_open` is obeyed in every mode.
     """
 
-    def __init__(
-        self, name: str, settings: BreakerSettings, *, clock: Clock, rng: Random, has_check: bool = False
+    def __init__(  # noqa: PLR0913 - what a breaker is made of
+        self,
+        name: str,
+        settings: BreakerSettings,
+        *,
+        clock: Clock,
+        rng: Random,
+        has_check: bool = False,
+        parts: Literal["", "route", "page"] = "",
+        has_ramp: bool = True,
     ) -> None:
         self._settings = settings
         self._is_judging = settings.mode != "off"
         self._lets_all = settings.mode != "enforce"
-        self._threshold = self._slow = float(settings.slow_threshold)
-        self._usual = 0.0
+        self._threshold = float(settings.slow_threshold)
+        self._page = Page("", "", self._threshold)  # of calls that are said to be of no other
+        self._has_ramp = has_ramp
+        self.on_page_hangs: Callable[[Page, float], None] | None = None
         self._failed_in_a_row = 0
         self._longest = float(settings.max_open_for)
         self._rule = TripRule(settings)
         now = clock.now()
         self._window = Window(float(settings.window), now)
+        self.parts = Parts(parts, self._window, self._rule, settings.min_calls) if parts else None
+        self._has_parts = False  # any that did something wrong
         open_time = OpenTime(float(settings.open_for), self._longest, float(settings.window), rng)
         self._waking = Waking(open_time, self._longest, has_check=has_check)
         self.state_word: State = "closed"
@@ -99,10 +114,11 @@ class Breaker(ClockedBreaker):
         self.shadow_refused = 0
 
         self._token = 0
-        # when each call began, oldest first; a transition empties it, so what is not in it is of an earlier state
-        self._flying: dict[int, float] = {}
+        # when each call was complete, inf while it is not, and its page; a transition empties it, so what is not in it
+        # is of an earlier state
+        self._flying: dict[int, tuple[float, Page]] = {}
         # calls whose answer has begun: they hang no more
-        self._answering: dict[int, float] = {}
+        self._answering: dict[int, tuple[float, Page]] = {}
 
         self._since = now
         self._good = 0
@@ -116,25 +132,25 @@ class Breaker(ClockedBreaker):
 
     # --- the gate ---
 
-    def acquire(self, now: float) -> int:
+    def acquire(self, now: float, page: Page | None = None) -> int:
         """Leave to make a call, as a token above 0 that must be reported; 0 when refused."""
         if self._is_flowing:
             token = self._token = self._token + 1
-            self._flying[token] = now
+            self._flying[token] = (now, page or self._page)
             return token
-        return self._acquire_limited(now)
+        return self._acquire_limited(now, page or self._page)
 
-    def _acquire_limited(self, now: float) -> int:
+    def _acquire_limited(self, now: float, page: Page) -> int:
         if self.state_word == "open":
             self._wake(now)
         token = self._token = self._token + 1
         word = self.state_word
         if word == "half_open" or word == "ramping":  # noqa: PLR1714 - a set costs a hash
             if len(self._flying) + len(self._answering) < self._cap:
-                self._flying[token] = now
+                self._flying[token] = (now, page)
                 return token
         elif self._is_flowing:  # the wake-up closed it
-            self._flying[token] = now
+            self._flying[token] = (now, page)
             return token
         if word != "forced_open":
             if not self._is_judging:
@@ -147,12 +163,35 @@ class Breaker(ClockedBreaker):
         self.refused += 1
         return 0
 
-    def report(self, token: int, outcome: Outcome, seconds: float, now: float) -> None:
-        """A call has ended ``seconds`` after it began; one that belongs to an earlier state is ignored."""
-        if self._flying.pop(token, None) is None and (not self._answering or self._answering.pop(token, None) is None):
-            return
+    def uploading(self, token: int) -> None:
+        """The request itself is not complete: while its client sends, the call does not hang."""
+        found = self._flying.get(token)
+        if found is not None:
+            self._flying[token] = (inf, found[1])
+
+    def sent(self, token: int, now: float) -> None:
+        """The request is complete: the call counts from here."""
+        found = self._flying.get(token)
+        if found is not None:
+            self._flying[token] = (now, found[1])
+
+    def report(  # noqa: C901 - on the path of every call
+        self, token: int, outcome: Outcome, seconds: float, now: float, *, is_whole: bool = False
+    ) -> None:
+        """A call has ended ``seconds`` after it began; one that belongs to an earlier state is ignored.
+
+        ``is_whole``: no part has to do with its failure, because there was no connection.
+        """
+        call = self._flying.pop(token, None)
+        if call is None:
+            call = self._answering.pop(token, None) if self._answering else None
+            if call is None:
+                return
         if outcome is _NEUTRAL:
             return
+        page = call[1]
+        if page is self._page and outcome is _SUCCESS:
+            page.note(seconds, now)
         if self._is_flowing:
             window = self._window
             if now >= window.until:
@@ -160,22 +199,19 @@ class Breaker(ClockedBreaker):
             window.calls += 1
             if outcome is _SUCCESS:
                 if self._failed_in_a_row:
-                    self._failed_in_a_row = 0
-                if seconds < self._slow:
-                    usual = self._usual
-                    self._usual = usual + _FOLLOW * (seconds - usual) if usual else seconds
+                    self._end_row()
+                if self._has_parts:
+                    self.parts.count(page, now)  # type: ignore[union-attr]  # just asked
+                if seconds < page.slow:
                     return
-        self._report_notable(outcome, seconds, now)
+        self._report_notable(outcome, seconds, now, None if is_whole else page)
 
-    def _report_notable(self, outcome: Outcome, seconds: float, now: float) -> None:
+    def _report_notable(self, outcome: Outcome, seconds: float, now: float, page: Page | None) -> None:
         is_failure = outcome is not _SUCCESS
-        if not is_failure and not self._usual and self._is_flowing:
-            self._usual = seconds
-        self._learn_slow()
-        is_slow = seconds >= self._slow
+        is_slow = page is not None and seconds >= page.slow
         word = self.state_word
         if word == "half_open":
-            self._report_probe(now, is_failure=is_failure, is_slow=is_slow)
+            self._report_probe(now, is_failure=is_failure, is_slow=is_slow and self._rule.minds_slow)
             return
         window = self._window
         if not self._is_flowing:  # the ramp
@@ -187,26 +223,49 @@ class Breaker(ClockedBreaker):
         window.slow += is_slow
         if is_failure:
             self._failed_in_a_row += 1
+            if page is not None and self.parts is not None:
+                self._has_parts = True
+                self.parts.fail(page, now)
         self._judge(now)
-        if is_failure and self.state_word == word and self._rule.is_dead(self._failed_in_a_row, window):
+        if is_failure and self.state_word == word and self._is_dead(now):
             self._move("nothing_succeeds", now)
 
-    @property
-    def lease(self) -> float:
-        """After so many seconds a probe that was not heard of is given up."""
-        return _LEASE * self._slow
+    def _is_dead(self, now: float) -> bool:
+        """Whether nothing succeeds any more, of several parts where they are told apart."""
+        if not self._rule.is_dead(self._failed_in_a_row, self._window):
+            return False
+        parts = self.parts
+        return parts is None or parts.is_row_spread(self._failed_in_a_row, now)
 
-    def _learn_slow(self) -> None:
-        """A call is slow from the threshold on, but never before it takes several times what is usual here."""
-        self._slow = max(self._threshold, _SLOWER * self._usual)
+    def lease(self, page: Page) -> float:
+        """After so many seconds a probe that was not heard of is given up; never before it takes longer than usual."""
+        return min(max(self._longest, self._threshold), _LEASE * max(page.slow, page.hangs_after))
+
+    @property
+    def since(self) -> float:
+        """The instant of the latest change of state; before all others while there was none."""
+        return -inf if self.last is None else self._since
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether time changes nothing: closed, no call under way, none that failed."""
+        return self.state_word == "closed" and not self._flying and not self._window.failures and not self._window.asked
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether it is closed and nothing within the window speaks against that, or nobody has tried it for long."""
+        window = self._window
+        if self.state_word == "closed":
+            return not window.failures and not window.asked
+        return self.state_word == "half_open" and not self._flying and now - self._since >= self._longest
 
     def answered(self, token: int, now: float) -> None:
         """The answer to a call has begun and may last: from here on the call does not hang.
 
         Optional; for answers that are not there as a whole (downloads, event streams), before :meth:`report`.
         """
-        if self._flying.pop(token, None) is not None:
-            self._answering[token] = now
+        call = self._flying.pop(token, None)
+        if call is not None:
+            self._answering[token] = (now, call[1])
 
     def can_pass(self, now: float) -> bool:
         """Whether :meth:`acquire` would give a token."""
@@ -227,8 +286,8 @@ class Breaker(ClockedBreaker):
         if word == "forced_open":
             return self._longest
         # all places are taken: one is free again when the oldest call has ended, or is given up
-        oldest = next(iter(self._flying.values()), now)
-        return max(0.0, min(self._longest, oldest + self.lease - now))
+        oldest = min((began for began, _ in self._flying.values()), default=now)
+        return max(0.0, min(self._longest, oldest + _LEASE * self._threshold - now))
 
     # --- time passes ---
 
@@ -240,9 +299,10 @@ class Breaker(ClockedBreaker):
         elif word == "half_open":
             self._expire_probes(now)
         elif self._is_flowing or word == "ramping":
-            self._learn_slow()
+            if self.parts is not None and self._has_parts:
+                self._has_parts = self.parts.prune(now)
             self._judge(now)
-            if self.state_word == word and self._usual:  # before an answer came nobody knows how long it takes
+            if self.state_word == word and self._flying:
                 self._judge_hanging(now)
             if self.state_word == "ramping" and now - self._since >= self._settings.window:
                 self._move("ramp_over", now)
@@ -252,18 +312,33 @@ class Breaker(ClockedBreaker):
         if now >= window.until:
             window.roll(now)
         event = self._rule.judge(window)
-        if event is not None:
+        if event is not None and (event == "slow_calls" or self.parts is None or self.parts.is_spread(now)):
             self._move(event, now)
 
     def _judge_hanging(self, now: float) -> None:
-        since = now - self._slow
-        hanging = 0
-        for began in self._flying.values():
-            if began > since:
-                break
-            hanging += 1
-        if hanging and self._rule.is_hanging(hanging, self._window.recent(self._slow, now)):
+        since = now - self._threshold
+        hanging: dict[Page, int] = {}
+        longest = 0.0
+        first = inf
+        for began, page in self._flying.values():
+            if began <= since and now - began >= page.hangs_after:
+                hanging[page] = hanging.get(page, 0) + 1
+                longest = max(longest, page.hangs_after)
+                first = min(first, began)
+        if not hanging:
+            return
+        count = sum(hanging.values())
+        if not self._rule.is_hanging(count, self._window.recent(longest, now)):
+            return
+        page, most = max(hanging.items(), key=lambda found: found[1])
+        if self.parts is None or count > most or page.good_at >= first:
             self._move("hanging_calls", now)
+        elif self.on_page_hangs is not None:
+            self.on_page_hangs(page, now)
+
+    def hang(self, now: float) -> None:
+        """Its calls hang, as was found elsewhere."""
+        self._move("hanging_calls", now)
 
     # --- open ---
 
@@ -272,24 +347,32 @@ class Breaker(ClockedBreaker):
         if event is not None:
             self._move(event, now)
 
-    def retry_after(self, seconds: float, now: float) -> None:
-        """The upstream asked to be left alone for ``seconds`` (503 or 429 with Retry-After, RFC 9110 §10.2.3).
+    def retry_after(self, seconds: float, now: float, page: Page | None = None) -> None:
+        """It was asked to leave alone for ``seconds`` what it watches (503 with Retry-After, RFC 9110 §10.2.3).
 
         It stays open at least that long, within ``max_open_for``. It trips on a quarter of ``min_calls``, when
         ``failure_ratio`` of the calls failed or were answered so; a probe that is answered so opens it again.
         """
         if not self._is_judging or seconds <= 0:
             return
-        self._waking.ask(seconds, now)
         word = self.state_word
         if word == "half_open":
+            self._waking.ask(seconds, now)
             self._move("asked_to_wait", now)
         elif self._is_flowing or word == "ramping":
             window = self._window
             if now >= window.until:
                 window.roll(now)
             window.asked += 1
+            if self.parts is not None and page is not None:
+                self._has_parts = True
+                self.parts.ask(page, now)
+                if not self.parts.is_spread(now):
+                    return  # a part's wish binds the part
+            self._waking.ask(seconds, now)
             self._judge(now)
+        else:
+            self._waking.ask(seconds, now)
 
     def check_passed(self, now: float) -> None:
         """An active check saw the upstream well: an open breaker tries it at once, if it may believe that."""
@@ -317,16 +400,17 @@ class Breaker(ClockedBreaker):
             self._good += 1
             if self._good >= self._settings.successes:
                 self._move("probes_passed", now)
+                if not self._has_ramp:
+                    self._move("ramp_over", now)
 
     def _expire_probes(self, now: float) -> None:
         """Give up the probe that never came back; an answer that has lasted as long as a lease counts as good."""
-        began = next(iter(self._flying.values()), now)
-        if now - began >= self.lease:
+        if any(now - began >= self.lease(page) for began, page in self._flying.values()):
             self._move("probe_lost", now)
             return
         while self._answering and self.state_word == "half_open":
-            token, began = next(iter(self._answering.items()))
-            if now - began < self.lease:
+            token, (began, _) = next(iter(self._answering.items()))
+            if now - began < _LEASE * self._threshold:
                 return
             del self._answering[token]
             self._report_probe(now, is_failure=False, is_slow=False)
@@ -352,7 +436,7 @@ class Breaker(ClockedBreaker):
         """Closed, and everything that was learned is forgotten."""
         self._move("reset", now, actor, reason)
         self._forget(now)
-        self._usual = 0.0
+        self._page.forget()
 
     # --- transitions ---
 
@@ -379,7 +463,8 @@ class Breaker(ClockedBreaker):
             # a new generation; the end of a ramp asks nothing new of the calls under way
             self._flying.clear()
             self._answering.clear()
-        self._good = self._slow_probes = self._failed_in_a_row = 0
+        self._end_row()
+        self._good = self._slow_probes = 0
         self._since = now
         self._show()
         self.last = Transition(before, after, row.reason, now, actor, note)
@@ -396,11 +481,23 @@ class Breaker(ClockedBreaker):
         self._cap = self._settings.probes
         self._cap_goal = max(self._cap + 1, min(_WIDE_OPEN, 2 * self._before_trip))
         self._window.clear(now)
+        self._forget_parts()
         self._waking.proved(now)
 
     def _forget(self, now: float) -> None:
         self._window.clear(now)
+        self._forget_parts()
         self._waking.forget()
+
+    def _end_row(self) -> None:
+        self._failed_in_a_row = 0
+        if self.parts is not None:
+            self.parts.end_row()
+
+    def _forget_parts(self) -> None:
+        self._has_parts = False
+        if self.parts is not None:
+            self.parts.clear()
 
     def _show(self) -> None:
         """Bring the plain attributes up to date that the path reads."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.resilience.standing import LEFT_LATE, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gateway.resilience.settings import OutlierSettings
     from gateway.resilience.window import Window
@@ -92,10 +92,10 @@ class Outliers:
         allowed = min(int(len(standings) * self._share + 1e-9), len(standings) - 1) - (len(standings) - len(staying))
         if allowed <= 0:
             return convicted
+        peers = Peers([standings[index] for index in staying])
         suspects = []
-        for index in staying:
-            peers = [standings[other] for other in staying if other != index]
-            suspicion = self._suspect(standings[index], peers, now)
+        for place, index in enumerate(staying):
+            suspicion = self._suspect(standings[index], place, peers, now)
             if suspicion is not None:
                 suspects.append((suspicion, index))
         suspects.sort(key=lambda suspect: (-suspect[0].badness, suspect[1]))
@@ -108,21 +108,22 @@ class Outliers:
         standing.eject(now + seconds, is_shadow=is_shadow, needs_trial=is_costly)
         return Ejection(index, seconds, reason, is_shadow)
 
-    def _suspect(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
-        if not peers:
+    def _suspect(self, one: Standing, place: int, peers: Peers, now: float) -> Suspicion | None:
+        if peers.count < 2:  # noqa: PLR2004 - one has no peers
             return None
-        return self._fails(one, peers, now) or self._drips(one, peers, now) or self._is_slow(one, peers)
+        return self._fails(one, peers, now) or self._drips(one, place, peers, now) or self._is_slow(one, place, peers)
 
-    def _fails(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
-        calls = sum(peer.window.calls for peer in peers)
-        failures = sum(peer.window.failures for peer in peers)
-        usual = failures / calls if calls else 0.0
+    def _fails(self, one: Standing, peers: Peers, now: float) -> Suspicion | None:
+        window = one.window
+        if not window.failures and not one.consecutive:
+            return None
+        calls = peers.calls - window.calls
+        usual = (peers.failures - window.failures) / calls if calls else 0.0
         in_a_row = one.consecutive
         # who has just come back has no credit
         enough = 1 if one.weight(now) < 1 else _IN_A_ROW
         if in_a_row >= enough and usual**in_a_row <= _BY_CHANCE:
             return Suspicion(1.0 + in_a_row, "consecutive")
-        window = one.window
         if window.calls >= _LEAST_CALLS and calls:
             share = window.failures / window.calls
             surely = share - usual - _SIGMAS * sqrt(_variance(window) + usual * (1 - usual) / calls)
@@ -130,32 +131,89 @@ class Outliers:
                 return Suspicion(1.0 + surely, "failures")
         return None
 
-    def _drips(self, one: Standing, peers: Sequence[Standing], now: float) -> Suspicion | None:
-        finished = [peer for peer in peers if peer.window.calls >= _LEAST_SAMPLES]
-        if not finished:
+    def _drips(self, one: Standing, place: int, peers: Peers, now: float) -> Suspicion | None:
+        if not one.in_progress and not one.abandoned:
             return None
-        age = too_long(finished)
+        count = peers.totals.count_without(place)
+        if not count:
+            return None
+        age = max(LEFT_LATE, _LONGER * peers.totals.median_without(place))
         stuck = one.stuck(age)
         unanswered = stuck + one.abandoned
         # calls that ended before the oldest of them began say nothing about what became of it (a bucket is a second)
         since = max(max(one.in_progress) - 1.0, 0.0) if stuck else one.window.seconds
         if unanswered < _STUCK_SHARE * (one.window.recent(since, now) + unanswered):
             return None
-        expected = sum(peer.stuck(age) + peer.abandoned for peer in finished) / len(finished)
+        own = unanswered if peers.totals.has(place) else 0
+        expected = (peers.unanswered(age) - own) / count
         enough = 1 if one.weight(now) < 1 else _LEAST_STUCK
         if unanswered < enough + expected + _SIGMAS * sqrt(expected):
             return None
         return Suspicion(1.0 + unanswered, "stuck" if stuck >= one.abandoned else "abandoned")
 
-    def _is_slow(self, one: Standing, peers: Sequence[Standing]) -> Suspicion | None:
-        known = [peer.usual_latency for peer in peers if _answers(peer) >= _LEAST_SAMPLES]
-        if not known or _answers(one) < _LEAST_CALLS:
+    def _is_slow(self, one: Standing, place: int, peers: Peers) -> Suspicion | None:
+        if _answers(one) < _LEAST_CALLS or not peers.latencies.count_without(place):
             return None
-        usual = median(known)
+        usual = peers.latencies.median_without(place)
         latency = one.usual_latency
         if latency >= _SLOWER * usual and latency - usual >= _NOTICEABLE:
             return Suspicion(latency / usual / 1000, "latency")
         return None
+
+
+class Others:
+    """The median of some members' figures without any one of them, at once for all members: sorted a single time."""
+
+    __slots__ = ("_places", "_sorted")
+
+    def __init__(self, figures: Iterable[tuple[int, float]]) -> None:
+        ranked = sorted((figure, place) for place, figure in figures)
+        self._sorted = [figure for figure, _ in ranked]
+        self._places = {place: rank for rank, (_, place) in enumerate(ranked)}
+
+    def has(self, place: int) -> bool:
+        """Whether this member has a figure."""
+        return place in self._places
+
+    def count_without(self, place: int) -> int:
+        """How many figures the others have."""
+        return len(self._sorted) - (place in self._places)
+
+    def median_without(self, place: int) -> float:
+        """The median of the others' figures, of which there is one at least."""
+        rank = self._places.get(place, len(self._sorted))
+        count = self.count_without(place)
+        middle = count // 2
+        upper = self._at(middle, rank)
+        return upper if count % 2 else (upper + self._at(middle - 1, rank)) / 2
+
+    def _at(self, index: int, left_out: int) -> float:
+        return self._sorted[index if index < left_out else index + 1]
+
+
+class Peers:
+    """What is known of all that are judged together, added up once, so that each is compared with its peers at once."""
+
+    __slots__ = ("_counted", "_finished", "calls", "count", "failures", "latencies", "totals")
+
+    def __init__(self, standings: Sequence[Standing]) -> None:
+        self.count = len(standings)
+        self.calls = sum(one.window.calls for one in standings)
+        self.failures = sum(one.window.failures for one in standings)
+        self.latencies = Others(
+            (place, one.usual_latency) for place, one in enumerate(standings) if _answers(one) >= _LEAST_SAMPLES
+        )
+        finished = [(place, one) for place, one in enumerate(standings) if one.window.calls >= _LEAST_SAMPLES]
+        self.totals = Others((place, one.usual_total) for place, one in finished)
+        self._finished = [one for _, one in finished if one.in_progress or one.abandoned]
+        self._counted: dict[float, int] = {}
+
+    def unanswered(self, age: float) -> int:
+        """Calls of all that are older than ``age`` seconds, and those whose clients lost patience."""
+        found = self._counted.get(age)
+        if found is None:  # the medians without one are three numbers at most
+            found = self._counted[age] = sum(one.stuck(age) + one.abandoned for one in self._finished)
+        return found
 
 
 def too_long(peers: Sequence[Standing]) -> float:

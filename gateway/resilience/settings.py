@@ -24,10 +24,20 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     window: Annotated[Seconds, Meta(description="calls of the last so long are judged")] = Seconds(10)
     min_calls: Annotated[int, Meta(ge=1, le=1_000_000, description="fewer calls in the window never trip it")] = 20
     failure_ratio: Annotated[Share, Meta(description="trips from this share of failed calls")] = 0.5
-    slow_ratio: Annotated[Share, Meta(description="trips from this share of slow calls")] = 0.8
+    failures: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(5xx|5[0-9][0-9]|connect|timeout)$")], ...],
+        Meta(
+            description='what counts as a failed call: "5xx" but for 501, 505 to 508, 510, 511, a page\'s own; '
+            'single statuses such as "507"; "connect": no connection, or one that breaks off; "timeout"',
+            examples=[["connect", "timeout"]],
+        ),
+    ] = ("5xx", "connect", "timeout")
+    slow_ratio: Annotated[
+        Share | None, Meta(description="trips from this share of slow calls; none = slow is not sick", examples=[0.8])
+    ] = None
     slow_threshold: Annotated[
         Seconds,
-        Meta(description="a call is slow from here, and from five times what is usual; while it lasts, it hangs"),
+        Meta(description="a call is slow from here, and from five times its page's usual; unanswered it hangs"),
     ] = Seconds(2)
     open_for: Annotated[
         Seconds, Meta(description="how long it stays open at first; doubles each time it opens again")

@@ -157,6 +157,11 @@ class Standing:
         return self._left.calls
 
     @property
+    def is_known(self) -> bool:
+        """Whether any latency is known."""
+        return self._samples > 0
+
+    @property
     def usual_latency(self) -> float:
         """The geometric mean of latencies, in seconds, which a single long one hardly moves; 0 when none is known."""
         return exp(self._log_latency) if self._samples else 0.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from gateway.resilience.settings import BreakerSettings
     from gateway.resilience.transitions import Event
-    from gateway.resilience.window import Window
 
 _SAID_SO: Final = 4
 """An upstream that itself asks to be left alone is believed on a quarter of the calls that are needed otherwise."""
@@ -15,19 +15,46 @@ _LEAST_HANGING: Final = 5
 """So many calls that hang are enough where ``min_calls`` is more: a low limit may let no more of them be in flight."""
 
 
-class TripRule:
-    """Judges a window of calls by shares, and never by fewer than ``min_calls`` of them, save those that hang."""
+_HANGING: Final = 0.8
 
-    __slots__ = ("_failure_ratio", "_least", "_least_asked", "_least_hanging", "_slow_ratio")
+
+class Counts(Protocol):
+    """What the calls of a window were."""
+
+    @property
+    def calls(self) -> int:
+        """How many ended."""
+
+    @property
+    def failures(self) -> int:
+        """Those that failed."""
+
+    @property
+    def slow(self) -> int:
+        """Those that were slow."""
+
+    @property
+    def asked(self) -> int:
+        """Answers that asked to wait."""
+
+
+class TripRule:
+    """Judges a window of calls by shares, and never by fewer than ``min_calls`` of them, save those that hang.
+
+    ``minds_slow``: slow calls count, which by themselves are no failure.
+    """
+
+    __slots__ = ("_failure_ratio", "_least", "_least_asked", "_least_hanging", "_slow_ratio", "minds_slow")
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._least = settings.min_calls
         self._least_asked = -(-settings.min_calls // _SAID_SO)
         self._least_hanging = min(settings.min_calls, _LEAST_HANGING)
         self._failure_ratio = settings.failure_ratio
-        self._slow_ratio = settings.slow_ratio
+        self.minds_slow = settings.slow_ratio is not None
+        self._slow_ratio = inf if settings.slow_ratio is None else settings.slow_ratio
 
-    def judge(self, window: Window) -> Event | None:
+    def judge(self, window: Counts) -> Event | None:
         """What the calls that ended say; None when all is well."""
         calls = window.calls
         failures = window.failures
@@ -44,7 +71,7 @@ class TripRule:
                 return "asked_to_wait"
         return None
 
-    def is_dead(self, failed_in_a_row: int, window: Window) -> bool:
+    def is_dead(self, failed_in_a_row: int, window: Counts) -> bool:
         """Whether so many calls in a row failed that the good ones before them need not be outnumbered first."""
         return failed_in_a_row >= self._least and window.failures >= self._least
 
@@ -55,4 +82,4 @@ class TripRule:
         whole window of good calls behind it, a sudden silence would go unnoticed until they are forgotten.
         """
         calls = hanging + ended
-        return calls >= self._least_hanging and hanging >= max(1.0, self._slow_ratio * calls)
+        return calls >= self._least_hanging and hanging >= max(1.0, _HANGING * calls)

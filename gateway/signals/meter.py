@@ -152,7 +152,7 @@ class Meter:
         slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
-        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.tunnels
+        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.streams
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
@@ -324,7 +324,7 @@ def _marks(reading: Reading) -> tuple[object, ...]:
         reading.bad,
         reading.shed,
         reading.queued,
-        reading.tunnels,
+        reading.streams,
         reading.limit,
         reading.replicas,
         reading.is_breaker_open,

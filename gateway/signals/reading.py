@@ -63,8 +63,8 @@ class Reading(Struct, frozen=True):
     queued_bytes: float = 0.0
     oldest_age: float = 0.0
     """Seconds that the oldest request in the queue has waited."""
-    tunnels: float = 0.0
-    """Slots held by tunnels, which end when their callers like."""
+    streams: float = 0.0
+    """Slots held by streams and tunnels, which end when their callers like."""
     limit: float = 0.0
     """The admission limit of the whole target; 0 when it has none."""
     is_limit_guessed: bool = False

@@ -48,7 +48,7 @@ class Signals(Struct, frozen=True):
     utilization: float = 0.0
     """In flight ÷ slots of the ready, in [0, 1]: for people only."""
     load_slots: float = 0.0
-    """λ·S and the slots of tunnels: what would be busy with slots without end."""
+    """λ·S and the slots of streams: what would be busy with slots without end."""
     spare_slots: float = 0.0
     """What chance alone needs beside the load: β√(λ·S)·√((ca²+cs²)/2), or Erlang's exact number."""
     growth_slots: float = 0.0

@@ -1,4 +1,4 @@
-"""Turns a reading into Prometheus metrics; the only file that knows prometheus_client.
+"""Turns a reading, or a part of one, into Prometheus metrics.
 
 Metrics are built when somebody scrapes and kept by nobody. Series that will surely be wanted exist as
 zeros from the start, because a counter that appears with its first event has no rate: for each route
@@ -11,10 +11,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.core.errors import REASONS
@@ -25,14 +22,12 @@ from gateway.telemetry.signals import series_of
 from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.core import Metric
 
     from gateway.telemetry.reading import Reading
 
-TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 
 _DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 _CLIENT_GONE: Final = 499
@@ -50,50 +45,34 @@ _ROUTE_CAUSED: Final = tuple(reason for reason in REASONS if reason not in _CLIE
 _EMPTY: Final = HistogramSnapshot([0] * (len(LATENCY_BOUNDS) + 1), 0.0)
 
 
-class Exposition:
-    """Answers scrapes from ``read``, and from this process's own figures in ``/proc``."""
-
-    def __init__(self, read: Callable[[], Reading]) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(GatewayCollector(read))
-        ProcessCollector(registry=self._registry)
-
-    def answer(self, accept: str) -> tuple[str, bytes]:
-        """Content type and body for a scrape with this ``Accept`` field: OpenMetrics 1.0 when asked, else text."""
-        asked = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-        if "application/openmetrics-text" in asked:
-            return OPENMETRICS, openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
-        return TEXT, generate_latest(self._registry)
+def of_routes(reading: Reading) -> Iterator[Metric]:
+    """What is counted by route, of the routes in the reading."""
+    yield from _requests(reading)
+    yield from _rate_limits(reading)
 
 
-class GatewayCollector(Collector):
-    """All metrics of the gateway, from one reading."""
-
-    def __init__(self, read: Callable[[], Reading]) -> None:
-        self._read = read
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: what is collected is known only when it is read."""
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """Read once and yield every family."""
-        reading = self._read()
-        yield from _traffic(reading)
-        yield from _latencies(reading)
-        yield from _admission(reading)
-        yield from _attempts(reading)
-        yield from _endpoints(reading)
-        yield from _connections(reading)
-        yield from _workers(reading)
-        yield from _signals(reading)
-        yield from _scaling(reading)
+def of_upstreams(reading: Reading) -> Iterator[Metric]:
+    """What is known of upstreams but for their endpoints, of those in the reading."""
+    yield from _in_flight(reading)
+    yield from _admission(reading)
+    yield from _attempts(reading)
+    yield from _routes(reading)
+    yield from _counts(reading)
+    yield from _signals(reading)
+    yield from _scaling(reading)
 
 
-def _traffic(reading: Reading) -> Iterator[Metric]:
+def of_the_rest(reading: Reading) -> Iterator[Metric]:
+    """What belongs to no route and no upstream."""
+    yield from _whole(reading)
+    yield from _connections(reading)
+    yield from _workers(reading)
+    yield from _ledger(reading)
+
+
+def _requests(reading: Reading) -> Iterator[Metric]:
     snapshot = reading.snapshot
-    names = (*reading.routes, NO_ROUTE)
-
+    names = reading.routes
     requests = CounterMetricFamily("gateway_requests", "Requests finished.", labels=("route", "method", "code"))
     counted = {(route, method, code): n for route, method, code, n in snapshot.requests}
     for key in [(name, "GET", 404 if name == NO_ROUTE else 200) for name in names]:
@@ -113,25 +92,20 @@ def _traffic(reading: Reading) -> Iterator[Metric]:
         errors.add_metric(labels, n)
     yield errors
 
+    durations = HistogramMetricFamily(
+        "gateway_request_duration_seconds", "From a request's first byte to its response's last.", labels=("route",)
+    )
+    for route, found in _with_zeros(names, snapshot.request_seconds):
+        durations.add_metric((route,), *_buckets(found))
+    yield durations
+
+
+def _in_flight(reading: Reading) -> Iterator[Metric]:
+    snapshot = reading.snapshot
     in_flight = GaugeMetricFamily("gateway_in_flight", "Requests admitted and not finished.", labels=("upstream",))
     for upstream, n in {**dict.fromkeys(reading.upstreams, 0), **snapshot.in_flight}.items():
         in_flight.add_metric((upstream,), n)
     yield in_flight
-
-    moved = CounterMetricFamily("gateway_bytes", "Bytes moved, heads included.", labels=("direction",))
-    for direction, n in {**dict.fromkeys(_DIRECTIONS, 0), **snapshot.bytes}.items():
-        moved.add_metric((direction,), n)
-    yield moved
-
-
-def _latencies(reading: Reading) -> Iterator[Metric]:
-    snapshot = reading.snapshot
-    requests = HistogramMetricFamily(
-        "gateway_request_duration_seconds", "From a request's first byte to its response's last.", labels=("route",)
-    )
-    for route, found in _with_zeros((*reading.routes, NO_ROUTE), snapshot.request_seconds):
-        requests.add_metric((route,), *_buckets(found))
-    yield requests
 
     upstreams = HistogramMetricFamily(
         "gateway_upstream_duration_seconds", "From dispatch to the upstream's last byte.", labels=("upstream",)
@@ -139,6 +113,14 @@ def _latencies(reading: Reading) -> Iterator[Metric]:
     for upstream, found in _with_zeros(reading.upstreams, snapshot.upstream_seconds):
         upstreams.add_metric((upstream,), *_buckets(found))
     yield upstreams
+
+
+def _whole(reading: Reading) -> Iterator[Metric]:
+    snapshot = reading.snapshot
+    moved = CounterMetricFamily("gateway_bytes", "Bytes moved, heads included.", labels=("direction",))
+    for direction, n in {**dict.fromkeys(_DIRECTIONS, 0), **snapshot.bytes}.items():
+        moved.add_metric((direction,), n)
+    yield moved
 
     lag = HistogramMetricFamily("gateway_loop_lag_seconds", "How late the workers' event loops woke up.")
     lag.add_metric((), *_buckets(snapshot.loop_lag_seconds or _EMPTY))
@@ -153,6 +135,11 @@ def _admission(reading: Reading) -> Iterator[Metric]:
     )
     queued = GaugeMetricFamily("gateway_queued", "Requests waiting for admission.", labels=by_class)
     held = GaugeMetricFamily("gateway_queued_bytes", "Bytes of bodies held while waiting.", labels=("upstream",))
+    streams = GaugeMetricFamily(
+        "gateway_streams",
+        "Requests in flight that gave their place in the limit back: tunnels, streams, those held up by their clients.",
+        labels=("upstream",),
+    )
     limit = GaugeMetricFamily("gateway_concurrency_limit", "How many may be in flight.", labels=("upstream",))
     changes = CounterMetricFamily("gateway_limit_changes", "Moves of the limit.", labels=("upstream", "reason"))
     shed = CounterMetricFamily(
@@ -166,6 +153,7 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         for name, n in {DEFAULT_CLASS: 0, **gate.queued}.items():
             queued.add_metric((upstream, name), n)
         held.add_metric((upstream,), gate.queued_bytes)
+        streams.add_metric((upstream,), gate.streams)
         if gate.limit:  # none is known yet, or there is none
             limit.add_metric((upstream,), gate.limit)
         for reason, n in gate.limit_changes.items():
@@ -175,8 +163,10 @@ def _admission(reading: Reading) -> Iterator[Metric]:
             counted.setdefault((DEFAULT_CLASS, reason, "enforce"), 0)
         for labels, n in counted.items():
             shed.add_metric((upstream, *labels), n)
-    yield from (waits, queued, held, limit, changes, shed)
+    yield from (waits, queued, held, streams, limit, changes, shed)
 
+
+def _rate_limits(reading: Reading) -> Iterator[Metric]:
     limited = CounterMetricFamily("gateway_rate_limited", "Requests above a quota.", labels=("route", "rule", "mode"))
     for route, rule, mode, n in reading.snapshot.rate_limited:
         limited.add_metric((route, rule, mode), n)
@@ -219,7 +209,30 @@ def _attempts(reading: Reading) -> Iterator[Metric]:
     yield from (attempts, retries, denied, hedges, budget, amplification, panic)
 
 
-def _endpoints(reading: Reading) -> Iterator[Metric]:
+def _routes(reading: Reading) -> Iterator[Metric]:
+    by_route = ("upstream", "route")
+    of_routes = GaugeMetricFamily(
+        "gateway_route_breakers",
+        "Breakers of a route and its pages in this state, over all workers; none while nothing there fails.",
+        labels=(*by_route, "state"),
+    )
+    route_transitions = CounterMetricFamily(
+        "gateway_route_breaker_transitions",
+        "Changes of state of the breakers of a route and its pages.",
+        labels=(*by_route, "from", "to", "reason"),
+    )
+    for name, upstream in reading.snapshot.resilience.items():
+        for route, watched in upstream.routes.items():
+            for word in BREAKER_STATES:
+                count = sum(states.get(word, 0) for states in watched.states.values())
+                of_routes.add_metric((name, route, word), count)
+            for before, after, reason, n in watched.transitions:
+                route_transitions.add_metric((name, route, before, after, reason), n)
+    yield from (of_routes, route_transitions)
+
+
+def of_endpoints(reading: Reading) -> Iterator[Metric]:
+    """What is known of the endpoints in the reading, and of each upstream's own breaker."""
     by_endpoint = ("upstream", "endpoint")
     state = GaugeMetricFamily(
         "gateway_breaker_state", "Workers whose breaker is in this state.", labels=(*by_endpoint, "state")
@@ -278,6 +291,8 @@ def _connections(reading: Reading) -> Iterator[Metric]:
     opened.add_metric((), snapshot.upstream_opened)
     yield opened
 
+
+def _counts(reading: Reading) -> Iterator[Metric]:
     endpoints = GaugeMetricFamily("gateway_endpoints", "Endpoints by state.", labels=("upstream", "state"))
     for labels, n in reading.endpoints.items():
         endpoints.add_metric(labels, n)
@@ -364,6 +379,8 @@ def _scaling(reading: Reading) -> Iterator[Metric]:
             failures.add_metric((upstream, reason), n)
     yield from (desired, mode, made, vetoes, failures)
 
+
+def _ledger(reading: Reading) -> Iterator[Metric]:
     errors = CounterMetricFamily("gateway_scaling_ledger_errors", "Times the ledger could not be written.")
     errors.add_metric((), reading.ledger.errors)
     yield errors

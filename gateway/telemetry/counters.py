@@ -5,7 +5,7 @@ Nothing here knows Prometheus, and nothing waits for anybody: to count is to add
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.histogram import Histogram
 from gateway.core.outcome import Outcome
@@ -18,6 +18,9 @@ from gateway.telemetry.snapshot import (
     ResilienceSnapshot,
     Snapshot,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -80,8 +83,8 @@ class UpstreamCounters:
         "squares",
         "starved",
         "steps",
-        "tunnel_time",
-        "tunnels",
+        "stream_time",
+        "streams",
         "waiting",
     )
 
@@ -119,16 +122,16 @@ class UpstreamCounters:
         """Those of them for want of capacity, late ones aside."""
         self.shed_again = 0
         """Refusals of requests that had an attempt, so that they are counted already."""
-        self.tunnels = 0
-        self.tunnel_time = 0.0
-        """Seconds that finished tunnels were open, which are no service time."""
+        self.streams = 0
+        self.stream_time = 0.0
+        """Seconds for which requests were streams, which are no service time."""
         self.copies = 0
         """Those of the good attempts that answered nobody."""
         self.steps = Steps()
 
     @property
     def in_flight(self) -> int:
-        """Requests that had an attempt and have not finished, tunnels included."""
+        """Requests that had an attempt and have not finished, streams included."""
         return self.firsts - sum(self.seconds.counts)
 
     @property
@@ -137,21 +140,20 @@ class UpstreamCounters:
         refused = sum(n for (_, _, mode), n in self.shed.items() if mode == "enforce")
         return self.firsts + refused - self.shed_again + self.left + self.waiting.count
 
-    def enter_tunnel(self, now: float) -> None:
-        """The upstream has agreed to a tunnel: from now on the request holds a slot and is no work."""
-        self.tunnels += 1
+    def enter_stream(self, now: float) -> None:
+        """A tunnel, a stream, or one that its client holds up: from now on it holds a slot and is no work."""
+        self.streams += 1
         self.clock += now
 
-    def leave_tunnel(self, now: float, took: float, seconds: float) -> None:
-        """A tunnel that was open for ``seconds`` has ended, and was counted as a request that took ``took``."""
-        self.tunnels -= 1
+    def leave_stream(self, now: float, seconds: float) -> None:
+        """It was one for ``seconds``, and is work again or over."""
+        self.streams -= 1
         self.clock -= now
-        self.tunnel_time += seconds
-        self.squares += (took - seconds) ** 2 - took * took
+        self.stream_time += seconds
 
     def read_load(self, now: float, oldest_age: float) -> LoadSnapshot:
         """Everything that signals are made of; to be read with instants that do not fall."""
-        busy = self.in_flight - self.tunnels
+        busy = self.in_flight - self.streams
         self._busy_time += busy * now + self.clock
         self.clock = -busy * now
         repeats = sum(self.retries.values())
@@ -171,7 +173,7 @@ class UpstreamCounters:
             bad=sum(refused.values()) - self.shed_again + self.late + self.lost + self.starved,
             failed=self.failed,
             finished=sum(self.seconds.counts) + repeats,
-            service_time=max(self.seconds.total - self.tunnel_time, 0.0),
+            service_time=max(self.seconds.total - self.stream_time, 0.0),
             service_squares=max(self.squares, 0.0),
             arrival_steps=self.steps.total,
             queued_time=self.waiting.integral(now),
@@ -180,7 +182,7 @@ class UpstreamCounters:
             delays=delays,
             queued=self.waiting.count,
             in_flight=self.in_flight,
-            tunnels=self.tunnels,
+            streams=self.streams,
             oldest_age=oldest_age,
         )
 
@@ -272,30 +274,38 @@ class Counters:
         """The counters of the upstream with this name, made at first sight."""
         return self.upstreams.setdefault(name, UpstreamCounters())
 
-    def snapshot(self, connections: list[tuple[str, str, int]]) -> Snapshot:
-        """Read everything out; ``connections`` are (side, state, n) as the plane counts them now."""
+    def snapshot(
+        self,
+        connections: list[tuple[str, str, int]],
+        upstreams: Iterable[str] | None = None,
+        routes: Iterable[str] | None = None,
+    ) -> Snapshot:
+        """Read out everything, or what belongs to these upstreams and routes; the plane adds gates and attempts.
+
+        ``connections`` are (side, state, n) as the plane counts them now.
+        """
+        of_routes = self.routes if routes is None else {name: self.route(name) for name in routes}
+        of_upstreams = self.upstreams if upstreams is None else {name: self.upstream(name) for name in upstreams}
         return Snapshot(
             requests=[
                 (name, method, code, n)
-                for name, route in self.routes.items()
+                for name, route in of_routes.items()
                 for (method, code), n in route.requests.items()
             ],
-            errors=[(name, reason, n) for name, route in self.routes.items() for reason, n in route.errors.items()],
+            errors=[(name, reason, n) for name, route in of_routes.items() for reason, n in route.errors.items()],
             bytes={
                 "client_in": self.client_in,
                 "client_out": self.client_out,
                 "upstream_in": self.upstream_in,
                 "upstream_out": self.upstream_out,
             },
-            request_seconds={name: _read(route.seconds) for name, route in self.routes.items()},
-            upstream_seconds={name: _read(upstream.seconds) for name, upstream in self.upstreams.items()},
+            request_seconds={name: _read(route.seconds) for name, route in of_routes.items()},
+            upstream_seconds={name: _read(upstream.seconds) for name, upstream in of_upstreams.items()},
             loop_lag_seconds=_read(self.loop_lag),
             accepted=self.accepted,
             upstream_opened=self.upstream_opened,
-            gates={name: upstream.read() for name, upstream in self.upstreams.items()},
-            resilience={name: upstream.read_attempts() for name, upstream in self.upstreams.items()},
             connections=connections,
-            in_flight={name: upstream.in_flight for name, upstream in self.upstreams.items()},
+            in_flight={name: upstream.in_flight for name, upstream in of_upstreams.items()},
         )
 
 

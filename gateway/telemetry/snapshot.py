@@ -1,7 +1,8 @@
 """What a worker says it has counted: the words in which snapshots travel and are summed.
 
 A worker sends its snapshot to the control process several times a second; the collector there turns the sum
-over all workers into metrics. Counters only grow, so a snapshot that is lost is not missed; gauges are as of now.
+over all workers into metrics. Counters only grow, gauges are as of now; a partial snapshot leaves out the upstreams and
+routes that have not changed.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class GateSnapshot(Struct):
     # gauges
     queued: dict[str, int] = field(default_factory=dict)  # by class
     queued_bytes: int = 0
+    streams: int = 0
     limit: int = 0
     is_limit_guessed: bool = False  # nothing was learned yet
+    remembered: dict[str, Any] = field(default_factory=dict)  # what the limit has learned; empty in sums
 
 
 class Step(Struct):
@@ -83,6 +86,16 @@ class EndpointSnapshot(Struct):
     reported: dict[str, float] = field(default_factory=dict)  # what it says of its own load, to one of the workers
 
 
+class RouteSnapshot(Struct):
+    """The breakers of one route and of its pages, which there are only while something there fails."""
+
+    # counters
+    transitions: list[tuple[str, str, str, int]] = field(default_factory=list)  # from, to, reason, n
+    # gauges
+    states: dict[str, dict[str, int]] = field(default_factory=dict)  # page ("" = the route) -> state -> workers
+    last: Step | None = None  # the newest of all workers
+
+
 class ResilienceSnapshot(Struct):
     """One upstream's attempts: how they ended, what was tried again, what was hedged."""
 
@@ -93,6 +106,7 @@ class ResilienceSnapshot(Struct):
     denied: dict[str, int] = field(default_factory=dict)  # retries not made, by verdict
     hedges: dict[str, int] = field(default_factory=dict)  # by who won: "hedge", "first", "nobody"
     endpoints: dict[str, EndpointSnapshot] = field(default_factory=dict)  # by url; "" is the upstream; and gauges
+    routes: dict[str, RouteSnapshot] = field(default_factory=dict)  # by route, where anything ever failed; and gauges
     # gauges
     budget: float = 0.0  # retries and hedges ÷ requests of the last ten seconds, summed over workers
     is_panicking: int = 0  # workers that ask everybody
@@ -121,7 +135,7 @@ class LoadSnapshot(Struct):
     # gauges
     queued: int = 0
     in_flight: int = 0
-    tunnels: int = 0
+    streams: int = 0
     oldest_age: float = 0.0
 
 
@@ -141,9 +155,9 @@ class Snapshot(Struct):
     gates: dict[str, GateSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     resilience: dict[str, ResilienceSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
     loads: dict[str, LoadSnapshot] = field(default_factory=dict)  # by upstream; counters and gauges
+    is_partial: bool = False  # upstreams and routes that it does not name are as they were
     # gauges
     at: float = 0.0  # when it was taken, on the clock of the machine; of a sum, the newest
     strain: float = 0.0  # how full the worker itself is, 1.0 = full; of a sum, the fullest
     connections: list[tuple[str, str, int]] = field(default_factory=list)  # side, state, n
     in_flight: dict[str, int] = field(default_factory=dict)  # by upstream
-    remembered: dict[str, dict[str, Any]] = field(default_factory=dict)  # what limits have learned, by upstream; no sum

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 class Departed:
     """Those that may have something under way still, in ``endpoints``; the others are forgotten."""
 
-    __slots__ = ("_opened", "endpoints")
+    __slots__ = ("endpoints",)
 
     def __init__(self) -> None:
         self.endpoints: list[Endpoint] = []
-        self._opened = 0
 
     def add(self, endpoint: Endpoint) -> None:
         """Ask this one no more."""
@@ -24,14 +23,8 @@ class Departed:
 
     def look(self) -> None:
         """Forget who has finished."""
-        for one in [one for one in self.endpoints if not one.load]:
-            self.endpoints.remove(one)
-            self._opened += one.opened
-
-    @property
-    def opened(self) -> int:
-        """Connections ever made to endpoints that left."""
-        return self._opened + sum(one.opened for one in self.endpoints)
+        if self.endpoints:
+            self.endpoints = [one for one in self.endpoints if one.load]
 
     def under_way(self) -> dict[str, int]:
         """What is under way at each, by its URL; who is not here has nothing."""

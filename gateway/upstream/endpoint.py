@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.core.errors import UpstreamFailed
+from gateway.http.secure import connect_tls
 from gateway.http.upstream import UpstreamConnection
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.resilience.breaker import Breaker
     from gateway.upstream.rotation import Place
     from gateway.upstream.settings import Connections
+    from gateway.upstream.tls import ClientTls
 
 _NOISE: Final = 2.0
 
@@ -34,7 +36,10 @@ class Limit(Protocol):
 class Endpoint:
     """Keeps connections alive and makes new ones; the idle one that was used last is taken first.
 
-    ``in_flight`` counts attempts, ``opened`` connections ever made, ``connecting`` those being made. ``part`` of
+    ``is_in`` while it is in rotation.
+
+    ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting``
+    connections being made. ``part`` of
     the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
     what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
     differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
@@ -61,12 +66,13 @@ class Endpoint:
         "cost",
         "has_peers",
         "in_flight",
+        "is_in",
         "limit",
-        "opened",
         "part",
         "place",
         "share",
         "standing",
+        "streams",
         "url",
         "weight",
     )
@@ -81,6 +87,7 @@ class Endpoint:
         connect_timeout: float,
         breaker: Breaker,
         place: Place,
+        tls: ClientTls,
         host: str | None = None,
         limit: Limit | None = None,
     ) -> None:
@@ -99,13 +106,14 @@ class Endpoint:
         self._server_name = host or self.address.host
         self.authority = self.address._replace(host=host).authority if host else self.address.authority
         self.in_flight = 0
-        self.opened = 0
+        self.streams = 0
+        self.is_in = False
         self.connecting = 0
         self._line = line
         self._max_idle = settings.max_idle
         self._idle_timeout = float(settings.idle_timeout)
         self._timeout = connect_timeout
-        self._tls = ssl.create_default_context() if self.address.scheme == "https" else None
+        self._tls = tls if self.address.scheme == "https" else None
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._served_before = 0
@@ -127,11 +135,13 @@ class Endpoint:
     @property
     def is_full(self) -> bool:
         """Whether a limit of its own is reached."""
-        return self.limit is not None and self.in_flight >= self.limit.value
+        return self.limit is not None and self.in_flight - self.streams >= self.limit.value
 
-    def ages(self, now: float) -> list[float]:
-        """For how many seconds each attempt is under way, tunnels aside."""
-        return [now - one.began_at for one in self._open if one.is_busy]
+    def stuck(self, now: float) -> list[float]:
+        """For how many seconds each answer is under way that takes much longer than its page usually does."""
+        if not self.in_flight:
+            return []
+        return [age for one in self._open if (age := one.stuck_for(now))]
 
     def assess(self, part: float, best: float) -> None:
         """Work out the cost again: this part of the weight is in force, the best peer answers in ``best`` seconds."""
@@ -139,7 +149,7 @@ class Endpoint:
         self.share = self.weight * part
         self.best = best
         standing = self.standing
-        slowness = standing.latency / (_NOISE * best) if standing.usual_latency else 1.0  # nobody knows yet
+        slowness = standing.latency / (_NOISE * best) if standing.is_known else 1.0  # nobody knows yet
         self.cost = max(1.0, slowness) * standing.penalty / self.weight
 
     def take_idle(self) -> UpstreamConnection | None:
@@ -172,7 +182,7 @@ class Endpoint:
         if not connection.is_open:  # lost before anybody could hear of it, so it would be waited for in vain
             connection.abort()
             raise UpstreamFailed("connect_failed", "closed at once", is_unsent=True)
-        self.opened += 1
+        self._line.counts.upstream_opened += 1
         self._open.add(connection)
         return connection
 
@@ -182,8 +192,9 @@ class Endpoint:
         if address.path:
             _, connection = await loop.create_unix_connection(self._make, address.path)
         elif self._tls is not None:
-            _, connection = await loop.create_connection(
-                self._make, address.host, address.port, ssl=self._tls, server_hostname=self._server_name
+            context = await self._tls.context()
+            connection = await connect_tls(
+                loop, self._make, address.host, address.port, context=context, server_name=self._server_name
             )
         else:
             _, connection = await loop.create_connection(self._make, address.host, address.port)

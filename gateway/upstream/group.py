@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.resilience.outlier import too_long
@@ -11,20 +12,33 @@ from gateway.upstream.rotation import Place, is_panic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from random import Random
 
     from gateway.core.outcome import Outcome
     from gateway.http.line import Line
     from gateway.resilience.breaker import Breaker
     from gateway.resilience.outlier import Ejection, Standing
+    from gateway.resilience.page import Page
+    from gateway.resilience.route import RouteBreakers
+    from gateway.resilience.window import Window
     from gateway.upstream.balance import Balancer
     from gateway.upstream.endpoint import Limit
     from gateway.upstream.settings import Connections, EndpointSettings
+    from gateway.upstream.tls import ClientTls
 
 _LOOK: Final = 0.25
 # Opened for these reasons: that it accepts a connection, which is all that is asked without a health table, is no cure.
 _SILENT: Final = frozenset({"hanging", "slow_ratio", "probe_lost", "probe_slow"})
+# Opened for these reasons, or left out for those: what is overdue there is not waited for any longer.
+_HANGS: Final = frozenset({"hanging", "probe_lost"})
+_STUCK: Final = "stuck"
 # Below this, in seconds, latencies are not told apart.
 _FAST: Final = 0.001
+# Up to so many endpoints all are looked at for one choice; among more, those that let only some pass are drawn from.
+_FEW: Final = 16
+_DRAWS: Final = 4
+# Up to so many endpoints everything that time does is done in one turn of the loop; for more, in three.
+_AT_ONCE: Final = 100
 
 
 class Limits(Protocol):
@@ -43,27 +57,43 @@ class UpstreamGroup:
     ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
     called when one of these may have changed. ``breaker`` watches the whole upstream where it has several endpoints.
     ``on_trial`` is who should get a copy of the next safe request.
+
+    ``is_awake`` while time has to pass for it; ``on_wake`` is called when that begins. A group that nobody asks sleeps,
+    and costs nothing.
     """
 
     __slots__ = (
+        "_active",
         "_balancer",
         "_began_at",
+        "_by_breaker",
+        "_by_url",
+        "_closed",
         "_connect_timeout",
-        "_has_lost",
+        "_hanging",
         "_is_checked",
+        "_is_settled",
         "_judge",
+        "_limited",
         "_limits",
         "_look_at",
         "_make_breaker",
         "_only",
         "_panic_ratio",
+        "_passing",
+        "_random",
         "_rotation",
+        "_routes",
         "_settings",
         "_slow_start",
+        "_tls",
+        "_turn",
+        "_wake_at",
         "breaker",
         "departed",
         "ejections",
         "endpoints",
+        "is_awake",
         "is_calm",
         "is_panicking",
         "is_shut",
@@ -71,6 +101,7 @@ class UpstreamGroup:
         "name",
         "on_change",
         "on_trial",
+        "on_wake",
     )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
@@ -86,6 +117,8 @@ class UpstreamGroup:
         slow_start: float,
         panic_ratio: float,
         is_checked: bool,
+        rng: Random,
+        tls: ClientTls,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
@@ -96,10 +129,13 @@ class UpstreamGroup:
         self.is_calm = True
         self.is_panicking = False
         self.is_shut = False
+        self.is_awake = False
         self.on_trial: Endpoint | None = None
         self.on_change: Callable[[], None] = _nothing
+        self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
+        self.breaker.on_page_hangs = self._on_page_hangs
         self._settings = settings
         self._connect_timeout = connect_timeout
         self._balancer = balancer
@@ -109,11 +145,26 @@ class UpstreamGroup:
         self._panic_ratio = panic_ratio
         self._is_checked = is_checked
         self._limits = limits
+        self._random = rng.random
+        self._tls = tls
+        self._by_url: dict[str, Endpoint] = {}
+        self._by_breaker: dict[Breaker, Endpoint] = {}
+        self._routes: dict[str, RouteBreakers] = {}
+        self._active: list[RouteBreakers] = []  # of those, which watch
+        # those in rotation, and of them: who lets everybody pass, some, nobody
         self._rotation: list[Endpoint] = []
+        self._passing: list[Endpoint] = []
+        self._limited: list[Endpoint] = []
+        self._closed: list[Endpoint] = []
+        self._wake_at = inf
+        self._hanging: set[Endpoint] = set()
         self._only: Endpoint | None = None
         self._look_at = 0.0
-        self._has_lost = False
+        self._turn = 0
+        self._is_settled = True
         self._began_at = 0.0
+
+    # --- who there is ---
 
     def set_endpoints(self, settings: Iterable[str | EndpointSettings], now: float, warm: Collection[str] = ()) -> None:
         """Serve from these endpoints from now on; those that stay keep their connections and what is known of them.
@@ -121,7 +172,7 @@ class UpstreamGroup:
         Those that come begin with little of their weight, unless they are ``warm``. Those that leave are asked no more,
         and finish what they have.
         """
-        present = {endpoint.url: endpoint for endpoint in self.endpoints}
+        present = dict(self._by_url)
         if not present:
             self._began_at = now
         # those that come together need not spare one another
@@ -142,34 +193,78 @@ class UpstreamGroup:
                     connect_timeout=self._connect_timeout,
                     breaker=self._make_breaker(url),
                     place=Place(now, is_new=is_late and url not in warm),
+                    tls=self._tls,
                     host=host,
                     limit=None if self._limits is None else self._limits.of(url),
                 )
             endpoint.weight = weight
             endpoint.breaker.on_change = self._on_change
+            endpoint.breaker.on_page_hangs = self._on_page_hangs
             chosen[url] = endpoint
         self.endpoints = list(chosen.values())
+        self._by_url = chosen
+        self._by_breaker = {one.breaker: one for one in self.endpoints}
         for endpoint in self.endpoints:
             endpoint.has_peers = len(self.endpoints) > 1
+            if endpoint.breaker.parts is not None:
+                endpoint.breaker.parts.is_own = self._is_well_elsewhere if endpoint.has_peers else None
         for endpoint in present.values():
             self.departed.add(endpoint)
+            self._hanging.discard(endpoint)
             if endpoint is self.on_trial:
                 self.on_trial = None
         self.ejections = {key: n for key, n in self.ejections.items() if key[0] in chosen}
         self.refresh(now)
+        if not self.is_at_rest:
+            self.wake()
+
+    def watch(self, route: RouteBreakers) -> None:
+        """Let time pass for the breakers of this route, too."""
+        self._routes[route.name] = route
+        route.on_active = self._on_active
+
+    def _on_active(self, route: RouteBreakers) -> None:
+        self._active.append(route)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let time pass from now on."""
+        if not self.is_awake:
+            self.is_awake = True
+            self.on_wake(self)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way and nothing will change until it is asked or ordered."""
+        return (
+            self.is_calm
+            and self._is_settled
+            and not self._active
+            and not self._hanging
+            and not self.departed.endpoints
+            and not any(one.load for one in self.endpoints)
+        )
+
+    @property
+    def routes(self) -> Iterable[RouteBreakers]:
+        """The breakers of the routes that lead here."""
+        return self._routes.values()
 
     def on_checked(self, url: str, now: float, *, is_up: bool, has_passed: bool) -> None:
         """Take the word of active checks about one endpoint."""
-        for endpoint in self.endpoints:
-            if endpoint.url == url:
-                self._note_check(endpoint, now, is_up=is_up, has_passed=has_passed)
-        self.refresh(now)
+        endpoint = self._by_url.get(url)
+        if endpoint is None:
+            return
+        self.wake()
+        was_up = endpoint.place.is_up
+        self._note_check(endpoint, now, is_up=is_up, has_passed=has_passed)
+        if was_up is not is_up:
+            self.refresh(now)
 
     def _note_check(self, endpoint: Endpoint, now: float, *, is_up: bool, has_passed: bool) -> None:
         place, breaker = endpoint.place, endpoint.breaker
         if is_up and not place.is_up:
             endpoint.standing.restart(now)
-        self._has_lost = self._has_lost or not is_up
         place.set_up(now, is_up=is_up)
         if not has_passed:
             breaker.check_failed(now)
@@ -178,7 +273,8 @@ class UpstreamGroup:
             self.breaker.check_passed(now)
 
     def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
-        """Set a breaker by hand; an empty ``url`` is that of the whole upstream."""
+        """Set a breaker by hand; an empty ``url`` is that of the whole upstream, whose reset resets its routes, too."""
+        self.wake()
         breakers = [self.breaker] if not url else [one.breaker for one in self.endpoints if one.url == url]
         for breaker in breakers:
             if action == "force_open":
@@ -187,38 +283,81 @@ class UpstreamGroup:
                 breaker.force_close(actor, reason, now)
             else:
                 breaker.reset(actor, reason, now)
+        if not url and action == "reset":
+            for route in self._active:
+                route.reset(actor, reason, now)
         self.refresh(now)
 
+    # --- who is asked ---
+
     def pick(self, tried: Collection[Endpoint], key: str, now: float) -> Endpoint | None:
-        """The endpoint for the next attempt, not one of ``tried``; None when nobody may be asked."""
-        candidates = self._rotation
+        """The endpoint for the next attempt, not one of ``tried``; None when nobody may be asked.
+
+        The work does not grow with the endpoints: the balancer knows those that let everybody pass, and of those that
+        let only some pass a few are drawn.
+        """
         if self._only is not None and not tried:
             return self._only
-        if tried:
-            candidates = [one for one in candidates if one not in tried]
         if not self.is_calm:
             if not self.breaker.can_pass(now):
                 return None
-            candidates = [one for one in candidates if one.breaker.can_pass(now)]
-        if self._limits is not None:  # a second attempt may find all of them full, and has its permit already
-            candidates = [one for one in candidates if not one.is_full] or candidates
+            if self._limited or self._closed:
+                found = self._pick_limited(tried, key, now)
+                if found is not None:
+                    return found
+        return self._choose(self._passing, tried, key)
+
+    def _choose(self, candidates: list[Endpoint], tried: Collection[Endpoint], key: str) -> Endpoint | None:
         if len(candidates) <= 1:
-            return candidates[0] if candidates else None
-        return candidates[self._balancer.pick(candidates, key)]
+            return candidates[0] if candidates and candidates[0] not in tried else None
+        if not tried and self._limits is None:
+            return candidates[self._balancer.pick(candidates, key)]
+        limits = self._limits
+
+        def is_unfit(one: Endpoint) -> bool:
+            return one in tried or (limits is not None and one.is_full)
+
+        found = self._balancer.pick(candidates, key, is_unfit)
+        if found < 0:  # a second attempt may find all of them full, and has its permit already
+            found = self._balancer.pick(candidates, key, tried.__contains__)
+        return candidates[found] if found >= 0 else None
+
+    def _pick_limited(self, tried: Collection[Endpoint], key: str, now: float) -> Endpoint | None:
+        """Somebody who lets only some pass, as often as is their part of all; None when it is the others' turn."""
+        if len(self._rotation) <= _FEW:
+            free = [one for one in self._rotation if one.breaker.can_pass(now)]
+            return self._choose(free, tried, key)
+        limited = self._limited
+        if now >= self._wake_at:
+            limited = limited + [one for one in self._closed if one.breaker.can_pass(now)]
+        if not limited:
+            return None
+        count = len(limited)
+        if self._passing and self._random() * (count + len(self._passing)) >= count:
+            return None
+        begin = int(self._random() * count)
+        # when they are all that is left every one of them is looked at
+        for step in range(min(count, _DRAWS) if self._passing else count):
+            one = limited[(begin + step) % count]
+            if one not in tried and one.breaker.can_pass(now):
+                return one
+        return None
 
     def has_other(self, tried: Collection[Endpoint], now: float) -> bool:
         """Whether somebody may be asked who is not one of ``tried``."""
         if not self.breaker.can_pass(now):
             return False
-        return any(one not in tried and one.breaker.can_pass(now) for one in self._rotation)
+        if any(one not in tried for one in self._passing):
+            return True
+        return any(one not in tried and one.breaker.can_pass(now) for one in (*self._limited, *self._closed))
 
-    def enter(self, now: float) -> int:
+    def enter(self, now: float, page: Page | None = None) -> int:
         """A request begins its first attempt at one of several endpoints; the token of the whole upstream's breaker.
 
         With one endpoint that endpoint's breaker says the same, and nobody need ask.
         """
         breaker = self.breaker
-        token = breaker.acquire(now)
+        token = breaker.acquire(now, page)
         if breaker.is_passing:
             breaker.answered(token, now)  # that a request hangs is held against its endpoint alone
         return token
@@ -227,77 +366,175 @@ class UpstreamGroup:
         """The answer to the request has begun, and may last."""
         self.breaker.answered(token, now)
 
-    def leave(self, token: int, outcome: Outcome, seconds: float, now: float) -> None:
-        """The request has ended, after however many attempts."""
-        self.breaker.report(token, outcome, seconds, now)
+    def leave(self, token: int, outcome: Outcome, seconds: float, now: float, *, is_whole: bool = False) -> None:
+        """The request has ended, after however many attempts; ``is_whole`` when there was no connection."""
+        self.breaker.report(token, outcome, seconds, now, is_whole=is_whole)
 
     def can_pass(self, now: float) -> bool:
         """Whether anybody may be asked now."""
         if self.is_calm:
             return True
-        return self.breaker.can_pass(now) and any(one.breaker.can_pass(now) for one in self._rotation)
+        if not self.breaker.can_pass(now):
+            return False
+        if self._passing or any(one.breaker.can_pass(now) for one in self._limited):
+            return True
+        return now >= self._wake_at and any(one.breaker.can_pass(now) for one in self._closed)
 
     def retry_in(self, now: float) -> float:
         """Seconds until breakers may let somebody pass again."""
-        if not self._rotation:
-            return 0.0
-        return max(self.breaker.retry_in(now), min(one.breaker.retry_in(now) for one in self._rotation))
+        whole = self.breaker.retry_in(now)
+        if self._passing or not self._rotation:
+            return whole
+        least = max(0.0, self._wake_at - now) if self._closed else inf
+        for one in self._limited[:_FEW]:
+            least = min(least, one.breaker.retry_in(now))
+        return max(whole, least)
+
+    @property
+    def not_passing(self) -> int:
+        """How many of the breakers of endpoints in rotation, and of the whole, do not let everybody pass."""
+        return len(self._limited) + len(self._closed) + (not self.breaker.is_passing)
+
+    def _is_well_elsewhere(self, route: str, part: Window, now: float) -> bool:
+        """Whether a route that fails at one endpoint is well at the others."""
+        found = self._routes.get(route)
+        return found is not None and found.is_well_elsewhere(part, now)
+
+    def _on_page_hangs(self, page: Page, now: float) -> None:
+        """One page hangs and no other: that is the page's breaker's business."""
+        found = self._routes.get(page.route)
+        if found is not None:
+            found.hang(page, now)
 
     def _on_change(self, breaker: Breaker) -> None:
-        self._has_lost = self._has_lost or breaker.state_word == "open"
-        if breaker.state_word == "half_open":
-            for one in self.endpoints:
-                if one.breaker is breaker and breaker.last is not None:
-                    one.standing.restart(breaker.last.at)
-        if breaker.last is not None:
-            self.refresh(breaker.last.at)
+        self.wake()
+        last = breaker.last
+        endpoint = self._by_breaker.get(breaker)
+        if last is None:
+            return
+        if endpoint is not None:
+            if last.after == "open" and last.reason in _HANGS:
+                self._hanging.add(endpoint)
+            elif last.after != "open":
+                self._hanging.discard(endpoint)
+            if last.after == "half_open":
+                endpoint.standing.restart(last.at)
+            self._sort(endpoint)
+        self._look_whole(last.at)
 
-    def refresh(self, now: float) -> None:
-        """Work out again who is in rotation, with which weight; to be called when a breaker or a check has spoken."""
-        endpoints = self.endpoints
-        is_in = [one.place.is_up and not one.standing.is_ejected(now) for one in endpoints]
-        self.is_panicking = not all(is_in) and is_panic([one.weight for one in endpoints], is_in, self._panic_ratio)
-        if not self.is_panicking:
-            endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
-        self._rotation = endpoints
-        known = [one.standing.latency for one in self.endpoints if one.standing.usual_latency]
-        best = max(min(known), _FAST) if known else 1.0
-        for one in self.endpoints:
-            one.assess(min(one.place.part(self._slow_start, now), one.standing.weight(now)), best)
-        self.is_calm = self.breaker.is_passing and all(one.breaker.is_passing for one in endpoints)
-        if self._limits is not None:
-            self._limits.use([one.url for one in endpoints], [one.url for one in self.endpoints])
-        self._only = endpoints[0] if self.is_calm and len(endpoints) == 1 else None
-        self.is_shut = not self.is_calm and not min(self.breaker.room, sum(one.breaker.room for one in endpoints))
+    def _sort(self, endpoint: Endpoint) -> None:
+        """Put one endpoint, whose breaker has changed, where it belongs."""
+        for name in ("_passing", "_limited", "_closed"):
+            group: list[Endpoint] = getattr(self, name)
+            if endpoint in group:
+                setattr(self, name, [one for one in group if one is not endpoint])
+        if endpoint.is_in:
+            self._list_of(endpoint).append(endpoint)
+
+    def _list_of(self, endpoint: Endpoint) -> list[Endpoint]:
+        breaker = endpoint.breaker
+        if breaker.is_passing:
+            self._passing = list(self._passing)  # another object, so that a balancer sees that it has changed
+            return self._passing
+        return self._limited if breaker.room else self._closed
+
+    def _look_whole(self, now: float) -> None:
+        """Work out what follows for the whole from who lets whom pass."""
+        self._wake_at = min((now + one.breaker.retry_in(now) for one in self._closed), default=inf)
+        has_doubts = bool(self._limited or self._closed)
+        self.is_calm = self.breaker.is_passing and not has_doubts
+        self._only = self._passing[0] if self.is_calm and len(self._passing) == 1 else None
+        self.is_shut = not self.is_calm and not (self.breaker.room and (self._passing or self._limited))
         self.on_change()
 
+    def refresh(self, now: float) -> None:
+        """Work out again who is in rotation, with which weight; to be called when a check or a judgement has spoken."""
+        endpoints = self.endpoints
+        is_in = [one.place.is_up and not one.standing.is_ejected(now) for one in endpoints]
+        is_whole = all(is_in)
+        self.is_panicking = not is_whole and is_panic([one.weight for one in endpoints], is_in, self._panic_ratio)
+        if not self.is_panicking and not is_whole:
+            endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
+        known = [one.standing.latency for one in self.endpoints if one.standing.is_known]
+        best = max(min(known), _FAST) if known else 1.0
+        is_settled = is_whole
+        for one in self.endpoints:
+            part = min(one.place.part(self._slow_start, now), one.standing.weight(now))
+            one.assess(part, best)
+            is_settled = is_settled and part >= 1.0
+        self._is_settled = is_settled
+        if endpoints != self._rotation:
+            self._rotation = list(endpoints)
+            if self._limits is not None:
+                self._limits.use([one.url for one in endpoints], [one.url for one in self.endpoints])
+        passing: list[Endpoint] = []
+        self._limited, self._closed = [], []
+        for one in self.endpoints:
+            one.is_in = False
+        for one in endpoints:
+            one.is_in = True
+            breaker = one.breaker
+            if breaker.is_passing:
+                passing.append(one)
+            else:
+                (self._limited if breaker.room else self._closed).append(one)
+        if passing != self._passing:
+            self._passing = passing
+        self._look_whole(now)
+
+    # --- time passes ---
+
     def tick(self, now: float) -> None:
-        """Let time pass: open breakers, hanging calls, outliers, slow starts; a few times a second is enough."""
+        """Let time pass: open breakers, hanging calls, outliers, slow starts; a few times a second is enough.
+
+        With many endpoints the three parts of it are done in three turns, so that none of them is long.
+        """
+        if self._turn:
+            self._take_turn(now)
+            return
         if now < self._look_at:
             return
-        self._look_at = now + _LOOK
-        self.departed.look()
-        self.breaker.tick(now)
-        endpoints = self.endpoints
-        for one in endpoints:
-            one.breaker.tick(now)
-        if len(endpoints) > 1:
-            self._compare(now)
-        self.refresh(now)
-        if self._has_lost:
-            self._has_lost = False
-            for one in endpoints:
-                if one.breaker.state_word == "open" or not one.place.is_up or one.standing.is_ejected(now):
-                    one.give_up()
+        if now - self._look_at > _LOOK:  # it has slept, or the loop was busy: upstreams shall not look all at once
+            self._look_at = now + self._random() * _LOOK
+            return
+        self._look_at += _LOOK
+        self._take_turn(now)
+        if len(self.endpoints) <= _AT_ONCE:
+            self._take_turn(now)
+            self._take_turn(now)
+
+    def _take_turn(self, now: float) -> None:
+        turn, self._turn = self._turn, (self._turn + 1) % 3
+        if turn == 0:
+            self.departed.look()
+            self.breaker.tick(now)
+            for one in self.endpoints:
+                if not one.breaker.is_idle:
+                    one.breaker.tick(now)
+            if self._active:
+                for route in self._active:
+                    route.tick(now)
+                self._active = [route for route in self._active if route.is_active]
+        elif turn == 1:
+            if len(self.endpoints) > 1:
+                self._compare(now)
+        else:
+            self.refresh(now)
+            for one in self._hanging:
+                one.give_up()
+            self._hanging = {
+                one for one in self._hanging if one.breaker.state_word == "open" or one.standing.is_ejected(now)
+            }
 
     def _compare(self, now: float) -> None:
         """Let every endpoint be judged by its peers, and see whose sentence is over but for a trial."""
         endpoints = self.endpoints
         for one in endpoints:
-            one.standing.in_progress = one.ages(now)
+            one.standing.in_progress = one.stuck(now)
         for ejection in self._judge([one.standing for one in endpoints], now):
             mode = "shadow" if ejection.is_shadow else "enforce"
-            self._has_lost = self._has_lost or not ejection.is_shadow
+            if ejection.reason == _STUCK and not ejection.is_shadow:
+                self._hanging.add(endpoints[ejection.index])
             key = (endpoints[ejection.index].url, ejection.reason, mode)
             self.ejections[key] = self.ejections.get(key, 0) + 1
         waiting = [one for one in endpoints if one.standing.awaits_trial(now)]
@@ -312,16 +549,15 @@ class UpstreamGroup:
 
     def asks(self, endpoint: Endpoint, now: float) -> bool:
         """Whether this endpoint of the upstream may be asked now, were it not for the upstream's own breaker."""
-        return endpoint in self._rotation and endpoint.breaker.can_pass(now)
-
-    @property
-    def opened(self) -> int:
-        """Connections ever made, those of endpoints that left included."""
-        return self.departed.opened + sum(endpoint.opened for endpoint in self.endpoints)
+        return endpoint.is_in and endpoint.breaker.can_pass(now)
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
 
 
 def _nothing() -> None:
+    """Nobody has asked to be told."""
+
+
+def _nothing_to(group: UpstreamGroup) -> None:
     """Nobody has asked to be told."""

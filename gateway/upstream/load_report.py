@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 MOST: Final = 32
 """Numbers that are kept of one endpoint."""
+LONGEST: Final = 16 * 1024
+"""Bytes of a report that is read; a longer one is passed over."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 
 def read_report(field: bytes) -> dict[str, float]:
     """The numbers of a field's value by their flat names, such as ``named_metrics.queue``; all finite, none below 0."""
+    if len(field) > LONGEST:
+        return {}
     text = field.decode("ascii", "replace").strip()
     kind, _, rest = text.partition(" ")
     if kind == "JSON":
@@ -44,7 +48,7 @@ def read_report(field: bytes) -> dict[str, float]:
 def _of_json(text: str) -> Iterable[tuple[str, object]]:
     try:
         report = json.decode(text)
-    except MsgspecError:
+    except (MsgspecError, RecursionError):  # arrays in arrays, thousands deep
         return
     if isinstance(report, dict):
         for name, value in report.items():

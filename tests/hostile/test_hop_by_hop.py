@@ -84,7 +84,7 @@ async def test_a_nominated_via_still_tells_of_us(world: World) -> None:
     """Whether the hops before us are kept is no matter of safety; that ours is there is."""
     request = await world.refused_or_admitted(get(fields=b"Connection: Via\r\nVia: 1.1 fred\r\n"))
     if request is not None:
-        assert request.values(b"Via")[-1].endswith(b"1.1 gateway-test")
+        assert request.values(b"Via")[-1].endswith(b"1.1 gateway-test (all)")
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,13 @@ async def test_one_client_cannot_take_all_connections(world: World) -> None:
     assert sorted(statuses) == [200] * 5 + [429] * 3
     world.expected += 5
     await asyncio.sleep(0.05)
+
+
+async def test_empty_lines_before_a_request_are_bounded_as_a_head_is(world: World) -> None:
+    """RFC 9112 §2.2 lets us ignore some: more of them than a head may have bytes are refused, and cost one look each."""
+    async with world.client() as client:
+        await client.send(b"\r\n" * 100 + get())
+        assert (await client.answer()).status == 200
+        await client.wire.send(b"\r\n" * 20_000)
+        assert_is_refusal(await client.answer(), {431}, {"head_too_large"})
+    world.expected += 1

@@ -63,10 +63,10 @@ async def test_an_answer_before_the_body_does_not_free_the_connection(world: Wor
     """The origin answers early and closes; what is left of the body belongs to nobody."""
     world.origin.on("/case", answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", then="close", before_body=True))
     async with world.client() as client:
-        await client.send(post(b"Content-Length: %d\r\n" % (1000 + len(SMUGGLED)), b"x" * 10))
+        await client.send(post(b"Content-Length: %d\r\n" % (100_000 + len(SMUGGLED)), b"x" * 10))
         answer = await client.answer()
         assert (answer.status, answer.body) == (200, b"ok")
-        await client.send(b"x" * 990 + SMUGGLED + SMUGGLED)
+        await client.send(b"x" * 99_990 + SMUGGLED + SMUGGLED)
         # If the connection lives on, only the request after the whole body may be served.
         rest = await client.rest(1.5)
     assert rest.count(b"HTTP/1.1 200") == 0
@@ -77,7 +77,7 @@ async def test_an_early_answer_on_a_living_upstream_connection_spends_it(world: 
     """The origin never read the body: the connection to it must not carry the next request."""
     world.origin.on("/case", answers(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", then="hang", before_body=True))
     async with world.client() as client:
-        await client.send(post(b"Content-Length: 5000\r\n", b"x" * 10))
+        await client.send(post(b"Content-Length: 500000\r\n", b"x" * 10))
         assert (await client.answer()).status == 403
     world.expected += 1
     await world.victim()

@@ -54,7 +54,6 @@ MALFORMED = {
     "status 000": b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nok",
     "status 099": b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok",
     "version 2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    "version 1.2": b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "version 0.9": b"HTTP/0.9 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "another protocol": b"ICY 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "RTSP": b"RTSP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",

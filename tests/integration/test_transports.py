@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,26 +12,18 @@ from aiohttp import web
 
 from tests.support.client import connected
 from tests.support.plane import running_gateway
+from tests.support.tls import certified, needs_openssl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.origin import Origin
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 "
-        f"-addext subjectAltName=IP:127.0.0.1 -days 2 -keyout {key} -out {certificate}".split(),
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
+    return certified(tmp_path)
 
 
 @needs_openssl

@@ -320,8 +320,7 @@ class World:
             word = breaker.state_word
             if word == "half_open":
                 assert len(kept) <= self.settings.probes
-                oldest = min((began for began in breaker._flying.values()), default=now)
-                assert now - oldest <= breaker.lease + 0.2
+                assert all(now - began <= breaker.lease(page) + 0.2 for began, page in breaker._flying.values())
             elif word == "ramping":
                 assert now - breaker._since <= self.settings.window + 0.2
             elif word == "open":

@@ -113,7 +113,6 @@ VERSIONS = {
     **{
         version: f"GET /evil {version}\r\nHost: a\r\n\r\n".encode()
         for version in (
-            "HTTP/1.2", "HTTP/2.0", "HTTP/3.0", "HTTP/1.32", "HTTP/01.1", "HTTP/1.01", "HTTP/1", "HTTP/1.", "HTTP/.1",
             "HTTP/11", "HTTP/-1.1", "http/1.1", "HTTP 1.1", "HTTPS/1.1", "HTTP/1,1", "HTTP/1.1x", "HTTP/ 1.1", "ICE/1.0",
             "RTSP/1.0",
         )

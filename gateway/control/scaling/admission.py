@@ -36,12 +36,13 @@ class WorkersAdmission:
 
     def cap(self, upstream: str, limit: int | None, seconds: float) -> None:
         """Bound what may be in flight at an upstream, each worker by its part of the limit."""
-        seats = [seat for seat in self._seats if seat.number in self._totals.living]
+        living = self._totals.living
+        seats = [seat for seat in self._seats if seat.number in living and upstream in living[seat.number].gates]
         if limit is None or not seats:
             for seat in self._seats:
                 seat.send(Cap(upstream, None, 0.0))
             return
-        had = [self._totals.living[seat.number].gates[upstream].limit for seat in seats]
+        had = [living[seat.number].gates[upstream].limit for seat in seats]
         total = sum(had) or 1
         for seat, part in zip(seats, split(limit, [one / total for one in had]), strict=True):
             seat.send(Cap(upstream, part, seconds))

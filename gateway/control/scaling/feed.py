@@ -89,7 +89,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         in_flight=load.in_flight,
         queued_bytes=queued_bytes,
         oldest_age=load.oldest_age,
-        tunnels=load.tunnels,
+        streams=load.streams,
         limit=limit,
         is_limit_guessed=is_limit_guessed,
         replicas=replicas,

@@ -585,6 +585,18 @@ def test_the_watch_of_a_limit_hears_of_each_admission() -> None:
     assert (heard, forgotten) == ([(0.0, 1, "page"), (0.2, 1, "other")], [gone])
 
 
+def test_an_answer_whose_client_left_in_the_middle_teaches_the_limit_nothing() -> None:
+    """It had begun, so the upstream was not silent; one that had not begun is heard of."""
+    limit = Fixed(8)
+    gate = Gate(limit, Queue(max_length=8, max_size=1000, max_wait=1.0))
+    for _ in range(2):
+        assert gate.try_admit(1.0)
+    gate.finish(Sample(1.0, 1.1, 1, "all", Outcome.NEUTRAL), 5.0)
+    assert limit.samples == []
+    gate.finish(Sample(1.0, 5.0, 1, "all", Outcome.NEUTRAL), 5.0)
+    assert len(limit.samples) == 1
+
+
 def test_a_stream_that_lets_go_gives_its_place_and_teaches_nothing() -> None:
     """The next in line is admitted, neither limit nor latency learn, and the stream is counted until its end."""
     gate, limit = make(limit=1)
@@ -608,3 +620,18 @@ def test_beyond_the_bound_a_stream_keeps_its_place() -> None:
     gate.end_stream()
     assert gate.let_go(sample(second.admitted_at, 0.3), 0.3)
     assert gate.in_flight == 0
+
+
+def test_a_place_that_is_taken_back_counts_whether_there_is_room_or_not() -> None:
+    """Its upload is complete and the service works for it, so the next one waits until both places are free."""
+    gate, _ = make(limit=1)
+    first = arrive(gate)
+    assert gate.let_go(sample(first.admitted_at, 0.2), 0.2)
+    second = arrive(gate, 0.3)
+    gate.take_back(0.4, "all")
+    assert (gate.in_flight, gate.streams) == (2, 0)
+    waits = arrive(gate, 0.5)
+    gate.finish(sample(second.admitted_at, 0.6), 0.6)
+    assert waits.admitted_at == inf
+    gate.finish(sample(0.4, 0.7), 0.7)
+    assert waits.admitted_at == 0.7

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.control.recollection import Recollection, state_file
-from gateway.telemetry.snapshot import Snapshot
+from gateway.telemetry.snapshot import GateSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,10 @@ class Log:
     warning = info
 
 
+def _said(**states: dict[str, Any]) -> Snapshot:
+    return Snapshot(gates={name: GateSnapshot(remembered=state) for name, state in states.items()})
+
+
 def _make(path: Path | None) -> tuple[Recollection, Log]:
     log = Log()
     return Recollection(path, log), log  # type: ignore[arg-type]
@@ -36,7 +40,7 @@ def _make(path: Path | None) -> tuple[Recollection, Log]:
 def test_a_new_worker_gets_what_its_predecessor_said() -> None:
     """With its age; another number gets nothing that was not dealt to it."""
     kept, _ = _make(None)
-    kept.note({0: Snapshot(remembered={"app": STATE}), 1: Snapshot()}, 100.0)
+    kept.note({0: _said(app=STATE), 1: Snapshot()}, {0: ["app"], 1: ["app"], 2: ["app"]}, 100.0)
     assert kept.of(0, 2, 103.0) == {"app": (STATE, 3.0)}
     assert kept.of(1, 2, 103.0) == {}
 
@@ -44,8 +48,8 @@ def test_a_new_worker_gets_what_its_predecessor_said() -> None:
 def test_a_worker_that_has_learned_nothing_yet_leaves_what_was_known() -> None:
     """A limit that was just made has no state."""
     kept, _ = _make(None)
-    kept.note({0: Snapshot(remembered={"app": STATE})}, 100.0)
-    kept.note({0: Snapshot(remembered={"app": {}, "other": {}})}, 101.0)
+    kept.note({0: _said(app=STATE)}, {0: ["app"]}, 100.0)
+    kept.note({0: _said(app={}, other=STATE)}, {0: ["app"]}, 101.0)
     assert kept.of(0, 1, 100.0) == {"app": (STATE, 0.0)}
 
 
@@ -53,7 +57,7 @@ def test_it_outlives_a_restart(tmp_path: Path) -> None:
     """Written whole, read by the next one, aged by the time between."""
     path = tmp_path / "state" / "limits.json"
     kept, _ = _make(path)
-    kept.note({0: Snapshot(remembered={"app": STATE})}, 100.0)
+    kept.note({0: _said(app=STATE)}, {0: ["app"]}, 100.0)
     kept.write()
     assert [each.name for each in path.parent.iterdir()] == ["limits.json"]
     again, log = _make(path)
@@ -92,7 +96,7 @@ def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path) -> None
     """Nothing depends on it."""
     (tmp_path / "file").write_text("")
     kept, log = _make(tmp_path / "file" / "limits.json")
-    kept.note({0: Snapshot(remembered={"app": STATE})}, 1.0)
+    kept.note({0: _said(app=STATE)}, {0: ["app"]}, 1.0)
     kept.write()
     kept.write()
     assert log.lines == ["state not kept"]

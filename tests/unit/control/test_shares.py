@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.shares import Demand, FixedLimit, fractions, split
+from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
 from gateway.telemetry.snapshot import Snapshot
 
 DEMANDS = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=16)
@@ -160,3 +160,29 @@ def test_never_are_more_in_flight_than_the_limit(seed: int, workers: int) -> Non
             for hand, part in zip(hands, dealt, strict=True):
                 hand.orders.send(part, now)
     assert best >= max(split(total, fractions([1.0] + [0.0] * (workers - 1))))
+
+
+def test_what_nobody_asks_is_not_dealt_out() -> None:
+    """An upstream is looked at while there is something, until that is forgotten, and once more."""
+    presence = Presence()
+    idle = Snapshot(in_flight={"a": 0, "b": 0})
+    busy = Snapshot(in_flight={"a": 4, "b": 0})
+    assert presence.present({0: idle, 1: idle}) == []
+    assert presence.present({0: busy, 1: idle}) == ["a"]
+    assert presence.look({0: busy, 1: idle}, "a") == {0: 3.0, 1: 1.0}
+    looks = 0
+    while presence.present({0: idle, 1: idle}):
+        parts = presence.look({0: idle, 1: idle}, "a")
+        looks += 1
+    assert parts == {0: 1.0, 1: 1.0}
+    assert looks <= 12
+
+
+def test_a_fixed_limit_is_settled_when_all_have_what_they_were_given() -> None:
+    """Not while a worker has not said that it has its part, nor while places are free."""
+    limit = FixedLimit(8, 2)
+    assert limit.is_settled
+    limit.hear(0, 3, 0)
+    assert not limit.is_settled
+    limit.hear(0, 4, 0)
+    assert limit.is_settled

@@ -67,7 +67,7 @@ def test_raw_fields_keep_names_order_and_duplicates(requests: RequestHeads) -> N
     [
         (b"GET /\r\n\r\n", "unsupported_version"),
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "unsupported_version"),
-        (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", "unsupported_version"),
+        (b"GET / HTTP/1.32\r\nHost: a\r\n\r\n", "malformed_head"),
         (b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n", "unknown_method"),
         (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "malformed_head"),
         (b"GET / HTTP/1.1\r\n\r\n", "bad_host"),

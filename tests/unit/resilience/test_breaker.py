@@ -92,7 +92,7 @@ def test_volume_that_is_reached_by_a_success_is_seen_at_the_next_tick() -> None:
 
 def test_slow_calls_trip() -> None:
     """Four fifths of the calls were slow, though each succeeded."""
-    breaker = _breaker()
+    breaker = _breaker(slow_ratio=0.8)
     _calls(breaker, SUCCESS, 4, 1.0, 0.01)
     _calls(breaker, SUCCESS, 15, 1.0, SLOW)
     assert breaker.state_word == "closed"
@@ -387,8 +387,13 @@ def test_one_failed_probe_opens_it_again() -> None:
 
 
 def test_one_slow_probe_is_not_enough_and_three_are() -> None:
-    """Some calls are slow everywhere."""
+    """Some calls are slow everywhere; and by default slow is not sick, so that slow probes close it."""
     breaker = _breaker()
+    now = _trip(breaker, 1.0)
+    _calls(breaker, SUCCESS, 3, now, SLOW)
+    assert breaker.state_word == "ramping"
+    breaker = _breaker(slow_ratio=0.8)
+    _calls(breaker, SUCCESS, 1, 0.5, FAST)
     now = _trip(breaker, 1.0)
     _calls(breaker, SUCCESS, 2, now, SLOW)
     assert breaker.state_word == "half_open"
@@ -397,8 +402,9 @@ def test_one_slow_probe_is_not_enough_and_three_are() -> None:
 
 
 def test_a_probe_that_is_never_reported_is_given_up() -> None:
-    """After twice the slow threshold it counts as a failure."""
+    """After twice the slow threshold it counts as a failure, where it is known that calls are quicker than that."""
     breaker = _breaker()
+    _calls(breaker, SUCCESS, 10, 0.5)
     now = _trip(breaker, 1.0)
     lost = breaker.acquire(now)
     breaker.tick(now + 3.9)

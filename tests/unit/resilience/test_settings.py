@@ -46,7 +46,7 @@ def test_the_documented_keys_are_read() -> None:
             "window": "10s",
             "min_calls": 20,
             "failure_ratio": 0.5,
-            "slow_ratio": 0.8,
+            "failures": ("5xx", "connect", "timeout"),
             "slow_threshold": "2s",
             "open_for": "5s",
             "max_open_for": "60s",

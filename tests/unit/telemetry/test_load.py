@@ -84,16 +84,16 @@ def test_a_tunnel_is_its_handshake_and_a_held_slot() -> None:
     counters = UpstreamCounters()
     counters.firsts += 1
     counters.clock -= 10.0
-    counters.enter_tunnel(10.5)
+    counters.enter_stream(10.5)
     under_way = counters.read_load(110.0, 0.0)
-    assert (under_way.tunnels, under_way.in_flight) == (1, 1)
+    assert (under_way.streams, under_way.in_flight) == (1, 1)
     assert under_way.in_flight_time == pytest.approx(0.5)
     counters.seconds.observe(3600.0)
     counters.clock += 3610.0
-    counters.squares += 3600.0**2
-    counters.leave_tunnel(3610.0, 3600.0, 3599.5)
+    counters.squares += (3600.0 - 3599.5) ** 2
+    counters.leave_stream(3610.0, 3599.5)
     over = counters.read_load(3611.0, 0.0)
-    assert (over.tunnels, over.in_flight, over.finished) == (0, 0, 1)
+    assert (over.streams, over.in_flight, over.finished) == (0, 0, 1)
     assert over.service_time == pytest.approx(0.5, abs=1e-6)
     assert over.service_squares == pytest.approx(0.25, abs=1e-3)
     assert over.in_flight_time == pytest.approx(0.5, abs=1e-6)

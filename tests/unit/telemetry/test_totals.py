@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import REASONS
-from gateway.telemetry.collector import Exposition
 from gateway.telemetry.counters import Counters
+from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.reading import ProcessReading, Reading
 from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
 from gateway.telemetry.totals import Totals, added
