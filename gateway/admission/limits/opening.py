@@ -36,6 +36,8 @@ _ENOUGH: Final = 20
 _ENOUGH_FULL: Final = 8
 _SHARED: Final = 0.6
 _PAUSE: Final = 0.05
+# Usual latencies without any success.
+_STUCK: Final = 3.0
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
 # Seconds: a denser sample of a fast service would cost more than it shows.
@@ -130,7 +132,12 @@ class Opening:
         """Before the first answer a burst waits, and what goes on coming after it does not."""
         if self._hold_until <= now:
             self._bound_at = now
+            self._release()
         if self._count:
+            # All places may be taken by what takes long, so that nothing ends that would open the limit.
+            is_stuck = now - self._answered_at > max(_BURST, _STUCK * self.usual)
+            if is_stuck and not self._unanswered and self._evidence < _FIRM:
+                self.value += _STEP
             return
         self._held += 1
         if self._first_held == inf:
@@ -163,8 +170,7 @@ class Opening:
             self.value = max(self.value, self.n + 1)
         else:
             if self._before_hold:
-                self.value = max(self.value, self._before_hold)
-                self._before_hold = 0
+                self._release()
             if (2 * n >= self.value or 2 * self.n >= self.value) and self._evidence < _FIRM:
                 self.value += _STEP
         if is_death and admissions.deaths >= self._look_at:
@@ -240,6 +246,11 @@ class Opening:
         self._holds_from = 2 * deaths
         self._before_hold = self.value
         self.value = n
+
+    def _release(self) -> None:
+        """A hold is over."""
+        self.value = max(self.value, self._before_hold)
+        self._before_hold = 0
 
     def _n_before(self, now: float, span: float) -> int:
         tick = self._pace.before(now - span)

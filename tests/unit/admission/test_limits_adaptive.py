@@ -99,6 +99,33 @@ def test_successes_open_it_as_a_slow_start() -> None:
     assert limit.stage is Stage.OPEN
 
 
+def test_places_that_are_taken_by_what_takes_long_are_made_up_for() -> None:
+    """A page was answered; then a hundred long polls sit in all places, and nothing ends that would open the limit."""
+    opening = Opening(100)
+    opening.begin(0.0, 1, "page")
+    opening.update(Sample(0.0, 0.02, 1, "page", Outcome.SUCCESS))
+    for number in range(100):
+        opening.begin(0.03, number + 1, "poll")
+    opening.held_back(0.05)
+    assert opening.value == 100
+    opening.held_back(0.2)
+    assert opening.value == 102
+
+
+def test_a_hold_ends_by_itself() -> None:
+    """With the next request that has to wait, if nothing ends meanwhile."""
+    opening = Opening(100)
+    opening.begin(0.0, 1, "page")
+    opening.update(Sample(0.0, 0.02, 1, "page", Outcome.SUCCESS))
+    opening.admissions.deaths = 4
+    opening._hold(0.1, 57)
+    assert opening.value == 57
+    opening.held_back(0.11)
+    assert opening.value == 57
+    opening.held_back(0.15)
+    assert opening.value >= 100
+
+
 def test_it_never_opens_beyond_max() -> None:
     """However many succeed."""
     limit = Adaptive(20, 1, 50)
