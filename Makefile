@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-sim bench-zoo bench-scaling bench-scaling-live mutants lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -41,6 +41,9 @@ bench: $(STAMPS)/bench ## measure beside other proxies; takes long, needs nginx 
 bench-quick: $(STAMPS)/bench ## the same in short rounds, for orientation only
 	@$(call need,nginx wrk taskset)
 	$(BIN)/python -m benchmarks.proxy --quick $(ARGS)
+
+bench-scale: $(STAMPS)/run ## what grows with endpoints, upstreams and workers; a minute (ARGS="--upstreams 100")
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-sim: $(STAMPS)/run ## the limits in virtual time, beside the best that could be set by hand (ARGS="--quick")
 	$(BIN)/python -m benchmarks.sim $(ARGS)

@@ -13,15 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.admission.rate_key import KeyReader
-from gateway.admission.rate_limit import KeyedRateLimit, Quota
+from gateway.admission.rate_limit import MAX_KEYS, KeyedRateLimit, Quota
 from gateway.admission.rate_settings import burst_of
-from gateway.admission.rate_table import MAX_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from random import Random
 
     from gateway.admission.rate_settings import RateLimit
+    from gateway.core.ledger import Ledger
 
 RATE_LIMITED: Final = "rate_limited"
 # In place of a key: this rule was not charged, so there is nothing to give back.
@@ -33,14 +32,14 @@ class RateRule:
 
     __slots__ = ("burst", "cost", "is_shadow", "limit", "name", "passed", "rate", "reader", "refused")
 
-    def __init__(self, settings: RateLimit, rng: Random, *, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, settings: RateLimit, ledger: Ledger) -> None:
         self.name = settings.name
         self.rate = float(settings.rate)
         self.burst = burst_of(settings)
         self.cost = settings.cost
         self.is_shadow = settings.mode == "shadow"
         self.reader = KeyReader.parse(settings.key)
-        self.limit = KeyedRateLimit(self.rate, self.burst, max_keys=max_keys, salt=rng.randbytes(16))
+        self.limit = KeyedRateLimit(self.rate, self.burst, ledger.table(keys_of(settings)), ledger.epoch)
         self.passed = 0
         self.refused = 0
 
@@ -67,8 +66,8 @@ class RateGate:
 
     __slots__ = ("_enforced", "_shadow", "is_of_head", "rules")
 
-    def __init__(self, limits: Iterable[RateLimit], rng: Random, *, max_keys: int = MAX_KEYS) -> None:
-        self.rules = tuple(RateRule(limit, rng, max_keys=max_keys) for limit in limits if limit.mode != "off")
+    def __init__(self, limits: Iterable[RateLimit], ledger: Ledger) -> None:
+        self.rules = tuple(RateRule(limit, ledger) for limit in limits if limit.mode != "off")
         self._enforced = [(place, rule) for place, rule in enumerate(self.rules) if not rule.is_shadow]
         self._shadow = [(place, rule) for place, rule in enumerate(self.rules) if rule.is_shadow]
         self.is_of_head = not any(rule.reader.is_of_client for rule in self.rules)
@@ -119,16 +118,6 @@ class RateGate:
         """What the request's keys have left, for each enforced rule by name."""
         return [(rule.name, rule.limit.quota(keys[place], now)) for place, rule in self._enforced]
 
-    def set_share(self, rate: float, burst: float) -> None:
-        """Let pass these parts of every rate and burst, in (0, 1]: one worker's part of the whole."""
-        for rule in self.rules:
-            rule.limit.set_share(rate, burst)
-
-    def tick(self, now: float) -> None:
-        """Tidy the tables a little; to be called now and then, a few times a second."""
-        for rule in self.rules:
-            rule.limit.tick(now)
-
     def __repr__(self) -> str:
         return f"<RateGate {' '.join(rule.name for rule in self.rules)}>"
 
@@ -137,3 +126,13 @@ def _refusal(rule: RateRule, key: str, cost: float, now: float, seconds: float) 
     rule.refused += 1
     observed = rule.limit.debt(key, now) + rule.cost * cost
     return RateRefusal(RATE_LIMITED, observed, rule.burst, seconds, rule.name)
+
+
+def keys_of(limit: RateLimit) -> int:
+    """For how many keys a rule needs room: a route as a whole is one."""
+    return 1 if KeyReader.parse(limit.key).is_of_route else MAX_KEYS
+
+
+def tables_of(limits: Iterable[RateLimit]) -> list[int]:
+    """The tables that the rules of a route take from a ledger, in their order, by how many keys they hold."""
+    return [keys_of(limit) for limit in limits if limit.mode != "off"]

@@ -10,10 +10,25 @@ refunded in it, is at most rate × t + burst. Time that goes back stands still; 
 burst; who is refused is not charged.
 
 *Refunds* give back what was charged, never more than makes the bucket full. One that comes after the key was
-forgotten, or while it shares (see :mod:`gateway.admission.rate_table`), is lost: it could fill somebody else's bucket.
+forgotten, or while it shares, is lost: it could fill another key's bucket.
 
-*Several workers.* Each has a share of the rate and of the burst, so that together they let pass what one would.
-A worker whose share of the burst is less than one request still lets one pass at a time.
+*Several workers* keep what keys owe in one :class:`~gateway.core.ledger.Ledger`. A worker writes what it charged
+itself and the idle time that it saw; the debt is the sum of the charges, plus the longest idle time, less what has been
+paid at the rate:
+
+    paid = rate × now        owed = Σ charged + max(idle)        debt = max(owed - paid, 0)
+
+When a key owes nothing the worker that charges it sets its ``idle`` so that owed = paid. A worker that dies leaves what
+it charged, so its death gives no key a burst. Workers that decide in the same instant do not see one another's
+charge; each has one decision under way, and what they charge is seen, and paid, by all. So over n workers what is
+charged in any time t is at most rate × t + burst + (n - 1) × cost, and a key that one worker serves has its whole quota
+there.
+
+*Full.* A key that finds no room shares one account with all such keys of its set, and one that gets a place later
+starts at what that account owes: no key is put out, for one that could make the table forget another one would buy
+it a fresh burst. Only here is there no sum: what one worker charged to a key's own place and another one to a shared
+account is not added up. And what one worker charges to a key in the microseconds in which another one forgets that it
+owes nothing may be lost.
 
 Not here: which key (:mod:`gateway.admission.rate_key`), several rules at once (:mod:`gateway.admission.rate_gate`).
 """
@@ -21,12 +36,20 @@ Not here: which key (:mod:`gateway.admission.rate_key`), several rules at once (
 from __future__ import annotations
 
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.admission.rate_table import MAX_KEYS, RateTable
+from gateway.core.ledger import OVERFLOW, Ledger
+
+if TYPE_CHECKING:
+    from gateway.core.ledger import Table
 
 # What rounding may take from a burst is given back: a thousandth of a request.
 _SLACK: Final = 0.001
+MAX_KEYS: Final = 7 * 32_768
+"""Keys of one rule that a worker knows at a time; of 6 MiB for each worker, pages are taken as keys fall into them.
+
+With 50,000 keys that owe something at once, one newcomer in 2,000 finds no room; with 100,000, one in 80.
+"""
 
 
 class Quota(NamedTuple):
@@ -37,35 +60,26 @@ class Quota(NamedTuple):
 
 
 class KeyedRateLimit:
-    """``rate`` requests a second and ``burst`` at once for each key; the table of keys is bounded."""
+    """``rate`` requests a second and ``burst`` at once for each key, in a ``table`` that all workers share.
 
-    # Debts are counted in requests on a clock that runs as fast as requests are paid off. So when the rate changes,
-    # because this worker gets another part of it, no debt is forgiven and none grows.
-    __slots__ = ("_allowed", "_burst", "_clock", "_latest", "_rate", "_speed", "table")
+    ``epoch`` is the instant, the same for all workers, from which paid requests are counted.
+    """
 
-    def __init__(self, rate: float, burst: float, *, max_keys: int = MAX_KEYS, salt: bytes = b"") -> None:
+    __slots__ = ("_allowed", "_burst", "_epoch", "_latest", "_rate", "overflowed", "table")
+
+    def __init__(self, rate: float, burst: float, table: Table | None = None, epoch: float = 0.0) -> None:
         self._rate = rate
         self._burst = burst
+        self._allowed = burst + _SLACK
+        self._epoch = epoch
         self._latest = -inf
-        self._clock = 0.0
-        self._speed = rate
-        self.table = RateTable(max_keys, salt)
-        self.set_share(1.0, 1.0)
-
-    def set_share(self, rate: float, burst: float) -> None:
-        """Let pass these parts, in (0, 1], of the rate and of the burst."""
-        if self._latest != -inf:
-            self._advance(self._latest)
-        self._speed = self._rate * rate
-        self._allowed = max(self._burst * burst, 1.0) + _SLACK
+        self.overflowed = 0
+        self.table = Ledger().table(MAX_KEYS) if table is None else table
 
     def _advance(self, now: float) -> float:
         """The requests that have been paid off until now, if there was always one to pay; never goes back."""
-        if now > self._latest:
-            if self._latest != -inf:
-                self._clock += (now - self._latest) * self._speed
-            self._latest = now
-        return self._clock
+        self._latest = max(self._latest, now)
+        return (self._latest - self._epoch) * self._rate
 
     def take(self, key: str, cost: float, now: float) -> float:
         """Charge the key if the request may go: 0.0; else how long to wait in seconds, and nothing is charged.
@@ -73,46 +87,61 @@ class KeyedRateLimit:
         ``inf`` when the cost is above the burst: no wait would help.
         """
         paid = self._advance(now)
-        owed = max(self.table.get(key, paid), paid) + cost
-        excess = owed - paid - self._allowed
-        if excess <= 0:
-            self.table.put(key, owed, paid)
-            return 0.0
-        return excess / self._speed if cost <= self._allowed else inf
+        table = self.table
+        base, mark = table.place(key)
+        own, total, highest = table.find(base, mark)
+        owed = total + highest
+        if own < 0:
+            owed = max(owed, self._shared(base))
+        owed = max(owed, paid)
+        excess = owed + cost - paid - self._allowed
+        if excess > 0:
+            return excess / self._rate if cost <= self._allowed else inf
+        if own < 0:
+            own = table.claim(base, mark, paid)
+            if own < 0:
+                self.overflowed += 1
+                own = table.overflow(base)
+                total = table.find(base, OVERFLOW)[1]
+        table.raise_to(own, owed - total)  # first: between the two the key owes what it owed
+        table.add(own, cost)
+        return 0.0
+
+    def _shared(self, base: int) -> float:
+        """What the keys of this set that found no room owe together."""
+        _, total, highest = self.table.find(base, OVERFLOW)
+        return total + highest
 
     def wait(self, key: str, cost: float, now: float) -> float:
         """What :meth:`take` would say; nothing is charged."""
         if cost > self._allowed:
             return inf
         paid = self._advance(now)
-        return max(max(self.table.get(key, paid), paid) + cost - paid - self._allowed, 0.0) / self._speed
+        return max(max(self._owed(key), paid) + cost - paid - self._allowed, 0.0) / self._rate
 
     def refund(self, key: str, cost: float, now: float) -> None:
         """Give back what was taken, once, for a request that was not served after all."""
         paid = self._advance(now)
-        owed = self.table.own(key)
-        if owed is not None and owed > paid:
-            self.table.put(key, max(owed - cost, paid), paid)
+        own, total, highest = self.table.find(*self.table.place(key))
+        debt = total + highest - paid
+        if own >= 0 and debt > 0:
+            self.table.add(own, -min(cost, debt))
 
     def debt(self, key: str, now: float) -> float:
         """How many requests the key was charged for that are not yet served at its rate; 0 when it may burst."""
-        paid = self._advance(now)
-        return max(self.table.get(key, paid) - paid, 0.0)
+        return max(self._owed(key) - self._advance(now), 0.0)
+
+    def _owed(self, key: str) -> float:
+        base, mark = self.table.place(key)
+        own, total, highest = self.table.find(base, mark)
+        return total + highest if own >= 0 else max(total + highest, self._shared(base))
 
     def quota(self, key: str, now: float) -> Quota:
         """What the key has left."""
         left = max(self._allowed - self.debt(key, now), 0.0)
         whole = int(left)
         is_full = left >= int(self._allowed)
-        return Quota(whole, 0.0 if is_full else (whole + 1 - left) / self._speed)
-
-    def tick(self, now: float) -> None:
-        """Forget a few keys that are as good as new; new keys do it too, so this only tidies up in quiet times."""
-        self.table.forget(self._advance(now), _TIDIED)
+        return Quota(whole, 0.0 if is_full else (whole + 1 - left) / self._rate)
 
     def __repr__(self) -> str:
-        return f"<KeyedRateLimit rate={self._speed:g} burst={self._burst:g} keys={len(self.table)}>"
-
-
-# Entries examined by one tick: 64 take about 10 µs, and at ten ticks a second a full table is tidied in minutes.
-_TIDIED: Final = 64
+        return f"<KeyedRateLimit rate={self._rate:g} burst={self._burst:g} keys={len(self.table)}>"

@@ -91,4 +91,7 @@ def _is_ipv4(text: str) -> bool:
 
 
 def _literal(text: str) -> IPv4Address | IPv6Address:
-    return IPv6Address(text) if ":" in text else IPv4Address(text)
+    if ":" not in text:
+        return IPv4Address(text)
+    address = IPv6Address(text)
+    return address.ipv4_mapped or address

@@ -79,10 +79,12 @@ def _name(text: str) -> None:
 
 
 def _network(text: str) -> None:
+    if text == "unix":
+        return
     try:
         ip_network(text)
     except ValueError as error:
-        message = f'expected a network such as "10.0.0.0/8" ({str(error).removeprefix(repr(text)).strip()})'
+        message = f'expected "unix" or a network such as "10.0.0.0/8" ({str(error).removeprefix(repr(text)).strip()})'
         raise ValueError(message) from None
 
 

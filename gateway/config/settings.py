@@ -22,6 +22,7 @@ from gateway.upstream.settings import Balance, Connections, Dns, EndpointSetting
 
 Name = Annotated[str, Meta(extra={"format": "name"})]
 Listen = Annotated[str, Meta(extra={"format": "listen"})]
+Host = Annotated[str, Meta(extra={"format": "host"})]
 Endpoint = Annotated[str, Meta(extra={"format": "endpoint"})]
 # what may be set or removed, and what may not because the gateway owns it (framing, hop-by-hop)
 FieldToChange = Annotated[str, Meta(extra={"format": "field_to_change"})]
@@ -61,6 +62,13 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[Listen, Meta(description="for /metrics, /healthz, /readyz and /v1/…; never public")] = (
         "127.0.0.1:9090"
     )
+    hosts: Annotated[
+        tuple[Host, ...],
+        Meta(
+            description="names by which it is asked, beside addresses and names of private networks; others are 421",
+            examples=[["gateway.example.com"]],
+        ),
+    ] = ()
     token_file: Annotated[
         str | None,
         Meta(

@@ -1,4 +1,8 @@
-"""The admin address: health, readiness, metrics, status and orders, answered without asking any worker."""
+"""The admin address: health, readiness, metrics, status and orders, answered without asking any worker.
+
+A page in a browser can ask this address under a name of its author's choice (DNS rebinding), and read the answers as
+its own. So the Host must be a name that no stranger can own: see :mod:`gateway.control.hosts`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import answer, as_json, refused
 from gateway.control.connections import Server, problem
+from gateway.control.hosts import Hosts
 from gateway.control.orders import LARGEST, OrderRefused, Orders, read_breaker_order
 from gateway.control.scaling.orders import read_order
 from gateway.control.scaling.pages import DECISIONS, TARGETS, ScalingPages
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from gateway.config.settings import Admin as AdminSettings
     from gateway.control.supervision import ControlProcess
     from gateway.core.clock import Clock
 
@@ -40,9 +46,10 @@ _INDEX: Final = """gateway
 class Admin:
     """Serves the admin pages of one control process. Only orders change anything, and they need a token."""
 
-    def __init__(self, control: ControlProcess, token_file: str | None, clock: Clock) -> None:
+    def __init__(self, control: ControlProcess, settings: AdminSettings, clock: Clock) -> None:
         self._control = control
-        self._orders = Orders(token_file)
+        self._orders = Orders(settings.token_file)
+        self._hosts = Hosts(settings.hosts, settings.listen)
         self._exposition = Exposition(control.reading, control.settle)
         self._scaling = ScalingPages(lambda: control.scaling, clock)
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
@@ -84,7 +91,18 @@ class Admin:
         if self._server is not None:
             await self._server.shutdown(1.0)
 
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """Why the request is not looked at, whatever it asks for."""
+        if request.version[0] != 1:  # HTTP/0.9 has no fields to judge it by, and HTTP/2 does not begin like this
+            return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, {"Connection": "close"})
+        if not all(map(self._hosts.allow, {request.host, *request.headers.getall("Host", ())})):
+            return refused(OrderRefused(HTTPStatus.MISDIRECTED_REQUEST, "this name is not in admin.hosts"))
+        return None
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
         path, method = request.path, request.method
         order = self._by_order.get(path)
         if order is not None and method == "POST":
@@ -115,7 +133,7 @@ class Admin:
         reasons = self._control.not_ready()
         if reasons:
             return as_json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
-        return as_json({"status": "ready", "reasons": reasons})
+        return as_json({"status": "ready", "reasons": reasons, "remarks": self._control.remarks()})
 
     async def _metrics(self, request: web.BaseRequest) -> web.Response:
         scrape = self._exposition.scrape(request.headers.get("Accept", ""))
@@ -136,7 +154,7 @@ class Admin:
     async def _obey(self, request: web.BaseRequest, order: Callable[[bytes], object]) -> web.Response:
         try:
             self._orders.authorize(request.headers.get("Authorization", ""))
-            accepted = order(await request.content.read(LARGEST + 1))
+            accepted = order(await _body(request))
         except OrderRefused as refusal:
             return refused(refusal)
         return as_json({"accepted": accepted}, HTTPStatus.ACCEPTED)
@@ -150,3 +168,11 @@ class Admin:
         order = read_order(body, self._control.scaling.targets)
         self._control.order_scaling(order)
         return order
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body, in however many pieces it comes; of one that is too large so much that it can be seen."""
+    body = b""
+    while len(body) <= LARGEST and (piece := await request.content.readany()):
+        body += piece
+    return body

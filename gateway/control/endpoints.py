@@ -9,6 +9,8 @@ from gateway.control.health import Checks
 from gateway.control.messages import Checked, Endpoints
 from gateway.control.names import Names
 from gateway.control.traffic import EndpointTraffic
+from gateway.core.clock import SystemClock
+from gateway.telemetry.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -26,6 +28,10 @@ Served = tuple["str | EndpointSettings", ...]
 _TROUBLED = ("open", "half_open")
 
 
+# The only endpoint, and the upstream itself.
+_ALONE: Final = 2
+
+
 class _Trouble(NamedTuple):
     """What one worker said of one upstream, and which endpoints have an open breaker there."""
 
@@ -34,6 +40,13 @@ class _Trouble(NamedTuple):
 
 
 _NO_TROUBLE: Final = _Trouble(None, frozenset())
+
+
+def _is_route_troubled(said: ResilienceSnapshot) -> bool:
+    """Whether a route's breaker, or a page's, lets too few pass: where there is one endpoint its check may say more."""
+    return any(
+        states.get(word) for route in said.routes.values() for states in route.states.values() for word in _TROUBLED
+    )
 
 
 class EndpointTable:
@@ -81,11 +94,18 @@ class EndpointTable:
 
     def start(self) -> None:
         """Begin to look up names and to check."""
+        guard = Guard(self._log, SystemClock())
         for name, upstream in self._settings.upstreams.items():
-            checks = self._checks[name] = Checks(upstream.health, rng=self._rng, report=self._reporter(name))
+            checks = self._checks[name] = Checks(
+                upstream.health, rng=self._rng, guard=guard, report=self._reporter(name)
+            )
             checks.set_endpoints(self.served(name))
             names = Names(
-                upstream.endpoints, upstream.dns, rng=self._rng, log=self._log, on_change=partial(self.change, name)
+                upstream.endpoints,
+                upstream.dns,
+                rng=self._rng,
+                log=self._log,
+                on_change=partial(self.change, name),
             )
             self._names.append(names)
             names.start()
@@ -155,6 +175,8 @@ class EndpointTable:
                 for url, endpoint in said.endpoints.items()
                 if url and not endpoint.states.get("closed") and any(endpoint.states.get(word) for word in _TROUBLED)
             )
+            if len(said.endpoints) == _ALONE and _is_route_troubled(said):
+                urls = frozenset(url for url in said.endpoints if url)
             known[name] = _Trouble(said, urls)
             if urls != before.urls:
                 yield name

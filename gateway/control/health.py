@@ -8,6 +8,7 @@ out whether it has come back.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
+    from gateway.telemetry.guard import Guard
     from gateway.upstream.address import Address
 
 _BAD: Final = 400
@@ -35,8 +37,11 @@ class Checks:
     endpoint is troubled, that is while a breaker is open.
     """
 
-    def __init__(self, health: Health | None, *, rng: Random, report: Callable[[str, bool, bool], None]) -> None:
+    def __init__(
+        self, health: Health | None, *, rng: Random, guard: Guard, report: Callable[[str, bool, bool], None]
+    ) -> None:
         self._health = health
+        self._guard = guard
         self._rng = rng
         self._report = report
         self._watched: dict[str, asyncio.Task[None]] = {}
@@ -64,7 +69,9 @@ class Checks:
                 health = self._health or _UNWRITTEN
                 self._judgements[url] = RiseFall(health.rise, health.fall)
                 self._troubled[url] = asyncio.Event()
-                self._watched[url] = asyncio.create_task(self._watch(url), name=f"check {url}")
+                self._watched[url] = asyncio.create_task(
+                    self._guard.keep_going(f"check {url}", partial(self._watch, url)), name=f"check {url}"
+                )
 
     def set_troubled(self, urls: Iterable[str]) -> None:
         """These have an open breaker in some worker now; the others have none."""

@@ -58,6 +58,12 @@ class Endpoints(Struct, frozen=True, tag=True):
     warm: tuple[str, ...] = ()
 
 
+class Cover(Struct, frozen=True, tag=True):
+    """Accept connections also for the ``workers`` with these numbers, which do not answer; and for no others."""
+
+    workers: tuple[int, ...]
+
+
 class Drain(Struct, frozen=True, tag=True):
     """Finish what is in flight within ``timeout`` seconds, then exit."""
 
@@ -65,11 +71,10 @@ class Drain(Struct, frozen=True, tag=True):
 
 
 class Shares(Struct, frozen=True, tag=True):
-    """The worker's parts: of every upstream's fixed limit (a number) and queue, of every route's rates, in (0, 1]."""
+    """The worker's parts: of every upstream's fixed limit (a number), and of its queue, in (0, 1]."""
 
     limits: dict[str, int]
     queues: dict[str, float]
-    rates: dict[str, float]
 
 
 class Checked(Struct, frozen=True, tag=True):
@@ -108,7 +113,7 @@ class Rescale(Struct, frozen=True, tag=True):
     ratio: float
 
 
-Order = Configure | Endpoints | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+Order = Configure | Endpoints | Cover | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
 
 
 class Ready(Struct, frozen=True, tag=True):
@@ -116,12 +121,16 @@ class Ready(Struct, frozen=True, tag=True):
 
 
 class Counted(Struct, frozen=True, tag=True):
-    """Everything counted so far, what the process uses; the worst loop lag and the decisions since the last report."""
+    """Everything counted so far, what the process uses; the worst loop lag and the decisions since the last report.
+
+    ``covers`` are the workers for which it accepts connections beside its own.
+    """
 
     snapshot: Snapshot
     process: ProcessReading
     lag: float
     decisions: tuple[Decision, ...] = ()
+    covers: tuple[int, ...] = ()
 
 
 class Drained(Struct, frozen=True, tag=True):

@@ -1,8 +1,11 @@
 """Names of endpoints, looked up again and again, once for the whole gateway.
 
-A name with several addresses is several endpoints, which share its weight. Where a name has both kinds of addresses,
-those of IPv4 are taken: networks without IPv6 routes still hand out its addresses. A resolver that fails changes
-nothing: the last good set stays. ``localhost`` and addresses are left as they are.
+A name with several addresses is several endpoints, which share its weight. Several names of one address are as many
+endpoints, because each has its own host (for TLS and Host) and its own weight; all but the first of the file wear
+their name behind the URL: ``https://192.0.2.1:443#b.example``. What has the same address and the same host is one
+endpoint with the sum of the weights. Where a name has both kinds of addresses, those of IPv4 are taken: networks
+without IPv6 routes still hand out its addresses. A resolver that fails changes nothing: the last good set stays.
+``localhost`` and addresses are left as they are.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiodns
 
+from gateway.core.clock import SystemClock
+from gateway.telemetry.guard import Guard
 from gateway.upstream.address import parse_address
 from gateway.upstream.settings import EndpointSettings
 
@@ -51,6 +57,7 @@ class Names:
         self._dns = dns
         self._rng = rng
         self._log = log
+        self._guard = Guard(log, SystemClock())
         self._on_change = on_change
         self._known: dict[str, tuple[str, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +75,12 @@ class Names:
             self._resolver = aiodns.DNSResolver(
                 nameservers=list(self._dns.servers) or None, timeout=_LOOKUP / 2, tries=2
             )
-            self._tasks = [asyncio.create_task(self._follow(host), name=f"name {host}") for host in self.hosts]
+            self._tasks = [
+                asyncio.create_task(
+                    self._guard.keep_going(f"name {host}", partial(self._follow, host)), name=f"name {host}"
+                )
+                for host in self.hosts
+            ]
 
     async def stop(self) -> None:
         """Look nothing up any more."""
@@ -114,13 +126,25 @@ class Names:
             address = parse_address(one.url)
             addresses = self._known.get(address.host)
             if not addresses:
-                found[one.url] = one
+                _add(found, one)
                 continue
             for ip in addresses:
                 host = f"[{ip}]" if ":" in ip else ip
                 url = f"{address.scheme}://{host}:{address.port}"
-                found[url] = EndpointSettings(url, one.weight / len(addresses), one.host or address.host)
+                _add(found, EndpointSettings(url, one.weight / len(addresses), one.host or address.host))
         return tuple(found.values())
+
+
+def _add(found: dict[str, EndpointSettings], one: EndpointSettings) -> None:
+    """Put an endpoint beside those that were found before."""
+    for url in (one.url, f"{one.url}#{one.host or parse_address(one.url).host}"):
+        before = found.get(url)
+        if before is None:
+            found[url] = EndpointSettings(url, one.weight, one.host)
+            return
+        if before.host == one.host:
+            found[url] = EndpointSettings(url, before.weight + one.weight, one.host)
+            return
 
 
 def _is_fixed(host: str) -> bool:

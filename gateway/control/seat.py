@@ -1,4 +1,4 @@
-"""The place of one worker: its sockets, its present process, and the next one when that ends."""
+"""The place of one worker: its present process, and the next one when that ends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from gateway.control.channel import Channel, ChannelBroken
 from gateway.control.messages import Configure, Counted, Drain, Drained, Ready, Report
 from gateway.pool.backoff import Backoff
 from gateway.pool.child import Child
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.reading import ProcessReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from gateway.core.clock import Clock
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
 SeatState = Literal["starting", "ready", "silent", "draining", "dead"]
 SEAT_STATES: Final[tuple[SeatState, ...]] = ("starting", "ready", "silent", "draining", "dead")
 
-# A report comes every 0.25 s; a loop that is late by this much serves nobody.
-_SILENT: Final = 5.0
+# A report comes every 0.25 s. After four that did not come others accept its connections: should it be late only, that
+# does no harm.
+_SILENT: Final = 1.0
+# The first start of many workers on few cores takes longer than a later one.
+_FIRST_START: Final = 5.0
+# A loop that is late by this much serves nobody.
+_LATE: Final = 5.0
 # What is silent for this long will not come back by itself.
 _LOST: Final = 30.0
 # After its drain timeout a worker gets this much to report and to exit.
@@ -47,7 +53,7 @@ class SeatStatus(Struct, frozen=True):
 
 
 class Seat:
-    """Keeps one worker running on ``sockets`` until it is drained or killed.
+    """Keeps one worker running, which inherits ``descriptors``, until it is drained or killed.
 
     ``configure`` makes the first message for a new process; ``totals`` gets what it counts. ``on_change`` is
     called after each change of state, ``on_report`` after each report.
@@ -56,7 +62,7 @@ class Seat:
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
         self,
         number: int,
-        sockets: list[socket.socket],
+        descriptors: Sequence[int],
         *,
         configure: Callable[[int], Configure],
         totals: Totals,
@@ -69,7 +75,9 @@ class Seat:
         self.number = number
         self.restarts = 0
         self.failures = 0
-        self._sockets = sockets
+        self.covers: tuple[int, ...] = ()
+        """The workers for which it accepts connections beside its own."""
+        self._descriptors = descriptors
         self._configure = configure
         self._totals = totals
         self._clock = clock
@@ -82,7 +90,8 @@ class Seat:
         self._channel: Channel[Report] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self._heard = 0.0
+        self._heard = clock.now()
+        self._served = self._heard + _FIRST_START
         self._process = ProcessReading()
         self._past_cpu = 0.0
         self._lag = 0.0
@@ -93,10 +102,21 @@ class Seat:
 
     @property
     def state(self) -> SeatState:
-        """The worker's state; a ready one that has not reported for 5 seconds is silent."""
+        """The worker's state; a ready one that has not reported for a second is silent."""
         if self._state == "ready" and self._clock.now() - self._heard > _SILENT:
             return "silent"
         return self._state
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it is ready and has reported in the last 5 seconds."""
+        return self._state == "ready" and self._clock.now() - self._heard <= _LATE
+
+    @property
+    def absence(self) -> float:
+        """For how many seconds it has not answered, whatever its process does; 0 for less than a second."""
+        passed = self._clock.now() - self._served
+        return passed if passed > _SILENT and not self._is_stopping else 0.0
 
     @property
     def status(self) -> SeatStatus:
@@ -111,7 +131,9 @@ class Seat:
 
     def start(self) -> None:
         """Begin to keep a worker running."""
-        self._task = asyncio.create_task(self._keep_running(), name=f"seat {self.number}")
+        self._task = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("keep running", self._keep_running), name=f"seat {self.number}"
+        )
 
     def send(self, order: Struct) -> None:
         """Give an order to the worker, if there is one; a worker that takes none any more is killed."""
@@ -150,7 +172,8 @@ class Seat:
     def check(self, *, was_asleep: bool) -> None:
         """Kill a worker that is lost; after we ourselves were asleep everyone gets a new chance."""
         if was_asleep:
-            self._heard = self._clock.now()
+            now = self._clock.now()
+            self._heard, self._served = now, max(self._served, now - _SILENT)
         elif self._state in {"ready", "starting"} and self._clock.now() - self._heard > _LOST:
             self._log.error("worker killed", why="it has not reported for 30 seconds")
             self.kill()
@@ -171,7 +194,7 @@ class Seat:
         """Run one process to its end; for how long it was ready, None when it never was."""
         ours, theirs = socket.socketpair()
         with theirs:
-            fds = [theirs.fileno(), *(listener.fileno() for listener in self._sockets)]
+            fds = [theirs.fileno(), *self._descriptors]
             # -P: the directory that the gateway was started in is not where its modules come from.
             command = [sys.executable, "-P", "-m", "gateway.control.worker", *map(str, fds)]
             try:
@@ -204,11 +227,13 @@ class Seat:
         finally:
             channel.close()
             self._channel = None
+            self.covers = ()
         await self._end(child)
         return None if ready_at is None else self._clock.now() - ready_at
 
     def _on_ready(self, took: float) -> None:
         self._log.info("worker ready", pid=self.status.pid, seconds=round(took, 3))
+        self._served = self._heard
         if self._state == "starting":
             self._state = "ready"
             self._on_change()
@@ -219,6 +244,8 @@ class Seat:
             self._totals.decisions.extend(report.decisions)
             self._process = report.process
             self._lag = report.lag
+            self.covers = report.covers
+            self._served = self._heard
             self._on_report()
         elif isinstance(report, Drained):
             self._log.info("worker drained", finished=report.finished)

@@ -1,6 +1,6 @@
 """What each worker may have of what is configured for the whole gateway (pure).
 
-A worker gets its part of a rate, a queue or a fixed limit in proportion to what it is asked for, and never less
+A worker gets its part of a queue or a fixed limit in proportion to what it is asked for, and never less
 than a little, so that the first request to reach it finds something. Whole numbers are dealt out by the
 largest remainder, so that their sum is the number in the file.
 """
@@ -107,30 +107,6 @@ class FixedLimit:
 
     def __repr__(self) -> str:
         return f"<FixedLimit {self._total} given={self._given}>"
-
-
-class Demand:
-    """How often each worker was asked for each route lately, in requests a look; forgets what is old."""
-
-    __slots__ = ("_counted", "_recent")
-
-    def __init__(self) -> None:
-        self._counted: dict[int, dict[str, int]] = {}
-        self._recent: dict[int, dict[str, float]] = {}
-
-    def look(self, workers: Mapping[int, Snapshot]) -> dict[int, dict[str, float]]:
-        """Read the counters of all workers; the demand by worker and route."""
-        for number, snapshot in workers.items():
-            now: dict[str, int] = {}
-            for route, _method, _code, count in snapshot.requests:
-                now[route] = now.get(route, 0) + count
-            before = self._counted.get(number, {})
-            recent = self._recent.setdefault(number, {})
-            for route, count in now.items():
-                new = count - before.get(route, 0) if count >= before.get(route, 0) else count
-                recent[route] = (1 - _WEIGHT) * recent.get(route, 0.0) + _WEIGHT * new
-            self._counted[number] = now
-        return self._recent
 
 
 class Presence:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.messages import Shares
-from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
+from gateway.control.shares import FixedLimit, Presence, fractions, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,6 @@ class Sharing:
         self._settings = settings
         self._seats = seats
         self._totals = totals
-        self._demand = Demand()
         self._presence = Presence()
         self._rated = [name for name, route in settings.routes.items() if route.rate_limits]
         self._fixed = {
@@ -43,11 +42,9 @@ class Sharing:
         while True:
             await asyncio.sleep(_SHARE)
             living = self._totals.living
-            asked = self._demand.look(living) if self._rated else {}
             seats = [seat for seat in self._seats if seat.number in living]
             if len(seats) < len(self._seats):
                 continue
-            rates = {name: fractions([asked[seat.number].get(name, 0.0) for seat in seats]) for name in self._rated}
             queues: dict[str, list[float]] = {}
             limits: dict[str, list[int]] = {}
             unsettled = (name for name, limit in self._fixed.items() if not limit.is_settled)
@@ -65,13 +62,12 @@ class Sharing:
                     limits[name] = fixed.deal(queues[name])
                 elif upstream.limit.kind == "fixed" and upstream.limit.mode == "shadow":
                     limits[name] = split(upstream.limit.initial, queues[name])  # holds nobody back, so nothing to guard
-            if not limits and not queues and not rates:
+            if not limits and not queues:
                 continue
             for place, seat in enumerate(seats):
                 seat.send(
                     Shares(
                         {name: dealt[place] for name, dealt in limits.items()},
                         {name: dealt[place] for name, dealt in queues.items()},
-                        {name: dealt[place] for name, dealt in rates.items()},
                     )
                 )

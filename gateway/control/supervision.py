@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import random
 import resource
@@ -18,7 +19,7 @@ from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
 from gateway.control.keda_door import listen_for_keda
 from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure
+from gateway.control.messages import Configure, Cover
 from gateway.control.recollection import Recollection, state_file
 from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
@@ -28,8 +29,11 @@ from gateway.control.seat import Seat
 from gateway.control.sharing import Sharing
 from gateway.control.status import BreakerStatus, Status, UpstreamStatus, breaker_statuses, totals_status
 from gateway.core.clock import SystemClock
+from gateway.core.ledger import begin, size
 from gateway.keda.source import Board
 from gateway.pool.pool import ProcessPool
+from gateway.proxy.assembly import tables_of_gateway
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
@@ -49,9 +53,11 @@ if TYPE_CHECKING:
     from gateway.telemetry.snapshot import Decision
     from gateway.upstream.settings import EndpointSettings
 
-_CHECK: Final = 1.0
-_ASLEEP: Final = 3.0
+_CHECK: Final = 0.25
+_ASLEEP: Final = 0.75
 _WRITE: Final = 10.0
+# By then others accept the connections of a worker that does not answer.
+_COVERED: Final = 2.0
 # A worker that cannot become ready three times in a row before any was is not a matter of luck.
 _HOPELESS: Final = 3
 
@@ -78,6 +84,7 @@ class ControlProcess:
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter and a pseudonym; nothing secret
         self._log = log
+        self._guard = Guard(log, self._clock)
         # Every worker has the same, or a request that loops back would pass once through each.
         self._name = f"gateway-{self._rng.getrandbits(32):08x}"
         self._totals = Totals()
@@ -90,8 +97,10 @@ class ControlProcess:
         self._board = Board(tuple(settings.upstreams), self._clock)
         self._keda: KedaServer | None = None
         self._doors: Listeners | None = None
+        self._ledger: int | None = None
+        self._absent: frozenset[int] = frozenset()
         self._admin_door: Listeners | None = None
-        self._admin = Admin(self, settings.admin.token_file, self._clock)
+        self._admin = Admin(self, settings.admin, self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._sharing: Sharing = None  # type: ignore[assignment]  # made by start
         self._dealing: asyncio.Task[None] | None = None
@@ -123,6 +132,7 @@ class ControlProcess:
             self._doors = Listeners(self._settings.gateway.listen, workers)
             self._admin_door = Listeners((self._settings.admin.listen,))
             self._keda = await listen_for_keda(self._settings.keda, self._board, self._log)
+            self._ledger = self._make_ledger(workers)
         except BaseException:
             self._close_doors()
             raise
@@ -153,10 +163,11 @@ class ControlProcess:
         self._recollection.read(self._clock.wall())
         self._endpoints.start()
         self._sharing = Sharing(self._settings, workers, self._seats, self._totals)
+        listeners = [one.fileno() for number in range(workers) for one in self._doors.copy(number)]
         for number in range(workers):
             seat = Seat(
                 number,
-                self._doors.copy(number),
+                (self._ledger, *listeners),
                 configure=self._configure,
                 totals=self._totals,
                 clock=self._clock,
@@ -168,9 +179,9 @@ class ControlProcess:
             self._seats.append(seat)
             seat.start()
         self._scaling.start()
-        self._watching = asyncio.create_task(self._watch(), name="watch")
+        self._watching = asyncio.create_task(self._guard.keep_going("watch", self._watch), name="watch")
         if len(self._seats) > 1:
-            self._dealing = asyncio.create_task(self._sharing.run(), name="share")
+            self._dealing = asyncio.create_task(self._guard.keep_going("share", self._sharing.run), name="share")
 
     async def until_ready(self) -> bool:
         """Wait until all workers are ready; False when one has failed three times and none was ever ready."""
@@ -213,10 +224,23 @@ class ControlProcess:
         reasons = []
         if self._is_draining:
             reasons.append("draining")
-        if not any(seat.state == "ready" for seat in self._seats):
+        if not any(seat.is_serving for seat in self._seats):
             reasons.append("no worker is ready")
+        elif len(self._seats) > 1:
+            covered = {number for seat in self._seats if seat.is_serving for number in seat.covers}
+            reasons += [
+                f"worker {seat.number} does not answer, nor does another for it"
+                for seat in self._seats
+                if seat.absence > _COVERED and seat.number not in covered
+            ]
         reasons += [f"no process of pool {name} is ready" for name, pool in self._pools.items() if not pool.endpoints]
         return tuple(reasons)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is not well although traffic may come."""
+        return tuple(
+            f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent)
+        )
 
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""
@@ -327,7 +351,7 @@ class ControlProcess:
             table.down,
             limits,
             orders,
-            self._recollection.of(number, len(self._seats), self._clock.wall()),
+            remembered=self._recollection.of(number, len(self._seats), self._clock.wall()),
         )
 
     def send(self, order: Struct) -> None:
@@ -360,11 +384,42 @@ class ControlProcess:
             for seat in self._seats:
                 seat.check(was_asleep=now - last > _ASLEEP)
             last = now
+            self._cover()
+
+    def _cover(self) -> None:
+        """Let the workers that answer accept the connections of those that do not.
+
+        Every worker has its own listening sockets, and the kernel deals out connections to all of them, alive or not.
+        """
+        absent = frozenset(seat.number for seat in self._seats if seat.absence)
+        if len(absent) == len(self._seats):
+            return
+        for number in sorted(absent - self._absent):
+            self._log.warning("worker does not answer", worker=number, covered_by=len(self._seats) - len(absent))
+        for number in sorted(self._absent - absent):
+            self._log.info("worker answers again", worker=number)
+        self._absent = absent
+        for seat in self._seats:
+            wanted = tuple(sorted(absent - {seat.number}))
+            # again until its report confirms it
+            if seat.state == "ready" and seat.covers != wanted:
+                seat.send(Cover(wanted))
+
+    def _make_ledger(self, workers: int) -> int:
+        """The memory in which all workers keep what keys owe; it is ours, so it outlives each of them."""
+        descriptor = os.memfd_create("gateway-ledger")
+        os.ftruncate(descriptor, size(tables_of_gateway(self._settings), workers))
+        with mmap.mmap(descriptor, 0) as memory, memoryview(memory) as view:
+            begin(view, self._clock.now(), os.urandom(16))
+        return descriptor
 
     def _close_doors(self) -> None:
         for door in (self._doors, self._admin_door):
             if door is not None:
                 door.close()
+        if self._ledger is not None:
+            os.close(self._ledger)
+            self._ledger = None
 
 
 def _url(endpoint: str | EndpointSettings) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.core.deadlines import DeadlineWheel
     from gateway.core.errors import GatewayError
     from gateway.core.ids import RequestIds
+    from gateway.core.ledger import Table
     from gateway.http.downstream import ClientConnection
     from gateway.http.heads import RequestHead
     from gateway.http.settings import ClientIp, Limits, Timeouts
@@ -37,11 +38,18 @@ class ByteCounts(Protocol):
 
 
 class Door:
-    """What all client connections of a data plane share: limits, timeouts, the head parser, the wheel."""
+    """What all client connections of a data plane share: limits, timeouts, the head parser, the wheel.
+
+    In ``clients`` every worker says how many connections each client has there, so that a limit on them is one for the
+    whole gateway; workers that let a client in at the same instant do not see one another, so one more for each other
+    worker may come in.
+    """
 
     __slots__ = (
+        "_clients",
         "_date",
         "_date_second",
+        "_keys",
         "_leavers",
         "_looked_for_leavers_at",
         "_per_client",
@@ -83,6 +91,7 @@ class Door:
         scheme: str,
         counts: ByteCounts,
         ids: RequestIds,
+        clients: Table | None = None,
         begin: Callable[[ClientConnection, RequestHead, float], None],
         report: Callable[[ClientConnection, GatewayError, bytes], None],
     ) -> None:
@@ -108,6 +117,10 @@ class Door:
         self.is_draining = False
         self.keeps_alive = True
         self._per_client: dict[str, int] = {}
+        self._keys: dict[ClientConnection, str] = {}
+        self._clients = clients
+        if clients is not None:
+            clients.clear()  # the connections of a predecessor went with it
         self._date = b""
         self._date_second = -1
         self._leavers: list[tuple[float, ClientConnection]] = []
@@ -122,23 +135,44 @@ class Door:
         if len(self.connections) > self.max_connections and not self._make_room():
             return Shed("connection_limit", f"{self.max_connections} connections are open")
         limit = self.limits.connections_per_client
-        if limit:
+        if limit and not connection.is_trusted:
             key = self.trust.key(connection.peer)
-            count = self._per_client[key] = self._per_client.get(key, 0) + 1
-            if count > limit and not connection.is_trusted:
+            if self._open_of(key) >= limit:
                 return Shed("client_connection_limit", f"{limit} connections are open")
+            self._keys[connection] = key
+            self._count(key, self._per_client.get(key, 0) + 1)
         return None
 
     def leave(self, connection: ClientConnection) -> None:
         """Forget a closed connection."""
         self.connections.discard(connection)
-        if self.limits.connections_per_client:
-            key = self.trust.key(connection.peer)
-            count = self._per_client.get(key, 0) - 1
-            if count > 0:
-                self._per_client[key] = count
-            else:
-                self._per_client.pop(key, None)
+        key = self._keys.pop(connection, "")
+        if key:  # who was turned away was not counted
+            self._count(key, self._per_client.get(key, 0) - 1)
+
+    def _open_of(self, key: str) -> int:
+        """How many connections a client has at all workers."""
+        here = self._per_client.get(key, 0)
+        if self._clients is None:
+            return here
+        own, total, _ = self._clients.find(*self._clients.place(key))
+        return int(total) if own >= 0 else here + int(total)
+
+    def _count(self, key: str, count: int) -> None:
+        """Set the number of a client's connections here; the other workers see it as long as the table has room."""
+        before = self._per_client.pop(key, 0)
+        if count > 0:
+            self._per_client[key] = count
+        if self._clients is None:
+            return
+        base, mark = self._clients.place(key)
+        own = self._clients.find(base, mark)[0]
+        if own < 0 and count > 0:
+            own, before = self._clients.claim(base, mark), 0
+        if own >= 0:
+            self._clients.add(own, max(count, 0) - before)
+            if count <= 0:
+                self._clients.free(own)
 
     def _make_room(self) -> bool:
         """Close the connection that was idle longest between two requests; False when there is none.

@@ -45,12 +45,13 @@ class TlsServer:
         door.loop.add_reader(listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; the listening socket stays open, and who was accepted stays."""
+        """Accept no more and close the listening socket; who was accepted stays."""
         if not self._is_closed:
             self._is_closed = True
             if self._pause is not None:
                 self._pause.cancel()
             self._door.loop.remove_reader(self._listener.fileno())
+            self._listener.close()
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):

@@ -16,11 +16,11 @@ File = Annotated[str, Meta(extra={"format": "file"})]
 
 
 class ClientIp(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who the client is: ``trusted_proxies`` are networks whose forwarding fields are believed."""
+    """Who the client is: ``trusted_proxies`` are networks, or ``unix``, whose forwarding fields are believed."""
 
     trusted_proxies: Annotated[
         tuple[Network, ...],
-        Meta(description="networks whose forwarding fields are believed", examples=[["10.0.0.0/8"]]),
+        Meta(description="networks, or unix, whose forwarding fields are believed", examples=[["10.0.0.0/8", "unix"]]),
     ] = ()
     ipv6_prefix: Annotated[
         int, Meta(ge=1, le=128, description="an IPv6 client is the network of this many bits around its address")

@@ -28,11 +28,11 @@ the old ones serve on. Meanwhile there is one process more than was wanted, also
 a row its place is in quarantine for 15 to 30 s (``backoff``). While one is, nothing grows and nothing is
 exchanged. Memory bounds growth too (``memory``); it never ends anything.
 
-Between the gateway and each process stands a ``warden``, a tiny Python process without our packages. It leads
-the process group, and it asks the kernel to be told when the gateway dies, however that happens, and then kills
-the whole group: ``uv run …``, ``npm start`` or ``sh -c`` leave no orphan that keeps a port. It costs 8 MB and
-20 ms per process. Rejected: PR_SET_PDEATHSIG on the command alone, which spares its children; ``preexec_fn``,
-which runs Python between fork and exec of a process with threads.
+Between the gateway and each process stands a ``warden``, a tiny Python process without our packages. It leads the
+process group, and it asks the kernel for a signal when the gateway dies, however that happens, and then kills
+everything below it, whatever group or session that is in by now: ``uv run …``, ``npm start``, ``sh -c`` or ``setsid``
+leave no orphan that keeps a port. It costs 8 MB and 20 ms per process. Rejected: PR_SET_PDEATHSIG on the command
+alone, which spares its children; ``preexec_fn``, which runs Python between fork and exec of a process with threads.
 
 Rejected: one listening socket for all processes, as pre-forking servers have: then nobody could be drained,
 because the kernel chooses who gets a connection; and a dead process's socket kept open, because its callers

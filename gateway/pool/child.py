@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Child:
     """Starts ``command`` in a process group of its own, so that a terminal's Ctrl-C does not reach it.
 
+    What is left in the group when it ends is killed.
+
     ``pass_fds`` are inherited under the same numbers; standard input is empty, standard output and error are
     the gateway's unless given. Must be made on a running loop. Rejected: asyncio's subprocesses, whose
     watcher on Python 3.11 is a thread for each child.
@@ -80,9 +82,12 @@ class Child:
 
     def _on_end(self) -> None:
         # An event may be another's that had this descriptor before. To wait here would stop the loop.
-        status = self._process.poll()
-        if status is None:
+        if os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
+        # Until it is reaped its number is taken, so this reaches what it left behind in its group, and no stranger.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signals.SIGKILL)
+        status = self._process.wait()
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._ended.set_result(status)

@@ -15,6 +15,7 @@ from gateway.pool.recycling import Bounds
 from gateway.pool.states import State, after
 from gateway.pool.status import ProcessStatus
 from gateway.pool.vitals import Vitals
+from gateway.telemetry.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,9 @@ class Place:
     def start(self, reason: str) -> None:
         """Begin to keep a process running, as soon as :meth:`go` says so."""
         self._enter("spawning", reason)
-        self._task = asyncio.create_task(self._keep_running(), name=f"pool {self.name}")
+        self._task = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("keep running", self._keep_running), name=f"pool {self.name}"
+        )
 
     def go(self) -> None:
         """It is this place's turn to boot."""

@@ -17,6 +17,7 @@ from gateway.pool.place import End, Place
 from gateway.pool.renewal import Renewal
 from gateway.pool.starts import free_starts
 from gateway.signals.reading import Replicas
+from gateway.telemetry.guard import Guard
 from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class ProcessPool:
     def start(self) -> None:
         """Start the processes; they become ready in their own time."""
         self._is_running = True
-        self._watching = asyncio.create_task(self._watch(), name=f"pool {self.upstream}")
+        self._watching = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("watch", self._watch), name=f"pool {self.upstream}"
+        )
         self._settle()
 
     def resize(self, desired: int) -> None:

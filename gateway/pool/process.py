@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.pool import warden
 from gateway.pool.child import Child
-from gateway.pool.output import Output
+from gateway.pool.output import Lines, Output
 from gateway.pool.vitals import Vitals, below
 
 if TYPE_CHECKING:
     from gateway.pool.door import Door
     from gateway.telemetry.logs import Logger
 
+# A warden gives up after 5 s.
+_SWEEP: Final = 8.0
 _WARDEN: Final = str(Path(warden.__file__).resolve())
 
 
@@ -72,9 +74,10 @@ class PoolProcess:
         await asyncio.shield(self._listening)
 
     async def _follow_all(self, log: Logger) -> None:
-        await self._follow("status", Output(self._on_status, self._on_gone))
+        await self._follow("status", Lines(self._on_status, self._on_gone))
         for stream in ("stdout", "stderr"):
-            await self._follow(stream, Output(partial(_write_output, log.bind(stream=stream))))
+            out = log.bind(stream=stream)
+            await self._follow(stream, Output(partial(_write_output, out), partial(_write_dropped, out)))
 
     @property
     def vitals(self) -> Vitals:
@@ -83,7 +86,10 @@ class PoolProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the command and everything below it."""
-        self._child.signal_group(number)
+        if number == signal.SIGKILL:
+            self._child.signal(signal.SIGUSR1)  # the warden finds what has left the group too
+        else:
+            self._child.signal_group(number)
 
     async def gone(self) -> None:
         """Wait until nothing of the command runs any more."""
@@ -91,14 +97,18 @@ class PoolProcess:
 
     async def finish(self) -> None:
         """End whatever is left, and wait until it has ended."""
-        # The warden is the group's leader, so it goes with them.
-        self._child.signal_group(signal.SIGKILL)
-        await self._child.wait()
+        self.signal(signal.SIGKILL)
+        try:
+            async with asyncio.timeout(_SWEEP):
+                await self._child.wait()
+        except TimeoutError:  # the warden is stopped, or what is left is not ours to kill
+            self._child.signal_group(signal.SIGKILL)
+            await self._child.wait()
         if self._listening is not None:
             await asyncio.wait({self._listening})
         self._close()
 
-    async def _follow(self, name: str, protocol: Output) -> None:
+    async def _follow(self, name: str, protocol: Lines) -> None:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: protocol, self._pipes.pop(name))
         self._transports.append(transport)
@@ -124,3 +134,7 @@ class PoolProcess:
 
 def _write_output(log: Logger, line: str) -> None:
     log.info("pool process output", line=line)
+
+
+def _write_dropped(log: Logger, n: int) -> None:
+    log.warning("pool process output dropped", n=n)

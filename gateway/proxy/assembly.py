@@ -14,7 +14,7 @@ from gateway.admission.limits.choice import make_limit
 from gateway.admission.modes import make_gate
 from gateway.admission.priority import ClassChooser
 from gateway.admission.queue import Queue
-from gateway.admission.rate_gate import RateGate
+from gateway.admission.rate_gate import RateGate, tables_of
 from gateway.admission.rate_key import KeyReader
 from gateway.http.line import Line
 from gateway.proxy.recovery import Recovery
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.config.settings import Route, Settings, Upstream
     from gateway.core.clock import Clock
     from gateway.core.deadlines import DeadlineWheel
+    from gateway.core.ledger import Ledger
     from gateway.proxy.parts import Parts
     from gateway.telemetry.counters import Counters
 
@@ -67,9 +68,11 @@ class Assembly:
         counters: Counters,
         parts: Parts,
         pseudonym: str,
+        ledger: Ledger,
     ) -> None:
         self._pseudonym = pseudonym
         self._settings = settings
+        self._ledger = ledger
         self._loop = loop
         self._clock = clock
         self._wheel = wheel
@@ -180,11 +183,22 @@ class Assembly:
         )
 
     def _rates(self, route: Route) -> RateGate | None:
-        rates = RateGate(route.rate_limits, self._rng)
-        if not rates.rules:
-            return None
-        rates.set_share(self._parts.even, self._parts.even)
-        return rates
+        rates = RateGate(route.rate_limits, self._ledger)
+        return rates if rates.rules else None
+
+
+def clients_of(settings: Settings) -> int:
+    """For how many clients the table of their connections needs room; 0 when there is none."""
+    limits = settings.gateway.limits
+    # twice as many, because a set is full before the table is
+    return 2 * limits.connections if limits.connections_per_client else 0
+
+
+def tables_of_gateway(settings: Settings) -> list[int]:
+    """The tables of a whole gateway's ledger, by how many keys they hold, in the order in which planes take them."""
+    clients = clients_of(settings)
+    rules = [keys for route in settings.routes.values() for keys in tables_of(route.rate_limits)]
+    return [clients, *rules] if clients else rules
 
 
 def _bar(gate: Gate, group: UpstreamGroup) -> None:

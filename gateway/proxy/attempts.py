@@ -104,6 +104,9 @@ class Attempts(RequestState):
         head = self._head
         self._token = endpoint.breaker.acquire(now, head.plan.page)
         self._attempt_at = now
+        self._attempt_n = endpoint.in_flight
+        if self._rule.endpoint_limits is not None:
+            self._rule.endpoint_limits.begin(endpoint.url, now, self._attempt_n, self._rule.name)
         if not self._is_request_done:
             endpoint.breaker.uploading(self._token)
         if connection is not None:
@@ -246,7 +249,11 @@ class Attempts(RequestState):
         self._write_end(connection)
         endpoint = self._endpoint
         if endpoint is not None and not self._answered_at:
-            now = self._attempt_at = self._plane.clock.now()
+            now = self._plane.clock.now()
+            if self._rule.endpoint_limits is not None:
+                limits, before = self._rule.endpoint_limits, self._attempt_at
+                limits.begin_again(endpoint.url, before, now, self._attempt_n, self._rule.name)
+            self._attempt_at = now
             endpoint.breaker.sent(self._token, now)
 
     def _write_end(self, connection: UpstreamConnection) -> None:
@@ -293,15 +300,23 @@ class Attempts(RequestState):
 
     def _is_as_good_as_none(self, head: ResponseHead, now: float, *, is_complete: bool) -> bool:
         """Whether an answer of 5xx is not passed on, because another endpoint is asked instead."""
-        rule = self._rule
         endpoint = self._endpoint
         if endpoint is None:
             return False
         asked_for = retry_after(head)
-        if head.status == UNAVAILABLE and asked_for > 0:
-            page: Page = self._head.plan.page
-            endpoint.breaker.retry_after(asked_for, now, page)
-            rule.breakers.retry_after(page, asked_for, now)
+        is_asked = head.status == UNAVAILABLE and asked_for > 0
+        if is_asked:
+            endpoint.breaker.retry_after(asked_for, now, self.page)
+        is_replaced = self._is_replaced(head, asked_for, now, endpoint, is_complete=is_complete)
+        if is_asked and not is_replaced:  # else the page may be well elsewhere
+            self._rule.breakers.retry_after(self.page, asked_for, now)
+        return is_replaced
+
+    def _is_replaced(
+        self, head: ResponseHead, asked_for: float, now: float, endpoint: Endpoint, *, is_complete: bool
+    ) -> bool:
+        """Ask another endpoint instead, if that is safe and affordable and may help."""
+        rule = self._rule
         fault = rule.recovery.fault(head.status, asked_for, self._client.out_of_time_at - now)
         if fault is None or not self._is_repeatable or self._head.upgrade:
             return False
@@ -410,7 +425,7 @@ class Attempts(RequestState):
         answered_at = self._answered_at
         rule = self._rule
         if rule.endpoint_limits is not None:
-            sample = Sample(began_at, answered_at or now, endpoint.in_flight, rule.name, outcome)
+            sample = Sample(began_at, answered_at or now, self._attempt_n, rule.name, outcome)
             change = rule.endpoint_limits.teach(endpoint.url, sample)
             if change is not None:
                 rule.gate.note(change)

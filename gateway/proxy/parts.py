@@ -1,4 +1,4 @@
-"""Which part of what is configured for the whole gateway is this worker's: of fixed limits, queues and rates.
+"""Which part of what is configured for the whole gateway is this worker's: of fixed limits and queues.
 
 Each worker begins with an even part; from then on the control process deals them out by demand. A worker that is
 short of something itself takes less of its queues than it was dealt.
@@ -19,23 +19,21 @@ if TYPE_CHECKING:
     from gateway.admission.gate import Gate
     from gateway.config.settings import Settings
     from gateway.core.clock import Clock
-    from gateway.proxy.rule import RouteRule
 
 
 class Parts:
-    """Resizes limits and queues by upstream, rates by route, as the parts move; ``even`` is one worker's of all.
+    """Resizes limits and queues by upstream as the parts move; ``even`` is one worker's of all.
 
     ``on_resize`` is called with the upstream whose limit moves.
     """
 
-    __slots__ = ("_clock", "_gates", "_on_resize", "_queue_parts", "_rules", "_settings", "_usable", "even")
+    __slots__ = ("_clock", "_gates", "_on_resize", "_queue_parts", "_settings", "_usable", "even")
 
-    def __init__(  # noqa: PLR0913 - one place where they meet
+    def __init__(
         self,
         settings: Settings,
         workers: int,
         gates: Mapping[str, Gate],
-        rules: Mapping[str, RouteRule],
         clock: Clock,
         *,
         on_resize: Callable[[str], None] | None = None,
@@ -44,13 +42,12 @@ class Parts:
         self.even = 1 / workers
         self._settings = settings
         self._gates = gates
-        self._rules = rules
         self._clock = clock
         self._queue_parts: dict[str, float] = {}
         self._usable = 1.0
 
-    def deal(self, limits: Mapping[str, int], queues: Mapping[str, float], rates: Mapping[str, float]) -> None:
-        """Take new parts: limits in requests, queues and rates in parts of the whole; who is not named keeps theirs."""
+    def deal(self, limits: Mapping[str, int], queues: Mapping[str, float]) -> None:
+        """Take new parts: limits in requests, queues in parts of the whole; what is not named stays."""
         for name, number in limits.items():
             limit = beneath(self._gates[name].limit)
             if isinstance(limit, Fixed) and self._settings.upstreams[name].limit.mode != "off":
@@ -61,11 +58,6 @@ class Parts:
         for name, part in queues.items():
             self._queue_parts[name] = part
             self._resize(name)
-        for name, part in rates.items():
-            found = self._rules[name].rates
-            if found is not None:
-                # Bursts stay dealt out evenly: one that moved with demand could be had once more on every worker.
-                found.set_share(part, self.even)
 
     def use_of_queues(self, usable: float) -> None:
         """Fill no more than this part, in (0, 1], of what each queue was dealt."""

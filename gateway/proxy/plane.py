@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
+from gateway.core.ledger import Ledger
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
 from gateway.http.handshake import TlsServer
-from gateway.proxy.assembly import Assembly
+from gateway.proxy.assembly import Assembly, clients_of, tables_of_gateway
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.parts import Parts
@@ -50,6 +51,7 @@ TICK: Final = 0.02
 _AWAKE: Final = 12.0
 # Upstreams in one report at most, so that none of them takes long.
 MOST_REPORTED: Final = 100
+Server = asyncio.AbstractServer | TlsServer
 _DRAIN_LOOK: Final = 0.02
 
 
@@ -67,9 +69,10 @@ class _Watch:
 class DataPlane:
     """Serves requests on its loop until it is closed.
 
-    ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many
-    share the limit on connections. Orders about what the upstreams can take go to ``capacity``, about this
-    worker's part of what is configured for the whole gateway to ``parts``.
+    ``name`` is the pseudonym in ``Via``, the same for all workers of a gateway; ``workers`` is how many share the
+    limit on connections. Orders about what the upstreams can take go to ``capacity``, about this worker's part of what
+    is configured for the whole gateway to ``parts``. What keys owe stands in ``ledger``, which all workers share; its
+    tables are those of :func:`gateway.proxy.assembly.tables_of_gateway`.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside comes in here
@@ -82,6 +85,7 @@ class DataPlane:
         access_log: AccessLog,
         log: Any,  # noqa: ANN401 - structlog's loggers have no common type
         workers: int = 1,
+        ledger: Ledger | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -98,7 +102,7 @@ class DataPlane:
         self._recoveries: dict[str, Recovery] = {}
         self.gates: dict[str, Gate] = {}
         self.capacity = Capacity(self.gates, clock)
-        self.parts = Parts(settings, workers, self.gates, self.rules, clock, on_resize=self.wake)
+        self.parts = Parts(settings, workers, self.gates, clock, on_resize=self.wake)
         self._routes_of: dict[str, list[str]] = {name: [NO_ROUTE] for name in settings.upstreams}
         self._awake: dict[str, _Watch] = {}  # upstreams for which time passes
         self._due: dict[str, None] = {}  # upstreams to report
@@ -115,8 +119,12 @@ class DataPlane:
         self._name = name
         self._rng = rng
         self._workers = workers
+        if ledger is None:  # one worker alone
+            ledger = Ledger(salt=rng.randbytes(16) if tables_of_gateway(settings) else b"")
+        self._ledger = ledger
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.AbstractServer | TlsServer] = []
+        self._servers: list[Server] = []
+        self._tls: ssl.SSLContext | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self.sheds = Sheds(clock, rng)
@@ -129,6 +137,8 @@ class DataPlane:
         settings = self.settings
         now = self._ticked_at = self.clock.now()
         self._wheel = DeadlineWheel(now, self._guard.note)
+        clients = clients_of(settings)
+        table = self._ledger.table(clients) if clients else None
         assembly = Assembly(
             settings,
             loop=loop,
@@ -138,6 +148,7 @@ class DataPlane:
             counters=self.counters,
             parts=self.parts,
             pseudonym=self._name,
+            ledger=self._ledger,
         )
         services = {name: assembly.service(name) for name in settings.upstreams}
         for name, service in services.items():
@@ -165,22 +176,36 @@ class DataPlane:
             scheme=self.scheme,
             counts=self.counters,
             ids=self.ids,
+            clients=table,
             begin=self._begin,
             report=self._report,
         )
         self.protection = SelfProtection(
             self._workers, door=self.door, gates=self.gates, parts=self.parts, log=self._log
         )
-        tls = self._tls()
-        make = partial(ClientConnection, self.door)
-        for listener in sockets:
-            if tls is None:
-                self._servers.append(await loop.create_server(make, sock=listener, backlog=4096))
-            else:
-                self._servers.append(TlsServer(self.door, listener, tls, self.start_task))
+        self._tls = self._make_tls()
+        await self.open_door(sockets)
         self._ticker = loop.call_later(TICK, self._tick)
 
-    def _tls(self) -> ssl.SSLContext | None:
+    async def open_door(self, sockets: Sequence[socket.socket]) -> list[Server]:
+        """Accept on these sockets too, which are closed with what is returned."""
+        make = partial(ClientConnection, self.door)
+        opened: list[Server] = []
+        for one in sockets:
+            if self._tls is None:
+                opened.append(await self._loop.create_server(make, sock=one, backlog=4096))
+            else:
+                opened.append(TlsServer(self.door, one, self._tls, self.start_task))
+        self._servers += opened
+        return opened
+
+    def close_door(self, servers: Sequence[Server]) -> None:
+        """Accept no more where :meth:`open_door` began to; the connections stay."""
+        for server in servers:
+            server.close()
+            self._servers.remove(server)
+
+    def _make_tls(self) -> ssl.SSLContext | None:
         tls = self.settings.gateway.tls
         if tls is None:
             return None
@@ -419,10 +444,6 @@ class DataPlane:
         call = self._guard.call
         call(name, self._tick_group, name, now)
         call(name, self._tick_gate, name, self.gates[name], now)
-        for route in self._routes_of[name]:
-            rule = self.rules.get(route)
-            if rule is not None and rule.rates is not None:
-                call(route, rule.rates.tick, now)
 
     def _tick_group(self, name: str, now: float) -> None:
         self._groups[name].tick(now)

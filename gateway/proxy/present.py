@@ -71,6 +71,7 @@ def show_group(found: ResilienceSnapshot, group: UpstreamGroup, now: float, wall
     found.endpoints = _endpoints(group, now, wall)
     found.routes = {one.name: _route(one, wall - now) for one in group.routes if one.is_active or one.changes}
     found.is_panicking = int(group.is_panicking)
+    found.is_shut = int(group.is_all_shut(now))
     found.departing = group.departed.under_way()
 
 

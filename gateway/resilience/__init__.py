@@ -4,8 +4,11 @@ Theory of operation. Four questions, each with an object of its own that is told
 of them waits, opens anything, knows the time or throws dice of its own, so the same objects run under virtual time.
 
 *Is it asked at all?* A breaker (:mod:`gateway.resilience.breaker`) stands before an upstream and before each of its
-endpoints. It opens when too many calls of the last seconds failed, were slow, or hang, or when the upstream asks to
-be left alone; stays open for a growing, jittered time; tries a few calls; then lets traffic in bit by bit. The rule is
+endpoints, and while something fails before a route and its pages (:mod:`gateway.resilience.route`,
+:mod:`gateway.resilience.page`). It opens when too many calls of the last seconds failed, or hang, or when it is asked
+to leave alone what it watches; stays open for a growing, jittered time; tries a few calls; then lets traffic in bit by
+bit. That failures are held against the smallest thing that explains them is in :mod:`gateway.resilience.parts`, what
+counts as one in :mod:`gateway.resilience.failures`. The rule is
 :mod:`gateway.resilience.trip` on a :mod:`gateway.resilience.window`, what ends its sleep is in
 :mod:`gateway.resilience.waking`, the states are a table in :mod:`gateway.resilience.transitions`, the class is
 aiobreaker's (:mod:`gateway.resilience.library`).
@@ -22,5 +25,5 @@ attempt while the first is late (:mod:`gateway.resilience.hedge`).
 :class:`gateway.core.outcome.Outcome`. A client that leaves is nobody's fault: such calls free what they held and teach
 nothing.
 
-What is not here: active checks, who is chosen among endpoints, timeouts, and what counts as a failure.
+What is not here: active checks, who is chosen among endpoints, and timeouts.
 """

@@ -7,7 +7,10 @@ endpoints are bad none is an outlier, and leaving some out would only crowd the 
 ``failures``     a share of failures that surely is a fifth above that of the peers together;
 ``latency``      geometric mean latency at least five times the median of the peers';
 ``stuck``, ``abandoned``  calls that stay without a complete answer twenty times longer than the peers' usually take, or
-                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late.
+                 whose clients lost patience: an endpoint that drips bytes never fails and never answers late. The judge
+                 is given only calls of pages that are known to end, so event streams convict nobody.
+
+The work is linear in the endpoints: what each is compared with, all but itself, is added up and sorted once.
 
 An attempt that fails before the client has seen anything can be made again elsewhere. One that breaks off in the
 middle of an answer, or never ends, costs a client; so whoever was left out for that comes back by a trial: a copy of a

@@ -137,6 +137,10 @@ class Pages:
             page = known[name] = Page(self._route, name, self._threshold)
         return page
 
+    def has_answered(self, since: float) -> bool:
+        """Whether any page was answered well since this instant."""
+        return any(page.good_at >= since for page in self._known.values())
+
     def _make_room(self) -> None:
         """Let go of the oldest page that no good answer came from since it was looked at last."""
         known, used = self._known, self._used

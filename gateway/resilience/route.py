@@ -174,6 +174,11 @@ class RouteBreakers:
         calls = attempts.calls - part.calls
         return calls >= _LEAST_ELSEWHERE and attempts.failures - part.failures < _WELL * calls
 
+    def check_passed(self, now: float) -> None:
+        """An active check saw the service well: what is open is tried at once, if that may be believed."""
+        for _, breaker in list(self.breakers()):
+            breaker.check_passed(now)
+
     # --- time passes ---
 
     def tick(self, now: float) -> None:

@@ -45,9 +45,10 @@ class Standing:
     """One endpoint's.
 
     ``latency`` (seconds) and ``penalty`` (in [1, 1000]) are for whoever chooses among endpoints: a fast failure raises
-    the penalty and never lowers the latency. ``in_progress`` are the ages of calls without a complete answer, in
-    seconds, set by the caller before a judgement. ``times`` is how often in a row it was ejected. Until ``tried_until``
-    it gets copies of requests only, one at a time (``is_on_trial``); ``is_convicted`` when it did not answer one.
+    the penalty and never lowers the latency. ``in_progress`` are the ages of calls whose answers take much longer
+    than their page usually does, in seconds, set by the caller before a judgement. ``times`` is how often in a row it
+    was ejected. Until ``tried_until`` it gets copies of requests only, one at a time (``is_on_trial``);
+    ``is_convicted`` when it did not answer one.
     ``is_breaking`` when an answer that its client had begun to read was broken off.
     """
 

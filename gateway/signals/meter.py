@@ -101,6 +101,16 @@ class Meter:
                 return found
             if known.gateway_strain != reading.gateway_strain:
                 self._known = replace(known, gateway_strain=reading.gateway_strain)
+        return self._again(now)
+
+    def rest(self, at: float, now: float) -> Signals:
+        """The signals of a tick at which nothing was said but that all was still so at the instant ``at``."""
+        self._seq += 1
+        self._seen_at = at
+        return self._again(now)
+
+    def _again(self, now: float) -> Signals:
+        """What is known, with its age."""
         age = self._age(now)
         return replace(
             self._known or Signals(at=now),

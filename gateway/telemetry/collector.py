@@ -58,6 +58,10 @@ def of_upstreams(reading: Reading) -> Iterator[Metric]:
     yield from _attempts(reading)
     yield from _routes(reading)
     yield from _counts(reading)
+
+
+def of_scaling(reading: Reading) -> Iterator[Metric]:
+    """Signals and decisions, of the upstreams in the reading."""
     yield from _signals(reading)
     yield from _scaling(reading)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from gateway.telemetry.collector import of_endpoints, of_routes, of_the_rest, of_upstreams
+from gateway.telemetry.collector import of_endpoints, of_routes, of_scaling, of_the_rest, of_upstreams
 from gateway.telemetry.reading import Reading
 from gateway.telemetry.snapshot import NO_ROUTE, ResilienceSnapshot, Snapshot
 
@@ -204,10 +204,12 @@ def _of_one_upstream(name: str, reading: Reading, states: list[Row], ends: list[
         workers={"ready": workers},
         endpoints={(name, str(state)): n for _, state, n in states},
         pool_ends={(name, str(how)): n for _, how, n in ends},
-        scaling={} if scaling is None else {name: scaling},
     )
-    figures = (seconds, gate, resilience, scaling, in_flight, workers, states, ends)
+    figures = (seconds, gate, resilience, in_flight, workers, states, ends)
     yield Part(("upstream", name, 0), figures, partial(of_upstreams, own))
+    if scaling is not None:
+        scaled = Reading((), (), Snapshot(), scaling={name: scaling})
+        yield Part(("scaling", name, 0), (scaling,), partial(of_scaling, scaled))
     if resilience is None:
         return
     urls = list(resilience.endpoints)

@@ -3,11 +3,12 @@
 ``put`` appends to a buffer, which is written out 10 ms later, or at once where no event loop runs. A
 reader that is slow or gone costs lines, which are counted, and never time.
 
-To write without waiting, the descriptor must not block; but ``O_NONBLOCK`` on standard error itself
-would change it for every other process on the same terminal or pipe. So a pipe or a terminal is opened
-a second time, for us alone; a socket (systemd's journal) is asked not to wait with each send; a file
-does not block anyway. Rejected: a thread that may block. Under a busy loop it gets the interpreter back
-only every 5 ms, after every single write.
+To write without waiting, the descriptor must not block; but ``O_NONBLOCK`` on standard error itself would change it
+for every other process on the same terminal or pipe. So a pipe or a terminal is opened a second time, for us alone; a
+socket (systemd's journal) is asked not to wait with each send; a file does not block anyway. What belongs to another
+user, as in a container that changed its user, is not ours to open: into a pipe lines are moved from a pipe of our own,
+which does not wait (splice(2)); anything else a thread writes to, which may block. That is the last resort: under a
+busy loop a thread gets the interpreter back only every 5 ms, after every write.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import os
 import select
 import socket
 import stat
-from contextlib import suppress
-from typing import Final
+import threading
+from collections import deque
+from typing import Final, Protocol
 
 # Linux writes up to this much to a pipe in one piece (pipe(7), PIPE_BUF), so the lines of several
 # processes on one pipe never mix.
 _PIECE: Final = 4096
 _INTERVAL: Final = 0.01
+_WAITING: Final = 64 * 1024
 
 
 class Lines:
@@ -65,7 +68,7 @@ class Lines:
             self._exit.wait(timeout)
             self._write_out()
         if self._exit is not None:
-            self._exit.close()
+            self._exit.close(timeout)
             self._exit = None
 
     def _arm(self) -> None:
@@ -84,7 +87,7 @@ class Lines:
 
     def _write_out(self) -> None:
         if self._exit is None:
-            self._exit = _Exit(self._fd)
+            self._exit = _exit(self._fd)
         lines, self._buffer = self._buffer, []
         pieces = _pieces(lines)
         if self._unwritten:
@@ -123,41 +126,153 @@ def _pieces(lines: list[bytes]) -> list[bytes]:
     return pieces
 
 
-class _Exit:
+class _Exit(Protocol):
     """A descriptor that is written to without ever waiting."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._own: int | None = None
-        self._socket: socket.socket | None = None
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISSOCK(mode):
-            self._socket = socket.socket(fileno=os.dup(fd))
-        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            # It may not be ours to open (a terminal after su); then a full pipe can block, as it would anyone.
-            with suppress(OSError):
-                self._own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
     def write(self, data: bytes) -> int:
         """Write what goes; all of it is taken as written when nobody can ever read it."""
+
+    def wait(self, timeout: float) -> None:
+        """Wait until something can be written."""
+
+    def close(self, timeout: float) -> None:
+        """Close what was opened here, never the descriptor itself."""
+
+
+def _exit(fd: int) -> _Exit:
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):
+        return _Socket(fd)
+    if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
+        return _Plain(fd, is_own=False)
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return _Spliced(fd) if stat.S_ISFIFO(mode) else _Threaded(fd)
+    return _Plain(own, is_own=True)
+
+
+class _Plain:
+    """A file, or a pipe or terminal that we have opened for ourselves."""
+
+    def __init__(self, fd: int, *, is_own: bool) -> None:
+        self._fd = fd
+        self._is_own = is_own
+
+    def write(self, data: bytes) -> int:
         try:
-            if self._socket is not None:
-                return self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            return os.write(self._fd if self._own is None else self._own, data)
+            return os.write(self._fd, data)
         except BlockingIOError:
             return 0
         except OSError:
             return len(data)
 
     def wait(self, timeout: float) -> None:
-        """Wait until something can be written."""
-        poll = select.poll()
-        poll.register(self._fd if self._own is None else self._own, select.POLLOUT)
-        poll.poll(timeout * 1000)
+        _wait(self._fd, timeout)
 
-    def close(self) -> None:
-        """Close what was opened here, never the descriptor itself."""
-        if self._own is not None:
-            os.close(self._own)
-        if self._socket is not None:
-            self._socket.close()
+    def close(self, _timeout: float) -> None:
+        if self._is_own:
+            os.close(self._fd)
+
+
+class _Socket:
+    """A socket, which is asked not to wait with each send."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=os.dup(fd))
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(data)
+
+    def wait(self, timeout: float) -> None:
+        _wait(self._socket.fileno(), timeout)
+
+    def close(self, _timeout: float) -> None:
+        self._socket.close()
+
+
+class _Spliced:
+    """A pipe of another user's: what stands in a pipe of our own can be moved there without waiting."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._out, self._in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def write(self, data: bytes) -> int:
+        # Ours is empty, so a piece that fits into a page is moved as a whole or not at all.
+        left = size = os.write(self._in, data)
+        try:
+            while left:
+                left -= os.splice(self._out, self._fd, left, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            os.read(self._out, left)
+            return size - left
+        except OSError:
+            os.read(self._out, left)
+            return len(data)
+        return size
+
+    def wait(self, timeout: float) -> None:
+        _wait(self._fd, timeout)
+
+    def close(self, _timeout: float) -> None:
+        os.close(self._out)
+        os.close(self._in)
+
+
+class _Threaded:
+    """A terminal of another user's: a thread writes, and waits where we would; at most 64 KiB wait for it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._is_closed = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def write(self, data: bytes) -> int:
+        with self._changed:
+            if self._size >= _WAITING:
+                return 0
+            self._pieces.append(data)
+            self._size += len(data)
+            self._changed.notify_all()
+        return len(data)
+
+    def wait(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pieces, timeout)
+
+    def close(self, timeout: float) -> None:
+        self.wait(timeout)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pieces or self._is_closed)
+                if self._is_closed:
+                    return
+                data = self._pieces[0]
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                pass  # nobody can ever read it
+            with self._changed:
+                self._size -= len(self._pieces.popleft())
+                self._changed.notify_all()
+
+
+def _wait(fd: int, timeout: float) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll(timeout * 1000)

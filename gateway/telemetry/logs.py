@@ -18,7 +18,7 @@ from msgspec import json
 
 from gateway.telemetry.escape import one_line
 from gateway.telemetry.flood import Flood
-from gateway.telemetry.redact import HIDDEN, is_secret, redact_text
+from gateway.telemetry.redact import HIDDEN, is_secret_key, redact_text
 from gateway.telemetry.stamp import Stamp
 
 if TYPE_CHECKING:
@@ -127,13 +127,14 @@ def _expose_exception(_logger: object, _method: str, fields: MutableMapping[str,
 
 
 def _make_safe(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {_safe_text(str(key), _NAME): _safe(key, value, _DEPTH) for key, value in fields.items()}
+    time = fields.pop("time")  # ours, and made for each line
+    return {"time": time, **{_safe_text(str(key), _NAME): _safe(key, value, _DEPTH) for key, value in fields.items()}}
 
 
 def _safe(key: object, value: object, depth: int) -> object:
     if value is None or type(value) in {bool, int, float}:
         return value
-    if is_secret(_text(key)):
+    if is_secret_key(_text(key)):
         return HIDDEN
     if depth and isinstance(value, dict):
         return {_safe_text(_text(k), _NAME): _safe(k, v, depth - 1) for k, v in list(value.items())[:_ITEMS]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct, field
 
 from gateway.telemetry.snapshot import Snapshot
@@ -49,5 +51,5 @@ class Reading(Struct, frozen=True):
     pool_ends: dict[tuple[str, str], int] = field(default_factory=dict)  # by upstream and how
     processes: dict[int, ProcessReading] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
-    scaling: dict[str, ScalingReading] = field(default_factory=dict)  # by upstream
+    scaling: Mapping[str, ScalingReading] = field(default_factory=dict)  # by upstream
     ledger: LedgerReading = LedgerReading()

@@ -61,6 +61,8 @@ def redact_target(target: str) -> str:
 
 def redact_text(text: str) -> str:
     """Any text with field values, credentials, userinfo in URLs and secret parameters hidden."""
+    if _is_one_word(text):
+        return text
     if "@" in text:
         text = _USERINFO.sub(f"://{HIDDEN}@", text)
     text = _FIELD_LINE.sub(rf"\1: {HIDDEN}", text)
@@ -70,11 +72,22 @@ def redact_text(text: str) -> str:
     return text
 
 
+def _is_one_word(text: str) -> bool:
+    """Whether none of the patterns can match: each needs a space or one of these."""
+    return " " not in text and "=" not in text and ":" not in text and "," not in text and text.isprintable()
+
+
 def _redact_parameter(part: str) -> str:
     for found in _PARAMETER.finditer(part):
         if _is_secret_parameter(found[1]):
             return part[: found.end()] + HIDDEN
     return part
+
+
+@lru_cache(maxsize=1024)
+def is_secret_key(name: str) -> bool:
+    """Whether a key of ours, of which there are few, is likely to hold a secret."""
+    return is_secret(name)
 
 
 @lru_cache(maxsize=1024)

@@ -110,6 +110,7 @@ class ResilienceSnapshot(Struct):
     # gauges
     budget: float = 0.0  # retries and hedges ÷ requests of the last ten seconds, summed over workers
     is_panicking: int = 0  # workers that ask everybody
+    is_shut: int = 0  # workers that ask nobody
     order: int = 0  # the newest order about endpoints that the worker has obeyed; 0 in sums
     departing: dict[str, int] = field(default_factory=dict)  # by url: what is under way at endpoints that left
 

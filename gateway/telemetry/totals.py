@@ -48,6 +48,7 @@ _LOADS: Final = (
     "in_flight",
     "streams",
 )
+_PARTS: Final = 1 << 20
 
 
 class Totals:
@@ -113,7 +114,7 @@ class Totals:
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit, gate.streams = {}, 0, 0, 0
             for upstream in self._past.resilience.values():
-                upstream.budget, upstream.is_panicking = 0.0, 0
+                upstream.budget, upstream.is_panicking, upstream.is_shut = 0.0, 0, 0
                 upstream.order, upstream.departing = 0, {}
                 for route in upstream.routes.values():
                     route.states = {}
@@ -265,6 +266,7 @@ def _resilience(*parts: ResilienceSnapshot) -> ResilienceSnapshot | None:
         routes={name: _route(*_present(one.routes.get(name) for one in parts)) for name in routes},
         budget=sum(one.budget for one in parts),
         is_panicking=sum(one.is_panicking for one in parts),
+        is_shut=sum(one.is_shut for one in parts),
         departing=_summed(*(one.departing for one in parts)),
     )
 
@@ -338,12 +340,17 @@ def _summed(*parts: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
+def _exact(seconds: float) -> float:
+    """To 2^-20 s: sums of such multiples are the same in any order, so that no counter falls by rounding."""
+    return round(seconds * _PARTS) / _PARTS
+
+
 def _histogram(*parts: HistogramSnapshot | None) -> HistogramSnapshot | None:
     found = [one for one in parts if one is not None]
-    if len(found) <= 1:
-        return found[0] if found else None
+    if not found:
+        return None
     counts = [sum(column) for column in zip(*(one.counts for one in found), strict=True)]
-    return HistogramSnapshot(counts, sum(one.total for one in found))
+    return HistogramSnapshot(counts, sum(_exact(one.total) for one in found))
 
 
 def _histograms(*parts: Mapping[str, HistogramSnapshot]) -> dict[str, HistogramSnapshot]:

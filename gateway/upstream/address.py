@@ -24,7 +24,10 @@ class Address(NamedTuple):
 
 
 def parse_address(url: str) -> Address:
-    """Take apart ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``; ValueError otherwise."""
+    """Take apart ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``; ValueError otherwise.
+
+    A ``#name`` behind it, which tells two names of one address apart, says nothing of where it is.
+    """
     if url.startswith("unix:"):
         path = url.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/"):
@@ -35,7 +38,7 @@ def parse_address(url: str) -> Address:
     if parts.scheme not in ("http", "https"):
         message = "an endpoint begins with http://, https:// or unix:"
         raise ValueError(message)
-    if not parts.hostname or parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if not parts.hostname or parts.username is not None or parts.path not in ("", "/") or parts.query:
         message = "an endpoint is a scheme, a host and a port, such as http://127.0.0.1:9001"
         raise ValueError(message)
     return Address(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))

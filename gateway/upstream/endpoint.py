@@ -51,6 +51,7 @@ class Endpoint:
         "_is_gone",
         "_line",
         "_max_idle",
+        "_misnamed",
         "_open",
         "_report",
         "_reported",
@@ -103,8 +104,12 @@ class Endpoint:
         self.limit = limit
         self.standing = Standing()
         self.address = parse_address(url)
-        self._server_name = host or self.address.host
-        self.authority = self.address._replace(host=host).authority if host else self.address.authority
+        self._server_name = ""
+        self.authority = ""
+        self._misnamed: set[UpstreamConnection] = set()
+        self._idle: list[UpstreamConnection] = []
+        self._open: set[UpstreamConnection] = set()
+        self.set_host(host)
         self.in_flight = 0
         self.streams = 0
         self.is_in = False
@@ -114,12 +119,26 @@ class Endpoint:
         self._idle_timeout = float(settings.idle_timeout)
         self._timeout = connect_timeout
         self._tls = tls if self.address.scheme == "https" else None
-        self._idle: list[UpstreamConnection] = []
-        self._open: set[UpstreamConnection] = set()
         self._served_before = 0
         self._report = b""
         self._reported: dict[str, float] = {}
         self._is_gone = False
+
+    def set_host(self, host: str | None) -> None:
+        """From now on its name, in TLS and in a Host field of ours, is this; None = its address.
+
+        Connections that were verified under another name close, busy ones when their request is done.
+        """
+        name = host or self.address.host
+        if name == self._server_name:
+            return
+        self._server_name = name
+        self.authority = self.address._replace(host=host).authority if host else self.address.authority
+        if self.address.scheme == "https":
+            self._misnamed |= self._open
+            for connection in list(self._idle):
+                connection.abort()
+            self._idle.clear()
 
     def learn(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
         """An attempt has ended, and there are peers to compare with.
@@ -164,6 +183,7 @@ class Endpoint:
     async def connect(self) -> UpstreamConnection:
         """Make a connection; raises :class:`UpstreamFailed`, with nothing sent, when that takes too long or fails."""
         self.connecting += 1
+        name = self._server_name
         try:
             async with asyncio.timeout(self._timeout):
                 connection = await self._connect()
@@ -184,6 +204,8 @@ class Endpoint:
             raise UpstreamFailed("connect_failed", "closed at once", is_unsent=True)
         self._line.counts.upstream_opened += 1
         self._open.add(connection)
+        if name != self._server_name:
+            self._misnamed.add(connection)
         return connection
 
     async def _connect(self) -> UpstreamConnection:
@@ -205,7 +227,7 @@ class Endpoint:
 
     def _on_free(self, connection: UpstreamConnection, now: float) -> None:
         idle = self._idle
-        if self._is_gone or len(idle) >= self._max_idle:
+        if self._is_gone or len(idle) >= self._max_idle or connection in self._misnamed:
             connection.abort()
             return
         idle.append(connection)
@@ -228,6 +250,7 @@ class Endpoint:
     def _on_closed(self, connection: UpstreamConnection) -> None:
         if connection in self._open:
             self._open.remove(connection)
+            self._misnamed.discard(connection)
             self._served_before += connection.served
         if connection in self._idle:
             self._idle.remove(connection)

@@ -32,6 +32,8 @@ _SILENT: Final = frozenset({"hanging", "slow_ratio", "probe_lost", "probe_slow"}
 # Opened for these reasons, or left out for those: what is overdue there is not waited for any longer.
 _HANGS: Final = frozenset({"hanging", "probe_lost"})
 _STUCK: Final = "stuck"
+# Seconds in which a good answer from any page says that the upstream is asked.
+_LATELY: Final = 10.0
 # Below this, in seconds, latencies are not told apart.
 _FAST: Final = 0.001
 # Up to so many endpoints all are looked at for one choice; among more, those that let only some pass are drawn from.
@@ -197,12 +199,14 @@ class UpstreamGroup:
                     host=host,
                     limit=None if self._limits is None else self._limits.of(url),
                 )
+            endpoint.set_host(host)
             endpoint.weight = weight
             endpoint.breaker.on_change = self._on_change
             endpoint.breaker.on_page_hangs = self._on_page_hangs
             chosen[url] = endpoint
         self.endpoints = list(chosen.values())
         self._by_url = chosen
+        self._rotation = []  # another one, even when only those that are out of it have changed
         self._by_breaker = {one.breaker: one for one in self.endpoints}
         for endpoint in self.endpoints:
             endpoint.has_peers = len(self.endpoints) > 1
@@ -250,6 +254,14 @@ class UpstreamGroup:
         """The breakers of the routes that lead here."""
         return self._routes.values()
 
+    def is_all_shut(self, now: float) -> bool:
+        """Whether nobody is asked any more: by the breakers of the upstream and its endpoints, or of all its routes."""
+        if self.is_shut:
+            return True
+        if not any(route.is_barring for route in self._active):
+            return False
+        return not any(route.pages.has_answered(now - _LATELY) for route in self._routes.values())
+
     def on_checked(self, url: str, now: float, *, is_up: bool, has_passed: bool) -> None:
         """Take the word of active checks about one endpoint."""
         endpoint = self._by_url.get(url)
@@ -271,6 +283,9 @@ class UpstreamGroup:
         elif self._is_checked or breaker.last is None or breaker.last.reason not in _SILENT:
             breaker.check_passed(now)
             self.breaker.check_passed(now)
+            if self._is_checked and len(self.endpoints) == 1:
+                for route in self._active:
+                    route.check_passed(now)
 
     def set_breaker(self, url: str, action: str, actor: str, reason: str, now: float) -> None:
         """Set a breaker by hand; an empty ``url`` is that of the whole upstream, whose reset resets its routes, too."""

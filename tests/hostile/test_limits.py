@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.running import PATIENCE
 from tests.support.world import HOST, World, assert_is_refusal, get, post
 
 CASES = {
@@ -138,3 +139,40 @@ async def test_empty_lines_before_a_request_are_bounded_as_a_head_is(world: Worl
         await client.wire.send(b"\r\n" * 20_000)
         assert_is_refusal(await client.answer(), {431}, {"head_too_large"})
     world.expected += 1
+
+
+@pytest.mark.gateway(
+    {"gateway": {"limits": {"connections": 6, "connections_per_client": 4}, "timeouts": {"head": "20s"}}}
+)
+async def test_who_was_turned_away_is_neither_counted_nor_given_back(world: World) -> None:
+    """Refusals by either limit leave a client's count at what it has open."""
+    port, door = world.gateway.port, world.gateway.plane.door
+
+    async def dial(address: str) -> tuple[asyncio.StreamWriter, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        writer.write(get() + b"GET /")  # the next one has begun, so it is not idle
+        return writer, (await reader.readline())[9:12]
+
+    async def left(*writers: asyncio.StreamWriter, then: int) -> None:
+        for writer in writers:
+            writer.close()
+        async with asyncio.timeout(PATIENCE):
+            while len(door.connections) != then:
+                await asyncio.sleep(0.005)
+
+    mine = [await dial("127.0.0.1") for _ in range(4)]
+    refused, status = await dial("127.0.0.1")
+    assert (status, door._per_client) == (b"429", {"127.0.0.1": 4})
+    await left(refused, then=4)
+    others = [await dial("127.0.0.2") for _ in range(2)]
+    assert [status for _, status in mine + others] == [b"200"] * 6
+    for _ in range(4):  # no place for anybody
+        refused, status = await dial("127.0.0.1")
+        assert status == b"503"
+        await left(refused, then=6)
+    await left(*(writer for writer, _ in others), then=4)
+    refused, status = await dial("127.0.0.1")
+    assert (status, door._per_client) == (b"429", {"127.0.0.1": 4})
+    await left(refused, *(writer for writer, _ in mine), then=0)
+    assert door._per_client == {}
+    world.expected += 6

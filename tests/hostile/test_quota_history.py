@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import mmap
+import os
 import random
 import re
+import signal
+import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.core.ledger import begin, size
 from tests.integration.test_shares import Load, by_worker, port_of
 from tests.support.behaviours import ends
 from tests.support.client import Client, connected
@@ -20,7 +25,7 @@ from tests.support.plane import RunningGateway, running_gateway
 from tests.support.running import HEAD, PATIENCE, running, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.support.origin import Exchange, Origin
 
@@ -29,8 +34,8 @@ RATE = 2
 BURST = 40
 # What a request may take on its way from its admission to the origin's clock, on a busy machine.
 JITTER = 0.25
-# Each worker lets at least one pass, however small its part of a burst.
-ALLOWED_AT_ONCE = BURST + WORKERS + RATE * JITTER
+# Workers that decide at the same instant do not see one another.
+ALLOWED_AT_ONCE = BURST + (WORKERS - 1) + RATE * JITTER
 QUOTAS = (
     HEAD.format(workers=WORKERS, drain="2s")
     + """
@@ -48,6 +53,16 @@ rate = "2/s"
 burst = 40
 """
 )
+
+
+def at_once(times: Sequence[float], rate: float) -> float:
+    """The least burst that allows these admissions, in their order, at this rate."""
+    # The worst stretch ends now and begins where the most was still to come: one pass finds it.
+    worst = best = float("-inf")
+    for count, at in enumerate(times):
+        best = max(best, rate * at - count)
+        worst = max(worst, count + 1 - rate * at + best)
+    return worst
 
 
 class History:
@@ -68,11 +83,7 @@ class History:
     def verify(self, key: bytes) -> None:
         """In no stretch of time were more let through than the rate and one burst allow."""
         times = self.seen[key]
-        # The worst stretch ends now and begins where the most was still to come: one pass finds it.
-        worst = best = float("-inf")
-        for count, at in enumerate(times):
-            best = max(best, RATE * at - count)
-            worst = max(worst, count + 1 - RATE * at + best)
+        worst = at_once(times, RATE)
         assert worst <= ALLOWED_AT_ONCE, f"{worst:.1f} at once, {BURST} allowed; {len(times)} in all"
 
 
@@ -109,7 +120,7 @@ async def test_one_key_gets_its_rate_and_one_burst_from_all_workers_together(his
 
 
 async def test_a_burst_is_not_had_again_where_the_work_has_gone(history: Any) -> None:
-    """A burst used up at one worker is not there again at the other, when others' demand has moved its share there."""
+    """A burst used up at one worker is not there again at the other, wherever the demand of others goes."""
     seen, _, (first, second) = history
     async with Load(first[1:], fields=b"X-Api-Key: crowd\r\n"):
         await asyncio.sleep(1.2)
@@ -119,6 +130,78 @@ async def test_a_burst_is_not_had_again_where_the_work_has_gone(history: Any) ->
         await _ask_all_you_can(second[0], "sly")
     seen.verify(b"sly")
     assert len(seen.seen[b"sly"]) > BURST / WORKERS
+
+
+async def test_a_key_has_its_whole_quota_at_the_worker_that_serves_it(history: Any) -> None:
+    """All of the burst passes at once on one connection, and the other worker knows that it is used up."""
+    _, _, (first, second) = history
+    assert await _ask_all_you_can(first[0], "faithful") >= BURST
+    assert await _ask_all_you_can(second[0], "faithful") <= RATE * PATIENCE
+
+
+async def test_the_death_of_a_worker_gives_nobody_a_burst(history: Any) -> None:
+    """What it charged is owed to its successor, and at the other worker."""
+    seen, gateway, (first, second) = history
+    await _ask_all_you_can(first[0], "killer")
+    await _ask_all_you_can(second[0], "killer")
+    victim = await gateway.worker_pid()
+    os.kill(victim, signal.SIGKILL)
+
+    async def lives_again() -> bool:
+        found = (await gateway.status())["workers"][0]
+        return found["state"] == "ready" and found["pid"] != victim
+
+    await until(lives_again)
+    async with AsyncExitStack() as stack:
+        for clients in (await by_worker(stack, gateway, 1)).values():
+            await _ask_all_you_can(clients[0], "killer")
+    seen.verify(b"killer")
+
+
+ASKING = r"""
+import mmap, sys, time
+from gateway.admission.rate_limit import KeyedRateLimit
+from gateway.core.ledger import Ledger
+number, workers, fd = map(int, sys.argv[1:])
+ledger = Ledger(memoryview(mmap.mmap(fd, 0)), workers=workers, number=number)
+limit = KeyedRateLimit(2000.0, 50.0, ledger.table(1000), ledger.epoch)
+print("ready", flush=True)
+sys.stdin.readline()
+passed = []
+for _ in range(100_000):
+    now = time.monotonic()
+    if not limit.take("one", 1.0, now):
+        passed.append(now)
+print(*passed, sep="\n")
+"""
+
+
+async def test_processes_that_charge_one_key_at_the_same_instants_lose_no_charge() -> None:
+    """Three processes on one memory, as fast as they can: never more than rate, burst, and one for each other one."""
+    workers = 3
+    memory = os.memfd_create("ledger")
+    try:
+        os.ftruncate(memory, size([1000], workers))
+        with mmap.mmap(memory, 0) as mapped, memoryview(mapped) as view:
+            begin(view, time.monotonic(), b"salt" * 4)
+        asking = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", ASKING, str(number), str(workers), str(memory)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=[memory],
+            )
+            for number in range(workers)
+        ]
+        for process in asking:
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"ready\n"
+        told = await asyncio.gather(*(process.communicate(b"go\n") for process in asking))
+    finally:
+        os.close(memory)
+    times = sorted(float(line) for output, _ in told for line in output.split())
+    assert len(times) > 50
+    assert at_once(times, 2000.0) <= 50 + (workers - 1) + 0.01
 
 
 async def test_refusals_are_not_charged(origin: Origin) -> None:

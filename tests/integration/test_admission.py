@@ -205,7 +205,7 @@ async def test_bytes_are_dealt_out_like_places(origin: Origin) -> None:
         await clients[0].send(GET)
         await until(lambda: hold.held == 1)
         for part, length, allowed in ((0.1, 1, 65_536), (0.5, 2, 102_400), (1.0, 5, 204_800)):
-            gateway.plane.parts.deal({}, {"origin": part}, {})
+            gateway.plane.parts.deal({}, {"origin": part})
             while queued(gateway) < length:
                 before = queued(gateway)
                 await clients[before + 1].send(post)

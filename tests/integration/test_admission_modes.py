@@ -81,7 +81,7 @@ async def test_a_limit_that_is_off_holds_nobody_back_and_is_not_shown(origin: Or
         for client in clients:
             await client.send(GET)
         await until(lambda: hold.held == 5)
-        gateway.plane.parts.deal({"origin": 1}, {}, {})
+        gateway.plane.parts.deal({"origin": 1}, {})
         hold.release(5)
         for client in clients:
             assert (await client.answer()).status == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from itertools import pairwise
@@ -112,6 +113,56 @@ async def test_the_admin_address_answers_while_the_data_plane_is_stopped(origin:
 
 async def _says(gateway: RunningGateway, path: str, status: int) -> bool:
     return (await gateway.ask(path))[0] == status
+
+
+async def test_others_accept_the_connections_of_a_worker_that_does_not_answer(origin: str) -> None:
+    """With one of two workers stopped every new connection is answered, and the admin address says why."""
+    async with running(toml(origin, workers=2)) as gateway:
+        stopped = await gateway.worker_pid(1)
+        gateway.remember()
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            # the kernel deals out connections to both, so half of them wait at first
+            waiting = await asyncio.gather(*(gateway.get(f"/{n}") for n in range(20)))
+            assert waiting == [(200, f"/{n}") for n in range(20)]
+            code, text = await gateway.ask("/readyz")
+            assert (code, "worker 1 does not answer" in text) == (200, True)
+            assert (await gateway.status())["workers"][1]["state"] == "silent"
+            for n in range(40):
+                assert await gateway.get(f"/{n}") == (200, f"/{n}")
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        await until(lambda: gateway.events("worker answers again"))
+        assert [event["worker"] for event in gateway.events("worker does not answer")] == [1]
+        await until(lambda: _remarks_are(gateway, []))
+        assert await gateway.worker_pid(1) == stopped
+        first = await gateway.worker_pid(0)
+        os.kill(first, signal.SIGSTOP)
+        try:
+            assert {(await gateway.get())[0] for _ in range(20)} == {200}
+        finally:
+            os.kill(first, signal.SIGCONT)
+
+
+async def test_the_connections_of_a_worker_that_cannot_start_are_answered(origin: str) -> None:
+    """While a worker is dead for longer, as in a crash loop, the other one accepts for it."""
+    async with running(toml(origin, workers=2)) as gateway:
+        for _ in range(3):  # quick deaths, each with a longer delay
+            pid = await gateway.worker_pid(0)
+            gateway.remember()
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda pid=pid: _is_another(gateway, pid))  # type: ignore[misc]
+        os.kill(await gateway.worker_pid(0), signal.SIGKILL)
+        assert {(await gateway.get())[0] for _ in range(40)} == {200}
+
+
+async def _is_another(gateway: RunningGateway, pid: int) -> bool:
+    return await gateway.worker_pid(0) not in {0, pid}
+
+
+async def _remarks_are(gateway: RunningGateway, wanted: list[str]) -> bool:
+    found: list[str] = json.loads((await gateway.ask("/readyz"))[1])["remarks"]
+    return found == wanted
 
 
 async def test_a_worker_told_to_end_finishes_what_is_in_flight(origin: str) -> None:

@@ -14,6 +14,7 @@ from tests.support.running import RunningGateway, running, toml
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -122,3 +123,69 @@ async def test_heads_and_pipelines(gateway: RunningGateway) -> None:
         b"HTTP/1.1 404 Not Found",
     ] or answer.count(b"HTTP/1.1 ") == 3
     assert b"gateway_requests_total" not in answer
+
+
+async def one(gateway: RunningGateway, host: str, target: str = "/healthz") -> bytes:
+    """The status line of one GET with this Host field."""
+    answer = await raw(gateway, f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert b"evil" not in answer
+    return answer.partition(b"\r\n")[0]
+
+
+async def test_a_page_that_gave_us_its_own_name_reads_nothing(gateway: RunningGateway) -> None:
+    """A Host that the public DNS may have (DNS rebinding) is 421, in the target too; addresses and private names are not."""
+    port = urlsplit(gateway.admin).port
+    for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example"):
+        for page in ("/v1/status", "/metrics", "/nope"):
+            assert await one(gateway, host, page) == b"HTTP/1.1 421 Misdirected Request"
+    assert await one(gateway, "localhost", "http://evil.example/v1/status") == b"HTTP/1.1 421 Misdirected Request"
+    for host in ("localhost", f"LOCALHOST.:{port}", f"127.0.0.1:{port}", "[::1]", "gateway", "gateway.default.svc"):
+        assert await one(gateway, host) == b"HTTP/1.1 200 OK", host
+
+
+async def test_names_can_be_configured() -> None:
+    """The names in admin.hosts are ours, with any port; others stay strange."""
+    config = toml(NOBODY).replace("[admin]\n", '[admin]\nhosts = ["gateway.example.com"]\n')
+    async with running(config) as gateway:
+        assert await one(gateway, "Gateway.Example.com:8443") == b"HTTP/1.1 200 OK"
+        assert await one(gateway, "other.example.com") == b"HTTP/1.1 421 Misdirected Request"
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET /v1/status", b"GET /v1/status HTTP/0.9", b"GET /v1/status HTTP/2.0", b"PRI * HTTP/2.0"]
+)
+async def test_other_protocols_are_refused(gateway: RunningGateway, line: bytes) -> None:
+    """HTTP/0.9 and HTTP/2 get an error and nothing else, and the connection is closed."""
+    answer = await raw(gateway, line + b"\r\nHost: localhost\r\n\r\n" if b"HTTP" in line else line + b"\r\n\r\n")
+    assert answer.partition(b" ")[2][:3] in {b"400", b"505"}, answer
+    assert b"workers" not in answer
+    assert answer.count(b"HTTP/") == 1
+
+
+async def test_an_order_may_come_in_any_pieces(tmp_path: Path) -> None:
+    """However its bytes are cut, an order is carried out; one that is too large is 413."""
+    token = tmp_path / "token"
+    token.write_text("secret")
+    async with running(toml(NOBODY).replace("[admin]\n", f'[admin]\ntoken_file = "{token}"\n')) as gateway:
+        host, port = urlsplit(gateway.admin).netloc.split(":")
+        body = json.dumps({"upstream": "app", "action": "reset", "actor": "ada", "reason": "well again"}).encode()
+        head = b"POST /v1/breakers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nConnection: close\r\n"
+
+        async def order(*pieces: bytes) -> bytes:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.02)  # so that they come one by one
+            async with asyncio.timeout(20):
+                answer = await reader.read()
+            writer.close()
+            return answer[:12]
+
+        sized = head + b"Content-Length: %d\r\n\r\n" % len(body)
+        assert await order(sized + body) == b"HTTP/1.1 202"
+        assert await order(sized + body[:20], body[20:]) == b"HTTP/1.1 202"
+        assert await order(sized, *(body[at : at + 9] for at in range(0, len(body), 9))) == b"HTTP/1.1 202"
+        chunks = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:])]
+        assert await order(head + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n") == b"HTTP/1.1 202"
+        assert await order(head + b"Content-Length: 5000\r\n\r\n", b" " * 2500, b" " * 2500) == b"HTTP/1.1 413"

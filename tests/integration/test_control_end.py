@@ -120,6 +120,25 @@ async def test_a_killed_control_process_leaves_no_orphans() -> None:
         assert not is_open(gateway.url)
 
 
+@pytest.mark.parametrize("ends", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]], ids=str)
+async def test_what_left_the_process_group_does_not_outlive_us(ends: list[signal.Signals], tmp_path: Path) -> None:
+    """A command that calls ``setsid``, and a daemon that has no parent any more, end with a stop, a kill, and kill -9."""
+    told = tmp_path / "told"
+    script = (
+        f"(setsid sh -c 'trap \"touch {told}; exit\" TERM; sleep 1000 & wait' &) ; "
+        "setsid python3 -m http.server {port} --bind 127.0.0.1 & wait"
+    )
+    async with running(pool_toml(["sh", "-c", script], ready="/", drain="500ms")) as gateway:
+        await until(lambda: gateway.events("pool process ready"))
+        for number in ends:
+            gateway.signal(number)
+        await gateway.ended()
+        assert len(gateway.family) >= 6  # a worker, the warden, two shells, sleep, the server
+        await until(lambda: not any(map(is_alive, gateway.family)))
+        if ends == [signal.SIGTERM]:
+            assert told.exists(), "a stop is told to all of them before they are killed"
+
+
 async def test_a_port_in_use_is_one_clear_line(slow: str) -> None:
     """A port that somebody has is said in one line with the address and what to do; exit status 1."""
     with socket.socket() as other:

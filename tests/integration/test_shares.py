@@ -367,3 +367,58 @@ async def test_decisions_are_bounded_and_the_newest_are_kept(origin: Origin) -> 
         ats = [decision["at"] for decision in await _decisions(gateway)]
     assert len(ats) == 1000
     assert ats == sorted(ats, reverse=True)
+
+
+CROWD = """
+[gateway]
+listen = ["127.0.0.1:0"]
+workers = 2
+drain_timeout = "2s"
+limits = {{ connections_per_client = 5 }}
+[admin]
+listen = "127.0.0.1:0"
+[upstreams.app]
+endpoints = ["http://127.0.0.1:{port}"]
+[routes.web]
+upstream = "app"
+"""
+
+
+async def test_one_client_has_so_many_connections_at_all_workers_together(origin: Origin) -> None:
+    """Those that were turned away are not counted, those that closed or died with their worker are counted no more."""
+    async with running(CROWD.format(port=origin.port)) as gateway:
+
+        async def served(attempts: int) -> list[Client]:
+            found = []
+            for _ in range(attempts):
+                client = await Client.connect(port_of(gateway))
+                await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                if (await client.answer()).status == 200:
+                    found.append(client)
+                else:
+                    client.close()
+            return found
+
+        async def none_is_open() -> bool:
+            return (await gateway.status())["totals"]["client_connections"] == 0
+
+        for _ in range(2):
+            clients = await served(30)
+            assert len(clients) == 5
+            for client in clients:
+                client.close()
+            await until(none_is_open)
+        clients = await served(30)
+        for number in range(WORKERS):
+            pid = await gateway.worker_pid(number)
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda pid=pid, number=number: _is_followed(gateway, number, pid))  # type: ignore[misc]
+        successors = await served(30)
+        assert len(successors) == 5
+        for client in clients + successors:
+            client.close()
+
+
+async def _is_followed(gateway: RunningGateway, number: int, pid: int) -> bool:
+    found = (await gateway.status())["workers"][number]
+    return found["state"] == "ready" and found["pid"] != pid

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.support.plane import RunningGateway
 
 BREAKER: dict[str, Any] = {"mode": "enforce", "min_calls": 10, "slow_threshold": "100ms", "open_for": "30s"}
+# What ended a moment ago is no witness that calls go on ending.
+SHORT = BREAKER | {"window": "500ms"}
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n"
 
 
@@ -166,7 +168,7 @@ async def test_slow_is_not_sick(pair: list[Origin]) -> None:
     """Quick calls of one page and then only long ones of another: no call hangs, and nothing is refused."""
     only = pair[0]
     only.on("/long", _slowly)
-    async with gateway_before([only], breaker=BREAKER, timeouts={"head": "5s"}) as gateway:
+    async with gateway_before([only], breaker=SHORT, timeouts={"head": "5s"}) as gateway:
         for _ in range(12):
             await ask(gateway, path="/quick")
         for _ in range(2):
@@ -178,7 +180,7 @@ async def test_slow_is_not_sick(pair: list[Origin]) -> None:
 async def test_a_slow_upload_does_not_hang(pair: list[Origin]) -> None:
     """While the client sends, nobody waits for the endpoint."""
     only = pair[0]
-    async with gateway_before([only], breaker=BREAKER) as gateway:
+    async with gateway_before([only], breaker=SHORT) as gateway:
         for _ in range(12):
             await ask(gateway, "POST", body=b"quick")
 
@@ -250,12 +252,15 @@ async def test_an_answer_that_drips_is_stuck(pair: list[Origin]) -> None:
 
 
 async def test_a_failed_check_leaves_what_is_under_way_alone(pair: list[Origin]) -> None:
-    """An endpoint whose check fails gets no new requests, and ends those that it has."""
-    for one in pair:
-        one.default = _slowly
+    """An endpoint whose check fails gets no new requests, and ends those that it has, however late they are."""
     retry = {"attempts": 3, "budget": {"ratio": 1.0, "min_per_second": 100}}
     options: dict[str, Any] = {"health": {"path": "/h"}, "timeouts": {"head": "5s"}}
-    async with gateway_before(pair, breaker=BREAKER, retry=retry, **options) as gateway:
+    async with gateway_before(pair, breaker=BREAKER | {"mode": "off"}, retry=retry, **options) as gateway:
+        for _ in range(20):  # so that it is known how long an answer takes
+            await ask(gateway)
+        for one in pair:
+            one.default = _slowly
+            one.requests.clear()
         asked = [asyncio.create_task(ask(gateway)) for _ in range(20)]
         await until(lambda: sum(len(one.requests) for one in pair) == 20)
         before = len(pair[0].requests)
@@ -299,3 +304,49 @@ async def test_calls_of_one_page_that_hang_close_that_page(pair: list[Origin]) -
         await until(lambda: _open(gateway) == {"/stuck"}, within=2.5)
         assert (await ask(gateway, path="/good")).status == 200
         await asyncio.gather(*waiting)
+
+
+async def test_a_service_whose_pages_are_all_shut_is_shut(pair: list[Origin]) -> None:
+    """Signals say so, though no endpoint's breaker is open; while one page is answered they do not."""
+    only = pair[0]
+    only.on("/bug", refuse_by_status)
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        await ask(gateway, path="/good")
+        for _ in range(11):
+            await ask(gateway, path="/bug")
+        assert gateway.snapshot().resilience["origin"].is_shut == 0
+        group, later = gateway.plane._groups["origin"], gateway.plane.clock.now() + 11
+        assert group.is_all_shut(later)
+
+
+async def test_what_one_endpoint_cannot_take_another_may(pair: list[Origin]) -> None:
+    """503 with Retry-After from one of two closes that endpoint, not the page that the other answers."""
+
+    async def full(exchange: Exchange) -> None:
+        await exchange.answer(b"full", b"503 Service Unavailable", b"Retry-After: 1\r\n")
+
+    pair[0].default = full
+    retry = {
+        "attempts": 2,
+        "statuses": [503],
+        "budget": {"ratio": 1.0, "min_per_second": 100},
+        "backoff": {"base": "1ms"},
+    }
+    options: dict[str, Any] = {"balance": "round_robin", "outlier": {"mode": "off"}}
+    async with running_gateway(
+        pair[0].port,
+        {
+            "upstreams": {
+                "origin": {
+                    "endpoints": [f"http://127.0.0.1:{one.port}" for one in pair],
+                    "breaker": BREAKER,
+                    "retry": retry,
+                    **options,
+                }
+            },
+            "routes": {"all": {"upstream": "origin", "timeout": "5s"}},
+        },
+    ) as gateway:
+        assert {answer.status for answer in await asyncio.gather(*(ask(gateway) for _ in range(20)))} == {200}
+        assert "/case" not in _open(gateway)
+        assert f"http://127.0.0.1:{pair[0].port}" in _open(gateway)

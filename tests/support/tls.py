@@ -20,7 +20,7 @@ def certified(folder: Path) -> tuple[Path, Path]:
     if not key.exists():
         subprocess.run(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 "
-            f"-addext subjectAltName=IP:127.0.0.1 -days 2 -keyout {key} -out {certificate}".split(),
+            f"-addext subjectAltName=IP:127.0.0.1,DNS:a.test,DNS:b.test -days 2 -keyout {key} -out {certificate}".split(),
             check=True,
             capture_output=True,
         )

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.limit import Stage
+from gateway.admission.sample import Sample
+from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from gateway.admission.limits.limit import Limit
-    from gateway.admission.sample import Change, Sample
+    from gateway.admission.sample import Change
 
 
 class ByEndpoint:
@@ -63,6 +65,19 @@ class ByEndpoint:
         self._used = tuple(endpoints)
         self._add_up()
 
+    def begin(self, endpoint: str, now: float, n: int, kind: str) -> None:
+        """An attempt at this endpoint begins, as the ``n``-th in flight there."""
+        watch = self.of(endpoint).watch
+        if watch is not None:
+            watch.begin(now, n, kind)
+
+    def begin_again(self, endpoint: str, before: float, now: float, n: int, kind: str) -> None:
+        """The endpoint works for an attempt from now on only: until now its request was still under way."""
+        watch = self.of(endpoint).watch
+        if watch is not None:
+            watch.forget(Sample(before, now, n, kind, Outcome.NEUTRAL))
+            watch.begin(now, n, kind)
+
     def teach(self, endpoint: str, sample: Sample) -> Change | None:
         """An attempt at this endpoint has ended; the change when that moved its limit."""
         change = self.of(endpoint).update(sample)
@@ -79,6 +94,7 @@ class ByEndpoint:
         """All of them together have made somebody wait."""
         for endpoint in self._used:
             self.of(endpoint).held_back(now)
+        self._add_up()
 
     def _add_up(self) -> None:
         self.value = sum(self.of(endpoint).value for endpoint in self._used)

@@ -107,7 +107,7 @@ def _services(name: str, seen: Look) -> tuple[float, ...]:
 
 
 def _is_shut(name: str, workers: Collection[Snapshot]) -> bool:
-    """Whether most workers ask nobody: the upstream's own breaker is open, or that of every endpoint."""
+    """Whether most workers ask nobody: the upstream's own breaker is open, or that of every endpoint or route."""
     shut = present = 0
     for worker in workers:
         found = worker.resilience.get(name)
@@ -116,7 +116,7 @@ def _is_shut(name: str, workers: Collection[Snapshot]) -> bool:
         present += 1
         endpoints = found.endpoints
         whole = endpoints.get("")
-        is_whole_shut = whole is not None and not _is_asked(whole)
+        is_whole_shut = found.is_shut > 0 or (whole is not None and not _is_asked(whole))
         if is_whole_shut or (len(endpoints) > 1 and not any(_is_asked(one) for url, one in endpoints.items() if url)):
             shut += 1
     return shut > present / 2

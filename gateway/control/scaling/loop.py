@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -16,10 +17,11 @@ from gateway.control.scaling.seasons import EVERY, Seasons
 from gateway.control.scaling.stream import Stream
 from gateway.control.scaling.target import Target
 from gateway.scaling.scaler import TICK
+from gateway.telemetry.guard import Guard
 from gateway.telemetry.reading import ScalingReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
@@ -95,20 +97,17 @@ class Scaling:
                 self.targets[name].resume_season(state)
         return self.past
 
-    def reading(self) -> dict[str, ScalingReading]:
-        """What metrics are made of, by upstream."""
-        return {
-            name: ScalingReading(
-                numbers(target), target.scaler.mode, target.decisions, target.vetoes, target.carrier.failures
-            )
-            for name, target in self.targets.items()
-        }
+    def reading(self) -> Mapping[str, ScalingReading]:
+        """What metrics are made of, by upstream; worked out when it is asked for."""
+        return _Readings(self.targets)
 
     def start(self) -> None:
         """Begin to look and to decide."""
         for target in self.targets.values():
             target.actuator.start()
-        self._task = asyncio.create_task(self._keep_looking(), name="scaling")
+        self._task = asyncio.create_task(
+            Guard(self._log, self._clock).keep_going("scaling", self._keep_looking), name="scaling"
+        )
 
     async def stop(self) -> None:
         """Decide nothing any more; replicas stay as they are."""
@@ -153,6 +152,9 @@ class Scaling:
         seen = look(self._totals)
         for target in targets:
             now = self._clock.now()
+            if not is_tick and seen is not None and target.is_asleep(seen):
+                target.rest(seen, now)
+                continue
             try:
                 target.look(seen, now)
                 if is_tick:
@@ -161,3 +163,22 @@ class Scaling:
                     self._tell(target.name, numbers(target))
             except Exception:  # noqa: BLE001 - one target's fault must not be the others'
                 self._log.exception("scaling tick failed", upstream=target.name)
+
+
+class _Readings(Mapping[str, ScalingReading]):
+    """The readings of all targets, each made when it is asked for: a thousand at once would stop the loop."""
+
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self._targets = targets
+
+    def __getitem__(self, name: str) -> ScalingReading:
+        target = self._targets[name]
+        return ScalingReading(
+            numbers(target), target.scaler.mode, target.decisions, target.vetoes, target.carrier.failures
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)

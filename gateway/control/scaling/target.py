@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from gateway.scaling.decision import Decision
     from gateway.scaling.settings import Mode, ScalingSettings
     from gateway.telemetry.logs import Logger
+    from gateway.telemetry.snapshot import LoadSnapshot
 
 CAP_MARGIN: Final = 5.0
 """Seconds that workers hold a trial's limit beyond its end, should nobody tell them that it is over."""
 PROMISE: Final = 4.0
 """Seconds that workers count on capacity that is coming without hearing of it again."""
+_WATCHED: Final = frozenset({"off", "observe"})
 _CARRIED_OUT: Final = frozenset({"live", "pinned"})
 _COUNTED: Final = frozenset({"pool", "kubernetes"})
 """Actuators that see a replica become ready themselves; the word of others may be late or a wish."""
@@ -83,6 +85,7 @@ class Target:
         self._coming = Coming()
         self._ramp = Ramp(slow_start)
         self._has_promised = False
+        self._said: tuple[LoadSnapshot | None, ...] = ()
         self._confirmed = ""
         self._is_known = False
         self._was_pinned = False
@@ -106,6 +109,23 @@ class Target:
             self._log.warning("season forgotten", why=str(error))
 
     # --- every second ----------------------------------------------------------------------------
+
+    def is_asleep(self, seen: Look | None) -> bool:
+        """Whether nobody scales it, and no worker has said anything of it since the last look, which found it empty.
+
+        Then one look in several is enough. Nothing is said of an upstream that has had nothing to do for long.
+        """
+        if seen is None or self.scaler.mode not in _WATCHED or not self.signals.signal_valid:
+            return False
+        loads = tuple(one.loads.get(self.name) for one in seen.living)
+        said, self._said = self._said, loads
+        if len(said) != len(loads) or any(one is not other for one, other in zip(said, loads, strict=True)):
+            return False
+        return not any(one is not None and (one.in_flight or one.queued) for one in loads)
+
+    def rest(self, seen: Look, now: float) -> None:
+        """Make this second's signals of the last ones."""
+        self.signals = self._meter.rest(seen.at - seen.age, now)
 
     def look(self, seen: Look | None, now: float) -> None:
         """Make this second's signals, and see how a trial goes."""

@@ -17,6 +17,7 @@ from gateway.admission.rate_fields import policy_field, quota_field, retry_after
 from gateway.admission.rate_gate import RateGate
 from gateway.admission.rate_limit import Quota
 from gateway.admission.rate_settings import RateLimit, broken_rule, burst_of
+from gateway.core.ledger import Ledger
 from gateway.core.units import Rate
 
 rates = st.builds(Rate, st.integers(1, 10**9).map(float), st.sampled_from([1.0, 60.0, 3600.0, 86400.0])).filter(
@@ -36,7 +37,7 @@ def parse(field: str) -> list[tuple[str, dict[str, int]]]:
 
 
 def gate(*limits: RateLimit) -> RateGate:
-    return RateGate(limits, random.Random(1))
+    return RateGate(limits, Ledger())
 
 
 def test_the_policy_of_an_ordinary_limit() -> None:

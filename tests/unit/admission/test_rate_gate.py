@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission.rate_gate import RATE_LIMITED, RateGate
-from gateway.admission.rate_limit import KeyedRateLimit
+from gateway.admission.rate_gate import RATE_LIMITED, RateGate, tables_of
+from gateway.admission.rate_limit import MAX_KEYS, KeyedRateLimit
 from gateway.admission.rate_settings import RateLimit
 from gateway.core.errors import REASONS
+from gateway.core.ledger import Ledger
 from gateway.core.units import Rate
 
 
-def gate(*limits: RateLimit, seed: int = 1) -> RateGate:
-    return RateGate(limits, random.Random(seed))
+def gate(*limits: RateLimit) -> RateGate:
+    return RateGate(limits, Ledger())
 
 
 def rule(name: str, rate: str = "1/s", **more: Any) -> RateLimit:
@@ -126,11 +126,7 @@ def test_all_or_none_is_charged(story: list[tuple[float, str, float, bool]]) -> 
             assert mine.limit.debt(key, now) == one.debt(key, now)
 
 
-def test_shares_and_ticks_reach_every_rule() -> None:
-    """Half of the burst for one of two workers; what is as good as new is forgotten."""
-    both = gate(rule("each", "10/s", burst=10), rule("all", "10/s", key="route", burst=20))
-    both.set_share(0.5, 0.5)
-    assert sum(not ask(both) for _ in range(50)) == 5
-    both.tick(100.0)
-    both.tick(100.0)
-    assert [len(one.limit.table) for one in both.rules] == [0, 0]
+def test_a_rule_for_a_whole_route_takes_room_for_one_key() -> None:
+    """What a gateway's ledger takes is what its rules need, and nothing for those that are off."""
+    limits = [rule("each"), rule("all", key="route"), rule("old", mode="off"), rule("new", mode="shadow")]
+    assert tables_of(limits) == [MAX_KEYS, 1, MAX_KEYS]

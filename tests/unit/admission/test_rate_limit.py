@@ -7,13 +7,17 @@ from collections import defaultdict
 from fractions import Fraction
 from itertools import product
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.admission.rate_limit import KeyedRateLimit
-from gateway.admission.rate_table import SHARED, RateTable
+from gateway.core.ledger import WAYS, Ledger, begin, size
+
+if TYPE_CHECKING:
+    from gateway.core.ledger import Table
 
 ROUNDING = 0.01  # of a request
 
@@ -57,7 +61,7 @@ def test_no_window_of_any_key_has_more_than_rate_and_burst(
     story: list[tuple[float, int, float, bool]], rate: float, burst: int, max_keys: int
 ) -> None:
     """Less what was refunded in it; also when time jumps or goes back, and when the table is full."""
-    limit = KeyedRateLimit(rate, burst, max_keys=max_keys)
+    limit = KeyedRateLimit(rate, burst, Ledger().table(max_keys))
     history = History(rate, burst)
     now = 1000.0
     for step, number, cost, is_shed in story:
@@ -68,7 +72,7 @@ def test_no_window_of_any_key_has_more_than_rate_and_burst(
             if is_shed:
                 limit.refund(key, cost, now)
                 history.add(key, -cost, now)
-        assert len(limit.table) <= max_keys
+        assert len(limit.table) <= max_keys + WAYS
     history.check()
 
 
@@ -125,12 +129,12 @@ def test_a_year_of_idleness_is_one_burst() -> None:
 
 def test_time_that_goes_back_admits_nothing_more() -> None:
     """Not for keys that are known, and not for those forgotten since."""
-    limit = KeyedRateLimit(1, 2)
+    limit = KeyedRateLimit(1, 2, Ledger().table(1))
     assert [limit.take("a", 1.0, 100.0) for _ in range(2)] == [0.0, 0.0]
     assert limit.take("a", 1.0, 50.0) == pytest.approx(1.0, abs=0.002)
-    limit.take("b", 1.0, 200.0)
-    limit.tick(200.0)
-    assert len(limit.table) == 1
+    for key in "bcdefgh":
+        limit.take(key, 1.0, 200.0)
+    assert len(limit.table) == 7, "there is no room for a any more"
     assert sum(not limit.take("a", 1.0, 100.0) for _ in range(5)) == 2
 
 
@@ -163,26 +167,101 @@ def test_what_can_never_pass_has_an_endless_wait() -> None:
     assert limit.take("a", 4.0, 0.0) == limit.wait("a", 4.0, 0.0) == inf
 
 
-def test_shares_of_workers_add_up_to_the_whole() -> None:
-    """Four workers with a quarter each let pass what one does."""
-    workers = [KeyedRateLimit(40, 20) for _ in range(4)]
-    for worker in workers:
-        worker.set_share(0.25, 0.25)
-    passed = sum(not worker.take("a", 1.0, now / 1000) for now in range(0, 10_000, 5) for worker in workers)
-    assert passed == pytest.approx(40 * 10 + 20, abs=4)
+def workers(count: int, rate: float, burst: float, keys: int = 1000) -> list[KeyedRateLimit]:
+    """One rule at so many workers, which share their memory."""
+    memory = memoryview(bytearray(size([keys], count)))
+    begin(memory, 0.0, b"salt" * 4)
+    ledgers = [Ledger(memory, workers=count, number=number) for number in range(count)]
+    return [KeyedRateLimit(rate, burst, ledger.table(keys), ledger.epoch) for ledger in ledgers]
 
 
-@pytest.mark.parametrize("part", [0.01, 0.5, 1.0])
-def test_a_changed_share_forgives_no_debt(part: float) -> None:
-    """Nobody gets a fresh burst because the shares were dealt again; what is owed is paid off at the new rate."""
-    limit = KeyedRateLimit(10, 20)
-    for _ in range(20):
-        limit.take("a", 1.0, 0.0)
-    limit.set_share(part, 1.0)
-    assert limit.take("a", 1.0, 0.0) > 0
-    assert limit.debt("a", 1.0) == pytest.approx(20 - 10 * part)
-    limit.set_share(1.0, 1.0)
-    assert limit.debt("a", 2.0) == pytest.approx(20 - 10 * part - 10)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 24), st.integers(0, 3), st.integers(0, 2), st.integers(1, 4), st.booleans()),
+        max_size=150,
+    ),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 4),
+)
+def test_several_workers_decide_as_one_does(
+    story: list[tuple[int, int, int, int, bool]], rate: int, burst: int, count: int
+) -> None:
+    """Wherever a key's requests come, and wherever they are refunded, every answer is that of one worker alone."""
+    one = KeyedRateLimit(rate, burst)
+    many = workers(count, rate, burst)
+    now = 0.0
+    for eighths, number, key, cost, is_shed in story:
+        now += eighths / 8
+        here = many[number % count]
+        expected = one.take(str(key), float(cost), now)
+        assert here.take(str(key), float(cost), now) == pytest.approx(expected, abs=1e-6)
+        if is_shed and not expected:
+            one.refund(str(key), float(cost), now)
+            here.refund(str(key), float(cost), now)
+        assert {limit.quota(str(key), now).remaining for limit in many} == {one.quota(str(key), now).remaining}
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_what_one_worker_serves_has_the_whole_quota_there(count: int) -> None:
+    """The burst at once and the rate after it, however many workers there are; a cost as high as the burst passes."""
+    first, *_ = workers(count, rate=5, burst=10)
+    assert sum(not first.take("a", 1.0, 0.0) for _ in range(20)) == 10
+    assert sum(not first.take("a", 1.0, now / 10) for now in range(1, 101)) == 50
+    assert first.take("b", 10.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("burst", [1, 2])
+def test_a_burst_smaller_than_the_number_of_workers_is_neither_lost_nor_multiplied(burst: int) -> None:
+    """As many pass as the burst says, at whichever workers they come."""
+    for start in range(8):
+        many = workers(8, rate=0.001, burst=burst)
+        assert sum(not many[(start + step) % 8].take("a", 1.0, 0.0) for step in range(32)) == burst
+
+
+def test_the_successor_of_a_dead_worker_goes_on_with_what_it_charged() -> None:
+    """A worker with the same number on the same memory gives nobody a fresh burst, and lets nobody wait longer."""
+    memory = memoryview(bytearray(size([100], 2)))
+    begin(memory, 0.0, b"salt" * 4)
+
+    def worker(number: int) -> KeyedRateLimit:
+        return KeyedRateLimit(1, 10, Ledger(memory, workers=2, number=number).table(100))
+
+    first, second = worker(0), worker(1)
+    assert sum(not first.take("a", 1.0, 0.0) for _ in range(7)) == 7
+    first = worker(0)
+    assert sum(not first.take("a", 1.0, 0.0) for _ in range(10)) == 3
+    assert second.take("a", 1.0, 0.5) == pytest.approx(0.5, abs=0.002)
+    assert worker(1).take("a", 1.0, 1.0) == 0.0
+
+
+class Late:
+    """A table as a worker sees it that read of one key before others wrote."""
+
+    def __init__(self, table: Table, key: str) -> None:
+        self._table = table
+        self._place = table.place(key)
+        self._seen = table.find(*self._place)
+
+    def find(self, base: int, mark: int) -> tuple[int, float, float]:
+        return self._seen if (base, mark) == self._place else self._table.find(base, mark)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+
+def test_a_charge_that_another_worker_did_not_see_is_paid_all_the_same() -> None:
+    """Workers that decide in one instant let one request each pass beyond the burst, and that is owed."""
+    first, second = workers(2, rate=1, burst=4)
+    for _ in range(3):
+        first.take("a", 1.0, 0.0)
+    late = Late(second.table, "a")
+    assert first.take("a", 1.0, 0.0) == 0.0
+    second.table, table = late, second.table  # type: ignore[assignment]
+    assert second.take("a", 1.0, 0.0) == 0.0
+    second.table = table
+    assert first.debt("a", 0.0) == second.debt("a", 0.0) == 5.0
+    assert second.take("a", 1.0, 1.0) == pytest.approx(1.0, abs=0.002)
 
 
 def test_quota_says_what_is_left_and_when_there_is_more() -> None:
@@ -198,52 +277,38 @@ def test_quota_says_what_is_left_and_when_there_is_more() -> None:
     assert repr(limit) == "<KeyedRateLimit rate=2 burst=4 keys=1>"
 
 
-class CountingTable(RateTable):
-    """Counts the entries that it examines."""
-
-    examined = 0
-
-    def forget(self, now: float, most: int) -> None:
-        self.examined += most
-        super().forget(now, most)
-
-
-def test_a_million_invented_keys_take_bounded_memory_and_bounded_work() -> None:
-    """Never more keys than allowed, at a few steps for each; keys that are as good as new make room."""
-    table = CountingTable(max_keys=5000)
+def test_a_million_invented_keys_take_bounded_memory_and_lose_nobody_a_burst() -> None:
+    """Keys that owe nothing make room for those that come, so nobody shares while few owe something."""
+    limit = KeyedRateLimit(50.0, 1, Ledger(salt=b"s").table(20_000))
     rng = random.Random(1)
-    largest = 0
-    for number in range(1_000_000):
-        now = number * 1e-4
-        table.put(f"{rng.getrandbits(48):x}", now + 0.2, now)
-        largest = max(largest, len(table))
-    assert largest <= 4 * 2000  # 2,000 are worth remembering at any time
-    assert largest <= 5000
-    assert table.overflowed == 0
-    assert table.examined <= 10 * 1_000_000
-    assert repr(table).startswith("<RateTable keys=")
+    for number in range(200_000):
+        assert limit.take(f"{rng.getrandbits(48):x}", 1.0, number * 1e-4) == 0.0  # 200 owe something at any time
+    assert limit.overflowed == 0
+    assert len(limit.table) <= 20_000 + WAYS
 
 
 def test_a_full_table_gives_nobody_a_fresh_burst() -> None:
-    """A flood of new keys does not make it forget a limited one; the flood itself shares."""
-    limit = KeyedRateLimit(0.001, 5, max_keys=100)
+    """A flood of new keys does not make it forget a limited one; the flood itself shares, set by set."""
+    limit = KeyedRateLimit(0.001, 5, Ledger(salt=b"s").table(7 * 14))
     for _ in range(5):
         assert limit.take("greedy", 1.0, 0.0) == 0
     passed = sum(not limit.take(f"invented-{number}", 1.0, 1.0) for number in range(50_000))
     assert limit.take("greedy", 1.0, 2.0) > 0
-    assert passed <= 99 + SHARED * 5
-    assert len(limit.table) == 100
-    assert limit.table.overflowed == passed - 99
+    assert len(limit.table) == 7 * 14
+    assert passed == 7 * 14 - 1 + limit.overflowed
+    assert limit.overflowed <= 14 * 5
 
 
-def test_quiet_times_empty_the_table() -> None:
-    """Ticks alone forget what is as good as new."""
-    limit = KeyedRateLimit(10, 10)
-    for number in range(1000):
-        limit.take(str(number), 1.0, 0.0)
-    for _ in range(20):
-        limit.tick(10.0)
-    assert len(limit.table) == 0
+def test_who_finds_room_late_starts_at_what_its_set_owes() -> None:
+    """No key gains by a full table: what it was charged in company is not forgiven when it gets a place of its own."""
+    limit = KeyedRateLimit(1, 5, Ledger(salt=b"s").table(7))
+    for number in range(7):
+        limit.take(f"k{number}", 0.5 if number == 0 else 5.0, 0.0)
+    assert sum(not limit.take("late", 1.0, 0.0) for _ in range(9)) == 5
+    assert limit.debt("late", 1.0) == pytest.approx(4.0)
+    assert limit.take("late", 1.0, 1.0) == 0.0  # k0 owes nothing any more
+    assert limit.overflowed == 5
+    assert limit.debt("late", 1.0) == pytest.approx(5.0)
 
 
 def test_the_same_salt_tells_the_same_story() -> None:
@@ -251,7 +316,7 @@ def test_the_same_salt_tells_the_same_story() -> None:
 
     def story(salt: bytes) -> list[float]:
         rng = random.Random(3)
-        limit = KeyedRateLimit(0.01, 3, max_keys=20, salt=salt)
+        limit = KeyedRateLimit(0.01, 3, Ledger(salt=salt).table(20))
         return [limit.take(f"k{rng.randrange(3000)}", 1.0, number / 100) for number in range(3000)]
 
     assert story(b"a") == story(b"a")

@@ -178,7 +178,7 @@ rewrite = "/y"
         ('[routes.b]\nupstream = "app"\nmatch.path = "/b"\nmatch.headers = { A = "1", a = "2" }', "9: routes.b.match.headers: expected every header field once; names differ only in case"),
         ('[gateway]\nlisten = ["127.0.0.1:9090"]', '7: gateway.listen[0]: expected every address once; got "127.0.0.1:9090"'),
         ("[gateway]\nlisten = []", "7: gateway.listen: expected an array with at least one item; got an array"),
-        ('[gateway]\nclient_ip = { trusted_proxies = ["10.0.0.1/8"] }', '7: gateway.client_ip.trusted_proxies[0]: expected a network such as "10.0.0.0/8" (10.0.0.1/8 has host bits set); got "10.0.0.1/8"'),
+        ('[gateway]\nclient_ip = { trusted_proxies = ["10.0.0.1/8"] }', '7: gateway.client_ip.trusted_proxies[0]: expected "unix" or a network such as "10.0.0.0/8" (10.0.0.1/8 has host bits set); got "10.0.0.1/8"'),
         ("[gateway]\ntimeouts = 5", "7: gateway.timeouts: expected a table; got 5"),
         ("[gateway]\nworkers = 1.5", "7: gateway.workers: expected a whole number in [0, 256]; got 1.5"),
         ('[gateway]\ndrain_timeout = "400d"', '7: gateway.drain_timeout: expected a duration of at most 365d; got "400d"'),

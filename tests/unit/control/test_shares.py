@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.shares import Demand, FixedLimit, Presence, fractions, split
+from gateway.control.shares import FixedLimit, Presence, fractions, split
 from gateway.telemetry.snapshot import Snapshot
 
 DEMANDS = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=16)
@@ -34,16 +34,6 @@ def test_whoever_is_asked_more_gets_more() -> None:
     assert fractions([300.0, 100.0]) == [0.05 + 0.9 * 0.75, 0.05 + 0.9 * 0.25]
     assert split(8, [0.5, 0.5]) == [4, 4]
     assert split(10, fractions([0.0, 0.0, 0.0])) in ([4, 3, 3], [3, 4, 3], [3, 3, 4])
-
-
-def test_demand_is_what_came_since_the_last_look() -> None:
-    """Counters are compared with those of the look before; a worker that started again counts from zero."""
-    demand = Demand()
-    demand.look({0: Snapshot(requests=[("r", "GET", 200, 100)])})
-    first = demand.look({0: Snapshot(requests=[("r", "GET", 200, 140), ("r", "GET", 503, 20)])})[0]["r"]
-    assert first == 0.5 * 50 + 0.5 * 60
-    again = demand.look({0: Snapshot(requests=[("r", "GET", 200, 10)])})[0]["r"]
-    assert again == 0.5 * first + 0.5 * 10
 
 
 def test_parts_shrink_at_once_and_grow_when_that_has_arrived() -> None:

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from gateway.pool.child import Child
+from tests.support.running import is_alive, until
 
 
 async def test_the_exit_status_comes() -> None:
@@ -50,3 +51,17 @@ async def test_a_program_that_is_not_there_is_an_error() -> None:
     """Starting nothing is an OSError, not a child."""
     with pytest.raises(FileNotFoundError):
         Child(["/no/such/program"])
+
+
+async def test_what_it_leaves_in_its_group_ends_with_it() -> None:
+    """However it ended itself, by a signal that it could not handle too."""
+    for kill in (False, True):
+        reading, writing = os.pipe()
+        child = Child(["sh", "-c", "sleep 1000 & echo $!; read line; exit 0"], stdout=writing)
+        os.close(writing)
+        left = int(os.read(reading, 100))
+        os.close(reading)
+        if kill:
+            child.signal(signal.SIGKILL)
+        await child.wait()
+        await until(lambda left=left: not is_alive(left))  # type: ignore[misc]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.pool.backoff import STABLE, Backoff
-from gateway.pool.output import Output
+from gateway.pool.output import Lines
 from gateway.pool.states import NEXT, STATES, after
 
 
@@ -81,7 +81,7 @@ def test_output_is_cut_at_line_ends_only(lines: list[bytes], data: st.DataObject
     """However the bytes arrive, the same lines are handed on."""
     stream = b"".join(line.replace(b"\n", b"").rstrip(b"\r") + b"\n" for line in lines)
     got: list[str] = []
-    output = Output(got.append)
+    output = Lines(got.append)
     while stream:
         n = data.draw(st.integers(1, len(stream)))
         output.data_received(stream[:n])
@@ -94,7 +94,7 @@ def test_output_is_cut_at_line_ends_only(lines: list[bytes], data: st.DataObject
 def test_a_line_without_end_does_not_fill_memory() -> None:
     """A line that goes on and on is handed on in pieces of 8 KiB."""
     got: list[str] = []
-    output = Output(got.append)
+    output = Lines(got.append)
     for _ in range(100):
         output.data_received(b"x" * 1000)
     output.connection_lost(None)

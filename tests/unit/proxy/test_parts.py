@@ -1,4 +1,4 @@
-"""A worker's part of limits, queues and rates: even at first, then as it is dealt, less under its own strain."""
+"""A worker's part of limits and queues: even at first, then as it is dealt, less under its own strain."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ async def _running(clock: ManualClock, **origin: Any) -> AsyncIterator[DataPlane
         await plane.close()
 
 
-async def test_queues_and_rates_begin_with_an_even_part(clock: ManualClock) -> None:
-    """Whole requests are rounded up; a rate's burst is divided as well."""
+async def test_queues_begin_with_an_even_part_and_rates_are_whole(clock: ManualClock) -> None:
+    """Whole requests are rounded up; a burst is not divided, because all workers know what is used of it."""
     async with _running(clock) as plane:
         queue = plane.gates["origin"].queue
         assert (queue._max_length, queue._max_size) == (25, 1024 * 1024)
         rates = plane.rules["all"].rates
         assert rates is not None
         keys = rates.keys("", {}, {})
-        assert [rates.check(keys, 1.0, 0.0) is None for _ in range(11)] == [True] * 10 + [False]
+        assert [rates.check(keys, 1.0, 0.0) is None for _ in range(41)] == [True] * 40 + [False]
 
 
 async def test_a_queue_is_what_was_dealt_times_what_may_be_used(clock: ManualClock) -> None:
     """Strain and deal may come in either order, and strain leaves no trace."""
     async with _running(clock) as plane:
         queue = plane.gates["origin"].queue
-        plane.parts.deal({}, {"origin": 0.5}, {})
+        plane.parts.deal({}, {"origin": 0.5})
         assert queue._max_length == 50
         plane.parts.use_of_queues(0.5)
         assert (queue._max_length, queue._max_size) == (25, 1024 * 1024)
-        plane.parts.deal({}, {"origin": 0.9}, {})
+        plane.parts.deal({}, {"origin": 0.9})
         assert queue._max_length == 45
         plane.parts.use_of_queues(1.0)
         assert queue._max_length == 90
@@ -81,7 +81,7 @@ async def test_a_queue_is_what_was_dealt_times_what_may_be_used(clock: ManualClo
 async def test_the_smallest_part_has_room_for_one_request(clock: ManualClock) -> None:
     """Whoever comes to the worker with the smallest part may wait there, with a body of its usual bound."""
     async with _running(clock) as plane:
-        plane.parts.deal({}, {"origin": 0.001}, {})
+        plane.parts.deal({}, {"origin": 0.001})
         assert plane.parts.room("origin") == (1, EARLY_BYTES)
 
 
@@ -91,7 +91,7 @@ async def test_a_fixed_limit_moves_beneath_its_lid(clock: ManualClock) -> None:
         gate = plane.gates["origin"]
         assert gate.limit.value == 2
         plane.capacity.set_cap("origin", 3, 60.0)
-        plane.parts.deal({"origin": 6}, {}, {})
+        plane.parts.deal({"origin": 6}, {})
         assert gate.limit.value == 3
         plane.capacity.set_cap("origin", None, 0.0)
         assert gate.limit.value == 6
@@ -102,5 +102,5 @@ async def test_other_limits_are_not_dealt_out(clock: ManualClock, limit: dict[st
     """One that learns is each worker's own, and one that is off has no number."""
     async with _running(clock, limit=limit) as plane:
         before = plane.gates["origin"].limit.value
-        plane.parts.deal({"origin": 3}, {}, {})
+        plane.parts.deal({"origin": 3}, {})
         assert plane.gates["origin"].limit.value == before

@@ -13,6 +13,7 @@ from gateway.core.clock import ManualClock
 from gateway.core.outcome import Outcome
 from gateway.core.units import Seconds
 from gateway.resilience.breaker import Breaker
+from gateway.resilience.page import Page
 from gateway.resilience.settings import BreakerSettings
 
 SUCCESS, FAILURE, TIMEOUT, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.NEUTRAL
@@ -636,3 +637,17 @@ def test_a_repr_says_what_matters() -> None:
     assert repr(breaker) == "<Breaker shop closed in_flight=1>"
     breaker.tick(_trip(breaker, 1.0))
     assert repr(breaker) == "<Breaker shop half_open room=3 in_flight=0>"
+
+
+def test_a_routes_wish_does_not_keep_the_endpoint_closed() -> None:
+    """One route asked for fifty seconds; when the endpoint takes no connections it is tried again after its own time."""
+    breaker = Breaker("shop", BreakerSettings(), clock=ManualClock(), rng=Random(1), parts="route")
+    page = Page("route", "/full", 2.0)
+    for _ in range(6):
+        breaker.report(breaker.acquire(1.0, page), FAILURE, FAST, 1.0)
+        breaker.retry_after(50.0, 1.0, page)
+    assert breaker.state_word == "closed"
+    for _ in range(20):
+        breaker.report(breaker.acquire(1.0, page), FAILURE, FAST, 1.0, is_whole=True)
+    assert breaker.state_word == "open"
+    assert breaker.retry_in(1.0) <= 5.0

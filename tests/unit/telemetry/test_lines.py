@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import socket
+import subprocess
+import sys
+import tty
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import gateway
 from gateway.telemetry.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -111,3 +117,74 @@ def test_a_reader_that_left_is_no_error() -> None:
     lines.put(b"y")
     lines.close()
     os.close(writing)
+
+
+FOREIGN = """
+import asyncio, ctypes, os, sys
+from gateway.telemetry.lines import Lines
+
+uid, seconds = int(sys.argv[1]), float(sys.argv[2])
+os.setgid(uid)
+os.setuid(uid)
+ctypes.CDLL(None).prctl(4, 1)  # dumpable again, or /proc/self is not ours at all
+
+async def main():
+    lines = Lines(2, capacity=200_000)
+    turns = 0
+    for at in range(60):
+        for number in range(100):
+            lines.put(b"%06d" % (at * 100 + number) + b"x" * 100)
+        await asyncio.sleep(0.011)
+        turns += 1
+    print(turns, lines.dropped, flush=True)
+    sys.stdin.readline()
+    while "waiting=0" not in repr(lines):
+        await asyncio.sleep(0.011)
+    lines.put(b"the last one")
+    lines.close(seconds)
+
+asyncio.run(main())
+"""
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+
+def _foreign(error: int, uid: int = 65534) -> subprocess.Popen[bytes]:
+    """A process of another user, whose standard error is this descriptor of ours."""
+    folder = Path(gateway.__file__).parent.parent
+    return subprocess.Popen(
+        [sys.executable, "-c", FOREIGN, str(uid), "5"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=error,
+        cwd=folder,
+    )
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_a_descriptor_of_another_user_does_not_block_us_either(kind: str) -> None:
+    """Nobody reads, and the loop goes on; then what was kept comes whole and in order, and the loss was counted."""
+    reading, writing = os.pipe() if kind == "pipe" else pty.openpty()
+    if kind == "terminal":
+        tty.setraw(writing)
+    with _foreign(writing) as process, ExitStack() as on_failure:
+        on_failure.callback(process.kill)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.close(writing)
+        turns, dropped = map(int, process.stdout.readline().split())
+        assert turns == 60, "it would hang here"
+        assert dropped > 0
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        got = b""
+        while b"the last one\n" not in got:
+            got += os.read(reading, 65536)
+        on_failure.pop_all()
+    os.close(reading)
+    kept = [line for line in got.splitlines() if line[:1].isdigit()]
+    assert all(len(line) == 106 for line in kept)
+    assert kept == sorted(kept)
+    assert len(kept) + dropped == 6000
+    told = [json.loads(line)["n"] for line in got.splitlines() if line.startswith(b"{")]
+    assert sum(told) == dropped

@@ -1,0 +1,79 @@
+"""Who counts as one client, and who is believed: addresses in every spelling."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.http.forwarded import Trust, extended_identity, fresh_identity, peer_address
+from gateway.http.settings import ClientIp
+
+V4 = st.ip_addresses(v=4).map(str)
+ENTRIES = [b"::ffff:203.0.113.7", b"[::ffff:203.0.113.7]:443", b"::FFFF:CB00:7107", b"0:0:0:0:0:ffff:203.0.113.7"]
+
+
+def trust(*proxies: str) -> Trust:
+    return Trust(ClientIp(trusted_proxies=proxies))
+
+
+@given(V4)
+def test_ipv4_inside_ipv6_is_the_ipv4_address_wherever_it_is_read(address: str) -> None:
+    """As a peer, as an entry of X-Forwarded-For, as a key."""
+    for spelling in (f"::ffff:{address}", f"0000:0000::ffff:{address}"):
+        assert peer_address((spelling, 4711, 0, 0)) == address
+        assert trust("10.0.0.0/8").client("10.0.0.1", [(b"X-Forwarded-For", spelling.encode())]) in {
+            address,
+            "10.0.0.1",
+        }
+        assert trust().key(spelling) == address
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=repr)
+def test_clients_behind_a_dual_stack_proxy_are_not_one_client(entry: bytes) -> None:
+    """Each has the key of its IPv4 address, however the proxy writes it."""
+    ours = trust("10.0.0.0/8")
+    found = ours.client("10.0.0.1", [(b"X-Forwarded-For", b"198.51.100.1, " + entry)])
+    assert (found, ours.key(found)) == ("203.0.113.7", "203.0.113.7")
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104", "::ffff:a00:0/104"])
+def test_a_network_may_be_written_either_way(network: str) -> None:
+    """Trusted proxies match by address, not by spelling."""
+    ours = trust(network)
+    for peer in ("10.1.2.3", "::ffff:10.1.2.3"):
+        assert ours.is_trusted(peer)
+        assert ours.client(peer, [(b"X-Forwarded-For", b"2001:db8::1, ::ffff:10.9.9.9")]) == "2001:db8::1"
+    for peer in ("11.0.0.1", "::ffff:11.0.0.1", "::10.1.2.3", "unix", "unknown", ""):
+        assert not ours.is_trusted(peer)
+
+
+def test_real_ipv6_addresses_stay_what_they_are() -> None:
+    """Prefixes are keys; the deprecated ``::a.b.c.d`` and an address that only looks alike are no IPv4."""
+    ours = trust()
+    assert ours.key("2001:db8:1:2:3::4") == "2001:db8:1:2::/64"
+    assert ours.key("::203.0.113.7") == "::/64"
+    assert peer_address(("::ffff:0:203.0.113.7", 1, 0, 0)) == "::ffff:0:cb00:7107"
+    assert peer_address(("fe80::1%eth0", 1, 0, 2)) == "fe80::1"
+
+
+def test_a_unix_peer_is_trusted_by_its_own_word_and_no_other() -> None:
+    """No network contains it, and a peer that left before it was asked for its name is not one."""
+    identity = [(b"X-Forwarded-For", b"203.0.113.7")]
+    assert peer_address("") == peer_address(b"") == "unix"
+    assert peer_address(None) == peer_address(()) == "unknown"
+    assert trust("unix").client("unix", identity) == "203.0.113.7"
+    assert trust("0.0.0.0/0", "::/0").client("unix", identity) == "unix"
+    assert trust("unix", "10.0.0.0/8").client("unix", [(b"X-Forwarded-For", b"203.0.113.7, 10.0.0.1")]) == "203.0.113.7"
+    for stranger in ("unknown", "127.0.0.1"):
+        assert not trust("unix").is_trusted(stranger)
+
+
+def test_what_the_upstream_is_told_of_a_unix_peer_is_no_address() -> None:
+    """It adds no address to X-Forwarded-For, and ``unknown`` to Forwarded (RFC 7239 §6.2)."""
+    fresh = fresh_identity("unix", "http", "a.test")
+    assert b"Forwarded: for=unknown;proto=http;host=a.test\r\n" in fresh
+    assert b"X-Forwarded-For" not in fresh
+    assert b"unix" not in fresh
+    extended = extended_identity("unix", "http", "a.test", [(b"X-Forwarded-For", b"203.0.113.7")])
+    assert b"X-Forwarded-For: 203.0.113.7\r\n" in extended
