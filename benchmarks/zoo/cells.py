@@ -310,7 +310,7 @@ def _changing_cells(usual: float) -> Iterator[Cell]:
         changes=((early, partial(_hurry, 1 / 3)),),
     )  # fmt: skip
     yield cell(
-        "cold start at a tenth, 8 workers, 0.5x", "good", ((0.0, 0.5 * rate),),
+        "cold start at a tenth, 8 workers, 0.5x", "good", ((0.0, 0.5 * rate),), why=FEW if usual >= 0.3 else 0,
         changes=((0.0, partial(_hurry, 0.1)), (early, partial(_hurry, 1.0))),
     )  # fmt: skip
     yield cell("restart under 0.9x, 8 workers", "harm", ((0.0, 0.9 * rate),), restart=early)
