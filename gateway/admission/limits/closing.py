@@ -21,6 +21,10 @@ _RAISE: Final = 1.3
 _FALSE: Final = -3.0
 _FALSE_AT_LAST: Final = -1.3
 _TRUE: Final = 1.3
+# Latencies of this many times what requests take alone are a line, whatever gets done.
+_LINE: Final = 4.0
+_SILENCE: Final = 1.0
+_SILENT_LATENCIES: Final = 3.0
 _STILL_LONG: Final = 2.0
 _GAINED: Final = 1.25
 # So much more was done before: less is noise, and more says that the upstream has changed.
@@ -43,6 +47,7 @@ class Closing:
     """Waits until what is above the limit has drained, then compares what gets done with what got done before."""
 
     __slots__ = (
+        "_answered_at",
         "_begun_at",
         "_bound_at",
         "_count",
@@ -50,6 +55,7 @@ class Closing:
         "_raises",
         "_seen_at",
         "_time",
+        "_unanswered",
         "close",
         "is_clear",
         "mean",
@@ -70,6 +76,8 @@ class Closing:
         self._bound_at = -1.0
         self._look = 0
         self._raises = 0
+        self._answered_at = 0.0
+        self._unanswered = 0
 
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th."""
@@ -97,12 +105,28 @@ class Closing:
         self._seen_at = now
         self.n -= 1
         if sample.outcome is not Outcome.SUCCESS:
-            return None
+            return self._note_unanswered(sample.outcome, now)
+        self._answered_at = now
+        self._unanswered = 0
         self._count += 1
         return self._judge(now)
 
+    def _note_unanswered(self, outcome: Outcome, now: float) -> Verdict | None:
+        """When clients leave, for long and as many as the limit, nobody is served: half, and trials from there."""
+        if outcome is Outcome.FAILURE:
+            self._answered_at = now
+            self._unanswered = 0
+            return None
+        self._unanswered += 1
+        silence = max(_SILENCE, _SILENT_LATENCIES * self.close.alone)
+        if self._unanswered < self.value or now - self._answered_at <= silence or self._bound_at < now - silence:
+            return None
+        self.value = max(self.value // 2, 1)
+        return Verdict.TRUE
+
     def _restart(self, now: float) -> None:
-        self._begun_at = self._seen_at = now
+        self._begun_at = self._seen_at = self._answered_at = now
+        self._unanswered = 0
         self._count = self._look = 0
         self._time = 0.0
 
@@ -130,7 +154,7 @@ class Closing:
         evidence = wider * (wider / 2 - served) / (1 / max(close.ended, 1) + 1 / count)
         self.mean = mean
         # Where clients leave, the upstream works on for them: less gets done, and yet there is a line. It is shorter.
-        is_shorter = mean < close.usual * exp(-wider / 2)
+        is_shorter = mean < close.usual * exp(-wider / 2) or mean > _LINE * close.alone
         if evidence <= (_FALSE_AT_LAST if is_last else _FALSE) and not is_shorter:
             return Verdict.FALSE
         # What lacks of what got done before: the cut went too far, whatever the line was.

@@ -245,6 +245,20 @@ def test_a_cut_that_went_too_far_is_corrected() -> None:
     assert closing.value >= 16
 
 
+def test_a_cut_under_which_nobody_is_served_is_halved() -> None:
+    """Clients give up, as many as the limit, and nothing else comes back: trials go on from the half."""
+    closing = _drained(Closing(CLOSE, 80))
+    found = []
+    for number in range(200):
+        now = number / 20
+        closing.held_back(now)
+        found.append(closing.update(_ended(now - 1.0, now, 10, Outcome.NEUTRAL)))
+        closing.begin(now, 10, "")
+    assert Verdict.TRUE in found
+    assert found.index(Verdict.TRUE) >= 20
+    assert closing.value <= 5
+
+
 def test_a_false_alarm_opens_the_limit_where_it_was() -> None:
     """Everything else is forgotten."""
     limit = Adaptive(100)

@@ -77,6 +77,10 @@ def test_a_duration_may_be_left_to_the_gateway() -> None:
     """``auto`` is read, printed and told apart from what was written; nonsense is refused as ever."""
     assert AutoSeconds.parse("auto").is_auto
     assert str(AutoSeconds.parse("auto")) == "auto"
-    assert (AutoSeconds.parse("2s"), str(AutoSeconds.parse("2s")), AutoSeconds.parse("2s").is_auto) == (2.0, "2s", False)
+    assert (AutoSeconds.parse("2s"), str(AutoSeconds.parse("2s")), AutoSeconds.parse("2s").is_auto) == (
+        2.0,
+        "2s",
+        False,
+    )
     with pytest.raises(ValueError, match="duration"):
         AutoSeconds.parse("automatic")
