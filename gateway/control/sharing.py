@@ -26,7 +26,6 @@ class Sharing:
         self._seats = seats
         self._totals = totals
         self._presence = Presence()
-        self._rated = [name for name, route in settings.routes.items() if route.rate_limits]
         self._fixed = {
             name: FixedLimit(upstream.limit.initial, workers)
             for name, upstream in settings.upstreams.items()

@@ -54,6 +54,10 @@ class Aside:
         except UpstreamFailed as error:
             self._connecting = None
             self._end(outcome_of(0, error.reason))
+        except Exception:
+            self._connecting = None
+            self._end(Outcome.NEUTRAL)
+            raise
         else:
             self._connecting = None
             self._send(connection, self._plane.clock.now())

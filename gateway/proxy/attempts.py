@@ -134,6 +134,10 @@ class Attempts(RequestState):
         except UpstreamFailed as error:
             self._connecting = None
             self._fail_attempt(error)
+        except Exception:
+            self._connecting = None
+            self._fail_attempt(UpstreamFailed("connect_failed", "the gateway failed", is_unsent=True))
+            raise  # whoever owns the task logs it
         else:
             self._connecting = None
             self._send(connection, endpoint, self._plane.clock.now())

@@ -191,7 +191,7 @@ class Endpoint:
             raise UpstreamFailed("connect_timeout", f"{self._timeout:g} s", is_unsent=True) from None
         except ConnectionRefusedError:
             raise UpstreamFailed("connect_refused", is_unsent=True) from None
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # the latter for names that cannot be written as DNS writes them
             raise UpstreamFailed("dns_failed", is_unsent=True) from None
         except ssl.SSLError:
             raise UpstreamFailed("tls_failed", is_unsent=True) from None

@@ -235,6 +235,7 @@ class UpstreamGroup:
         """Let time pass from now on."""
         if not self.is_awake:
             self.is_awake = True
+            self._look_at = 0.0
             self.on_wake(self)
 
     @property
@@ -509,10 +510,13 @@ class UpstreamGroup:
             return
         if now < self._look_at:
             return
-        if now - self._look_at > _LOOK:  # it has slept, or the loop was busy: upstreams shall not look all at once
+        if not self._look_at:  # it has just woken: what it finds now is needed soon
+            self._look_at = now + self._random() * _LOOK
+        elif now - self._look_at > _LOOK:  # the loop was busy: upstreams shall not all look in the same turn
             self._look_at = now + self._random() * _LOOK
             return
-        self._look_at += _LOOK
+        else:
+            self._look_at += _LOOK
         self._take_turn(now)
         if len(self.endpoints) <= _AT_ONCE:
             self._take_turn(now)

@@ -103,3 +103,28 @@ async def test_refusals_keep_nothing_alive(origin: Origin, raw: bytes, config: d
         gc.collect()
         alive = sum(isinstance(one, Exchange) for one in gc.get_objects())
         assert alive < 20
+
+
+@pytest.mark.parametrize("host", ["a..b.example", "x" * 70 + ".example"])
+async def test_a_name_that_cannot_be_written_is_a_failure_of_its_endpoint(origin: Origin, host: str) -> None:
+    """The client gets 502, and nothing stays in flight."""
+    config = {"upstreams": {"origin": {"endpoints": [f"http://{host}:80"]}}}
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await client.answer()
+        assert (answer.status, answer.json["reason"]) == (502, "dns_failed")
+
+
+async def test_an_accident_while_connecting_ends_the_request(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connecting raises: the client is answered, every place is back, and the log has the error."""
+    from gateway.upstream.endpoint import Endpoint
+
+    async def fails(self: Endpoint) -> UpstreamConnection:
+        del self
+        raise ValueError("an accident")
+
+    monkeypatch.setattr(Endpoint, "connect", fails)
+    with pytest.raises(AssertionError, match="task failed"):
+        async with running_gateway(origin.port) as gateway, connected(gateway.port) as client:
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.answer()).status == 502

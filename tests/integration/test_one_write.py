@@ -70,7 +70,7 @@ async def test_a_head_whose_body_has_not_come_does_not_wait_for_it(origin: Origi
 
     origin.on("/case", early)
     async with running_gateway(origin.port) as gateway, connected(gateway.port) as client:
-        await client.send(b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+        await client.send(b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n")
         assert (await client.answer()).body == b"early"
 
 
