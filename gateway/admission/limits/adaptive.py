@@ -153,7 +153,7 @@ class Adaptive:
         if verdict is None:
             return None
         if verdict is Verdict.RAISED:
-            return self._set(closing.value, "room")
+            return self._set(closing.value, "room" if closing.value > self.value else "silence")
         if verdict is Verdict.FALSE:
             return self._open_again(closing.close.n, "restore")
         low, high = _SLOWER
