@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-scaling bench-scaling-live mutants lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -47,6 +47,9 @@ bench-scale: $(STAMPS)/run ## what grows with endpoints, upstreams and workers; 
 
 bench-sim: $(STAMPS)/run ## the limits in virtual time, beside the best that could be set by hand (ARGS="--quick")
 	$(BIN)/python -m benchmarks.sim $(ARGS)
+
+bench-zoo: $(STAMPS)/run ## the default limit before services and loads of every scale, in virtual time (ARGS="--quick")
+	$(BIN)/python -m benchmarks.zoo $(ARGS)
 
 bench-scaling: $(STAMPS)/run ## scaling decisions beside other autoscalers in virtual time (ARGS="--traces DIR")
 	$(BIN)/python -m benchmarks.scaling $(ARGS)

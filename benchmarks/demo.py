@@ -33,14 +33,14 @@ _AFTER = 17.0
 """Two seconds after the overload."""
 _ALONE = "gunicorn alone"
 _BEHIND = "behind the gateway"
-_APP = '''
+_APP = """
 import time
 
 def app(environ, start_response):
     time.sleep(0.05)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
     return [b"ok\\n"]
-'''
+"""
 
 
 def _trial(directory: Path, *, is_behind: bool) -> Trial:

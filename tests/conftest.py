@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +16,10 @@ from tests.support.origin import Origin, running_origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+
+# What a gateway that a test runs keeps over its end goes with the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="gateway-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -223,7 +223,7 @@ def live_through(cell: Cell, peer: Peer | None, seed: int, directory: Path) -> C
 
 def fits(cell: Cell) -> bool:
     """Whether this machine can play the cell."""
-    return cell.requests / cell.until <= _FASTEST and cell.until <= _LONGEST and cell.usual >= 0.02 and not cell.restart  # noqa: PLR2004
+    return cell.requests / cell.until <= _FASTEST and cell.until <= _LONGEST and cell.usual >= 0.02 and not cell.restart
 
 
 def _program(name: str) -> Peer | None:
@@ -250,7 +250,9 @@ def main() -> None:
         cells = [known[name] for name in _USUAL if name in known][:: 3 if arguments.quick else 1]
     names = installed([name for name in NAMES if not arguments.peers or name in arguments.peers.split(",")], _program)
     seconds = sum(cell.until + 3 for cell in cells) * len(names) * arguments.rounds
-    say(f"{len(cells)} of {len(known)} cells that fit this machine, {len(names)} proxies: about {seconds / 60:.0f} minutes")
+    say(
+        f"{len(cells)} of {len(known)} cells that fit this machine, {len(names)} proxies: about {seconds / 60:.0f} minutes"
+    )
     print(f"{'lost % · p99 s · goodput/s early, late':52}" + "".join(f"{name:>30}" for name in names))
     with scratch("zoo-") as directory:
         for cell in cells:

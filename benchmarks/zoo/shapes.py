@@ -205,7 +205,9 @@ def main() -> None:
     known = shapes(quick=arguments.quick)
     asked = [known[name] for name in chosen(arguments.only, tuple(known))]
     names = installed(chosen(arguments.peers, NAMES), _program)
-    say(f"{len(asked)} shapes, {len(names)} proxies: about {sum(s.seconds + 6 for s in asked) * len(names) / 60:.0f} minutes")
+    say(
+        f"{len(asked)} shapes, {len(names)} proxies: about {sum(s.seconds + 6 for s in asked) * len(names) / 60:.0f} minutes"
+    )
     print(f"{'answered':56}" + "".join(f"{name:>24}" for name in names))
     with scratch("shapes-") as directory:
         for shape in asked:

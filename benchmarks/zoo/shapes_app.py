@@ -1,6 +1,6 @@
 """The service of the live shapes: an ordinary aiohttp application without any bound of its own.
 
-    python -m benchmarks.zoo.shapes_app PORT
+python -m benchmarks.zoo.shapes_app PORT
 """
 
 from __future__ import annotations

@@ -12,6 +12,10 @@ again when its turn comes.
 or as long as ``ENOUGH`` requests take to drain, whichever is longer. Below that the upstream would run dry now
 and then (with Poisson arrivals, with probability e^-ENOUGH a departure); above it, waiting is only delay.
 
+*Patience* (:mod:`gateway.admission.patience`). That rule is for overload that is known to be one. While the limit is
+not proven, or no more than a crowd waits, nobody is shed before the longest wait, which is in proportion to what the
+upstream takes; while nothing is known it has no end but the deadline of the request.
+
 *When to come back*: when what waits has drained, and while the overload lasts, after as long as it has lasted already
 (:mod:`gateway.admission.overload`).
 """
@@ -21,7 +25,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.admission.overload import Overload
+from gateway.admission.limits.limit import Stage
+from gateway.admission.overload import LONGEST, Overload
+from gateway.admission.patience import Patience, longest_wait
+from gateway.admission.sample import Change
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.admission.hope import Hope
     from gateway.admission.limits.limit import Limit
     from gateway.admission.queue import Queue
-    from gateway.admission.sample import Change, Sample
+    from gateway.admission.sample import Sample
     from gateway.admission.ticket import Ticket
 
 ENOUGH: Final = 8.0
@@ -69,6 +76,7 @@ class Gate:
         "_drained_since",
         "_is_admitting",
         "_overload",
+        "_patience",
         "bar",
         "changes",
         "hope",
@@ -98,14 +106,23 @@ class Gate:
         self._drained_since = 0.0
         self._is_admitting = False
         self._overload = Overload()
+        self._patience = Patience()
 
-    def try_admit(self, now: float) -> bool:
-        """Admit at once, if nobody waits and the limit allows; costs no ticket."""
+    def try_admit(self, now: float, kind: str = "") -> bool:
+        """Admit at once, if nobody waits and the limit allows; costs no ticket. ``kind`` is as in the sample."""
         if self.in_flight < self.limit.value and not self.queue.count and (self.bar is None or self.bar(now)):
             self.in_flight += 1
+            watch = self.limit.watch
+            if watch is not None:
+                watch.begin(now, self.in_flight, kind)
             return True
         if self.bar is None or self.in_flight >= self.limit.value:  # else it is a breaker that holds back
+            before = self.limit.value
             self.limit.held_back(now)
+            if self.limit.value > before:
+                self.note(Change(self.limit.value, "arrivals"))
+                self.admit_waiting(now)
+                return not self.queue.count and self.in_flight < self.limit.value and self.try_admit(now, kind)
         return False
 
     def enqueue(self, ticket: Ticket, now: float) -> Refusal | None:
@@ -115,7 +132,10 @@ class Gate:
             return Refusal("self_protection", ticket.traffic_class.band, self.last_band, self._tell(now))
         queue.expire(now)
         ahead = queue.ahead_of(ticket, now)
-        if ahead:  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
+        # While the limit is open the rate is what was asked for, and says nothing of how long a wait would be.
+        if (
+            ahead and self.limit.stage is not Stage.OPEN
+        ):  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
             wait = self.predict(ahead) if self.hope is None else self.hope.wait(ahead + 1, self.rate, now)
             if now + wait + self.latency / 2 > ticket.deadline:
                 needed = wait + self.latency / 2
@@ -126,7 +146,10 @@ class Gate:
             self._drained_since = now
         reason = queue.push(ticket, now)
         if reason:
+            self._patience.wait()
             return Refusal(reason, *queue.filling(ticket, reason), self._tell(now))
+        self._patience.wait()
+        self._bear()
         return None
 
     def let_pass(self) -> Refusal | None:
@@ -145,15 +168,22 @@ class Gate:
             self._learn_latency(sample.answered_at - sample.admitted_at)
         # an answer that had begun when its client left was no silence of the upstream, and shows nothing else
         is_mute = outcome is Outcome.NEUTRAL and sample.answered_at < now
-        change = None if is_mute else self.limit.update(sample)
-        if change is not None:
-            self.note(change)
+        if is_mute:
+            watch = self.limit.watch
+            if watch is not None:
+                watch.forget(sample)
+        else:
+            change = self.limit.update(sample)
+            if change is not None:
+                self.note(change)
+        if self._patience.backlog:
+            self._patience.end()
         if self.queue.count:
             self._drained += 1
             self._measure_rate(now)
             self.admit_waiting(now)
 
-    def let_go(self, sample: Sample, now: float) -> bool:  # noqa: ARG002 - the limit is asked to forget it
+    def let_go(self, sample: Sample, now: float) -> bool:
         """Take the place of a stream back before its end, and learn nothing from it.
 
         It counts as a stream until :meth:`end_stream`, and is not to be finished. False when as many as may have let
@@ -163,13 +193,19 @@ class Gate:
             return False
         self.streams += 1
         self.in_flight -= 1
+        watch = self.limit.watch
+        if watch is not None:
+            watch.forget(sample)
         self.admit_waiting(now)
         return True
 
-    def take_back(self, now: float, kind: str) -> None:  # noqa: ARG002 - the limit is asked to watch it again
+    def take_back(self, now: float, kind: str) -> None:
         """A request that had let its place go is work again, whether there is room for it or not."""
         self.streams -= 1
         self.in_flight += 1
+        watch = self.limit.watch
+        if watch is not None:
+            watch.begin(now, self.in_flight, kind)
 
     def end_stream(self) -> None:
         """A stream that has let its place go is over; nothing is learned and nobody is admitted for it."""
@@ -194,6 +230,9 @@ class Gate:
                     ticket.on_shed("deadline_unreachable", now)
                     continue
                 self.in_flight += 1
+                watch = self.limit.watch
+                if watch is not None:
+                    watch.begin(now, self.in_flight, ticket.kind)
                 ticket.on_admitted(now)
         finally:
             self._is_admitting = False
@@ -241,6 +280,7 @@ class Gate:
     def tick(self, now: float) -> None:
         """Shed whoever has waited too long; to be called a few times in the queue's target."""
         if self.queue.count:
+            self._bear()
             self.queue.look_again(now)
             self.queue.expire(now)
             self.admit_waiting(now)
@@ -251,13 +291,19 @@ class Gate:
 
     def retry_after(self) -> float:
         """When room is likely: the time in which what waits now drains, in seconds, at least one latency."""
-        return max(self.predict(self.queue.count), self.latency)
+        return min(max(self.predict(self.queue.count), self.latency), LONGEST)
 
     def _tell(self, now: float) -> float:
         """The same for somebody who is refused: an overload that has lasted is expected to go on."""
         lasting = self._overload.refuse(now)
         # capacity that is coming ends an overload, however long that has lasted
-        return max(self.retry_after(), lasting if self.hope is None else self.hope.at - now)
+        return min(max(self.retry_after(), lasting if self.hope is None else self.hope.at - now), LONGEST)
+
+    def _bear(self) -> None:
+        """Be as patient as what is known of the upstream asks for."""
+        stage = self.limit.stage
+        latency = self.limit.latency or self.latency
+        self.queue.be_patient(longest_wait(stage, latency), self.rate, is_patient=self._patience.is_kept(stage))
 
     def _learn_latency(self, latency: float) -> None:
         self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)

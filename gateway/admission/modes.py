@@ -126,6 +126,9 @@ class ShadowQueueGate(Gate):
             while self._aside and self.in_flight < self.limit.value:
                 ticket, _ = self._aside.popitem(last=False)
                 self.in_flight += 1
+                watch = self.limit.watch
+                if watch is not None:
+                    watch.begin(now, self.in_flight, ticket.kind)
                 ticket.on_admitted(now)
         finally:
             self._is_admitting = False

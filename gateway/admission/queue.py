@@ -14,6 +14,10 @@ The order turns before that, as soon as more wait in a flow than half an interva
 Among n flows each is served a n-th of the time, so a target below the interval is n times as long there, up to the
 interval: else one that asks for nearly its share would lose part of it to its own small bursts.
 
+*A patient queue* (:meth:`Queue.be_patient`) sheds nobody before the longest wait, and keeps the order of arrival until
+so many wait that they would wait for long; then its newest go first. What is above is the impatient queue: it is for
+overload that is known to be one.
+
 *While capacity is coming* (:meth:`Queue.hold`) who may wait until it has come is not shed for the delay: the wait will
 not have been in vain. Who could not wait that long is shed as ever. When it has come, or is not coming any more, those
 who wait already may wait on, or all of them would be shed in the moment in which they could be served.
@@ -50,6 +54,10 @@ _BURST: Final = INTERVAL / 2
 _FEW: Final = 8
 # A flow is charged at least this, in seconds: a cost of nothing would never let the others in.
 _LEAST_COST: Final = 0.0001
+# A patient queue turns its order when what waits takes longer than this share of the longest wait to drain.
+_PATIENT: Final = 0.4
+# A longest wait that has changed by less than a fifth counts for those who come from now on.
+_CLOSE: Final = 0.8
 # Idle flows looked at for each new one: two keep up.
 _EXAMINED: Final = 2
 
@@ -173,28 +181,34 @@ class Queue:
     """Holds tickets until they are popped, leave, or are shed; whoever is shed hears it from here.
 
     ``target`` is the longest wait in a standing flow in seconds; the gate keeps it up to date. ``count``
-    and ``size`` are tickets and bytes that wait now.
+    and ``size`` are tickets and bytes that wait now. Without ``max_wait`` the gate says how long anybody may wait.
     """
 
     __slots__ = (
         "_bands",
         "_classes",
         "_held_until",
+        "_is_auto",
         "_max_length",
         "_max_size",
         "_max_wait",
         "_number",
         "_spared_until",
+        "_swamped_at",
         "_watched",
         "count",
+        "is_patient",
         "size",
         "target",
     )
 
-    def __init__(self, *, max_length: int, max_size: int, max_wait: float) -> None:
+    def __init__(self, *, max_length: int, max_size: int, max_wait: float | None) -> None:
         self._max_length = max_length
         self._max_size = max_size
-        self._max_wait = float(max_wait)  # it is told to others, who know no units
+        self._is_auto = max_wait is None
+        self._max_wait = inf if max_wait is None else float(max_wait)  # it is told to others, who know no units
+        self.is_patient = False
+        self._swamped_at = inf
         self._bands: list[Band] = []
         self._classes: dict[str, ClassQueue] = {}
         # Every flow in which somebody waits, by the instant at which its oldest is to be shed, as it was when noted.
@@ -211,6 +225,21 @@ class Queue:
         """How many wait, by class."""
         return {name: found.count for name, found in self._classes.items()}
 
+    def be_patient(self, longest: float, rate: float, *, is_patient: bool) -> None:
+        """Let everybody wait for ``longest`` seconds (or ``max_wait``), or judge by the delay; ``rate`` is what drains.
+
+        While patient, the newest go first once what waits takes longer than two fifths of that to drain.
+        """
+        if not self._is_auto:
+            longest = self._max_wait
+        self._swamped_at = _PATIENT * longest * rate if rate else inf
+        has_changed = is_patient is not self.is_patient or not _CLOSE * longest <= self._max_wait <= longest / _CLOSE
+        if not has_changed:
+            return
+        self.is_patient = is_patient
+        self._max_wait = longest
+        self._note_again()
+
     def oldest(self) -> float | None:
         """The arrival of whoever has waited longest; None when nobody waits."""
         return min((next(iter(band.order)).arrived_at for band in self._bands if band.order), default=None)
@@ -220,7 +249,7 @@ class Queue:
         band = self._class(ticket.traffic_class).band
         higher = sum(len(other.order) for other in self._bands if other.number < band.number)
         flow = self._classes[ticket.traffic_class.name].flows.get(ticket.key)
-        own = 0 if flow is None or flow.is_standing(now) else len(flow.tickets)
+        own = 0 if flow is None or self._stands(flow, now) else len(flow.tickets)
         flows = sum(found.shares.backlogged for found in band.classes) + (flow is None or not flow.tickets)
         return higher + min(len(band.order), (own + 1) * flows - 1)
 
@@ -267,7 +296,7 @@ class Queue:
             flow = found.shares.first()
             if flow is None:  # cannot be: a backlogged class has a backlogged flow
                 continue
-            ticket = next(reversed(flow.tickets)) if flow.is_standing(now) else next(iter(flow.tickets))
+            ticket = next(reversed(flow.tickets)) if self._stands(flow, now) else next(iter(flow.tickets))
             flow.served += 1
             self._unlink(ticket, flow)
             cost = max(ticket.cost, _LEAST_COST)
@@ -358,7 +387,7 @@ class Queue:
         ticket = next(iter(flow.tickets))
         arrived_at = ticket.arrived_at
         longest = arrived_at + self._max_wait
-        if arrived_at < self._spared_until or self._held_until <= min(longest, ticket.deadline):
+        if self.is_patient or arrived_at < self._spared_until or self._held_until <= min(longest, ticket.deadline):
             return longest
         target = self.target
         if target < INTERVAL:
@@ -377,7 +406,7 @@ class Queue:
         for lower in reversed(self._bands):
             if lower.number <= found.band.number or (places <= 0 and size <= 0):
                 break
-            for victim in _least_hopeful(lower, now):
+            for victim in self._least_hopeful(lower, now):
                 if places <= 0 and size <= 0:
                     break
                 victims.append(victim)
@@ -391,14 +420,23 @@ class Queue:
             return ""
         return "queue_full" if places > 0 else "queue_bytes_full"
 
-    @staticmethod
-    def _rival(longest: Flow | None, found: ClassQueue, key: str, now: float) -> Ticket | None:
+    def _stands(self, flow: Flow, now: float) -> bool:
+        """Whether the newest of a flow go first."""
+        return self.count > self._swamped_at if self.is_patient else flow.is_standing(now)
+
+    def _least_hopeful(self, band: Band, now: float) -> Iterator[Ticket]:
+        """The tickets of a band, the least hopeful first: the oldest when it stands, else the newest."""
+        oldest = next(iter(band.order), None)
+        is_standing = oldest is not None and isinstance(oldest.flow, Flow) and self._stands(oldest.flow, now)
+        return iter(band.order) if is_standing else reversed(band.order)
+
+    def _rival(self, longest: Flow | None, found: ClassQueue, key: str, now: float) -> Ticket | None:
         """Who has to go from the longest flow, if that is longer than the arrival's: fairness decides."""
         if longest is None:
             return None
         own = found.flows.get(key)
         length = len(own.tickets) if own is not None else 0
-        if longest.is_standing(now) and len(longest.tickets) >= length:
+        if self._stands(longest, now) and len(longest.tickets) >= length:
             return next(iter(longest.tickets))  # the newest are served first, so its oldest has no hope
         if len(longest.tickets) > length + 1:
             return next(reversed(longest.tickets))
@@ -433,10 +471,3 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue count={self.count}/{self._max_length} size={self.size}>"
-
-
-def _least_hopeful(band: Band, now: float) -> Iterator[Ticket]:
-    """The tickets of a band, the least hopeful first: the oldest when it stands, else the newest."""
-    oldest = next(iter(band.order), None)
-    is_standing = oldest is not None and isinstance(oldest.flow, Flow) and oldest.flow.is_standing(now)
-    return iter(band.order) if is_standing else reversed(band.order)

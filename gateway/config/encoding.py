@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.config.settings import Settings
-from gateway.core.units import Rate, Seconds, Size
+from gateway.core.units import AutoSeconds, Rate, Seconds, Size
 
 
 def _to_plain(value: Any) -> float | int | str:  # noqa: ANN401 - msgspec's hook
@@ -21,8 +21,8 @@ def _to_plain(value: Any) -> float | int | str:  # noqa: ANN401 - msgspec's hook
 
 
 def from_plain(cls: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's hook
-    """Make a Seconds, Size or Rate of a text with a unit, or of the number that :func:`encode` wrote."""
-    if cls not in {Seconds, Size, Rate}:
+    """Make a Seconds, AutoSeconds, Size or Rate of a text with a unit, or of the number that :func:`encode` wrote."""
+    if cls not in {Seconds, AutoSeconds, Size, Rate}:
         raise NotImplementedError(cls)
     return cls.parse(value) if isinstance(value, str) else cls(value)
 

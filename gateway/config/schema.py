@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from gateway.config.planned import planned_under
 from gateway.config.settings import Settings
-from gateway.core.units import Rate, Seconds, Size
+from gateway.core.units import AutoSeconds, Rate, Seconds, Size
 
 _DURATION: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"
 _SIZE: Final = r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$"
@@ -50,7 +50,10 @@ def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) 
             least = {"minItems": kind.min_length} if kind.min_length else {}
             return {"type": "array", "items": _of(kind.item_type, path, definitions), **least}
         case inspect.CustomType():
-            return {"type": "string", "pattern": {Seconds: _DURATION, Size: _SIZE}.get(kind.cls, _RATE)}
+            return {
+                "type": "string",
+                "pattern": {Seconds: _DURATION, AutoSeconds: f"^auto$|{_DURATION}", Size: _SIZE}.get(kind.cls, _RATE),
+            }
         case inspect.BoolType():
             return {"type": "boolean"}
         case inspect.LiteralType():

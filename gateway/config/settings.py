@@ -40,6 +40,12 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout: Annotated[
         Seconds, Meta(description="requests in flight may finish for this long at the end", extra={"zero": True})
     ] = Seconds(30)
+    state_dir: Annotated[
+        str,
+        Meta(
+            description='keeps what limits have learned; auto = $STATE_DIRECTORY or $XDG_STATE_HOME/gateway; "" = none'
+        ),
+    ] = "auto"
     client_ip: Annotated[ClientIp, Meta(description="who the client is")] = ClientIp()
     max_loops: Annotated[
         int,

@@ -14,7 +14,7 @@ from msgspec import inspect
 from gateway.config import formats, shown
 from gateway.config.errors import Problem
 from gateway.config.planned import planned_under
-from gateway.core.units import Rate, Seconds, Size
+from gateway.core.units import AutoSeconds, Rate, Seconds, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -162,8 +162,12 @@ class Walk:
             except ValueError:
                 return self._wrong(path, _RATE_RULE, value)
             return value
-        unit: type[Seconds | Size] = Seconds if cls is Seconds else Size
-        word, example = ("duration", '"30s"') if cls is Seconds else ("size", '"64KiB"')
+        if cls is AutoSeconds and value == "auto":
+            return value
+        unit: type[Seconds | Size] = Size if cls is Size else Seconds
+        word, example = ("size", '"64KiB"') if cls is Size else ("duration", '"30s"')
+        if cls is AutoSeconds:
+            example += ', or "auto"'
         if not isinstance(value, str):
             return self._wrong(path, f"expected a {word} with a unit, such as {example}", value)
         try:
@@ -172,12 +176,19 @@ class Walk:
             number = inf
         except ValueError:
             return self._wrong(path, f"expected a {word} with a unit, such as {example}", value)
-        largest = _LONGEST if cls is Seconds else _LARGEST
+        largest = _LARGEST if cls is Size else _LONGEST
         if number > largest:
             return self._wrong(path, f"expected a {word} of at most {largest}", value)
         if number == 0 and not may_be_zero:
             return self._wrong(path, f"expected a {word} above 0", value)
         return value
+
+
+_WORDS: Final = {
+    Seconds: "expected a duration",
+    AutoSeconds: 'expected a duration or "auto"',
+    Size: "expected a size",
+}
 
 
 def _alternative(kind: inspect.UnionType, value: object) -> inspect.Type:
@@ -224,7 +235,7 @@ def describe(kind: inspect.Type) -> str:  # noqa: PLR0911 - one line per kind of
         case inspect.BoolType():
             return "expected true or false"
         case inspect.CustomType():
-            return {Seconds: "expected a duration", Size: "expected a size"}.get(kind.cls, _RATE_RULE)
+            return _WORDS.get(kind.cls, _RATE_RULE)
         case _:
             return "expected a text"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -29,8 +29,8 @@ class Configure(Struct, frozen=True, tag=True):
     ``name`` is the pseudonym of the whole gateway.
 
     ``endpoints`` are those that pools and names have now by the newest orders ``endpoint_orders``, ``down`` those that
-    active checks found down, ``limits`` the worker's parts of fixed limits, all by upstream; ``orders`` are those given
-    by hand that hold.
+    active checks found down, ``limits`` the worker's parts of fixed limits, ``remembered`` what limits had learned and
+    how many seconds ago, all by upstream; ``orders`` are those given by hand that hold.
     """
 
     settings: bytes
@@ -42,6 +42,7 @@ class Configure(Struct, frozen=True, tag=True):
     down: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     orders: tuple[BreakerOrder, ...] = ()
+    remembered: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
 
 
 class Endpoints(Struct, frozen=True, tag=True):

@@ -20,6 +20,7 @@ from gateway.control.gathering import gather
 from gateway.control.keda_door import listen_for_keda
 from gateway.control.listeners import Listeners
 from gateway.control.messages import Configure, Cover
+from gateway.control.recollection import Recollection, state_file
 from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
 from gateway.control.scaling.orders import carry_out
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _CHECK: Final = 0.25
 _ASLEEP: Final = 0.75
+_WRITE: Final = 10.0
 # By then others accept the connections of a worker that does not answer.
 _COVERED: Final = 2.0
 # A worker that cannot become ready three times in a row before any was is not a matter of luck.
@@ -86,6 +88,7 @@ class ControlProcess:
         # Every worker has the same, or a request that loops back would pass once through each.
         self._name = f"gateway-{self._rng.getrandbits(32):08x}"
         self._totals = Totals()
+        self._recollection = Recollection(state_file(settings.gateway.state_dir, path), log)
         self._seats: list[Seat] = []
         self._orders: dict[tuple[str, str], BreakerOrder] = {}
         self._pools: dict[str, ProcessPool] = {}
@@ -157,6 +160,7 @@ class ControlProcess:
             tell=None if self._keda is None else self._board.publish,
         )
         self._restore()
+        self._recollection.read(self._clock.wall())
         self._endpoints.start()
         self._sharing = Sharing(self._settings, workers, self._seats, self._totals)
         listeners = [one.fileno() for number in range(workers) for one in self._doors.copy(number)]
@@ -200,6 +204,7 @@ class ControlProcess:
         timeout = float(self._settings.gateway.drain_timeout)
         stopping = [part.stop() for part in (self._scaling, self._keda) if part is not None]
         await asyncio.gather(*stopping, *(seat.drain(timeout) for seat in self._seats))
+        self._recollection.write()
         await self._endpoints.stop()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await self._admin.stop()
@@ -346,6 +351,7 @@ class ControlProcess:
             table.down,
             limits,
             orders,
+            remembered=self._recollection.of(number, len(self._seats), self._clock.wall()),
         )
 
     def send(self, order: Struct) -> None:
@@ -356,9 +362,10 @@ class ControlProcess:
     def _on_report(self) -> None:
         """Look at what every worker that may have requests said last."""
         living = self._totals.living
+        news = self._totals.take_news()
+        self._recollection.note(living, news, self._clock.wall())
         self._endpoints.look(
-            {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"},
-            self._totals.take_news(),
+            {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"}, news
         )
 
     def _on_change(self) -> None:
@@ -367,10 +374,13 @@ class ControlProcess:
         self._changed.set()
 
     async def _watch(self) -> None:
-        last = self._clock.now()
+        last = written = self._clock.now()
         while True:
             await asyncio.sleep(_CHECK)
             now = self._clock.now()
+            if now - written >= _WRITE:
+                written = now
+                await asyncio.to_thread(self._recollection.write)
             for seat in self._seats:
                 seat.check(was_asleep=now - last > _ASLEEP)
             last = now

@@ -92,6 +92,7 @@ class Worker:
         self._down = configure.down
         self._orders = configure.orders
         self._limits = configure.limits
+        self._remembered = configure.remembered
         self._vitals = Vitals()
         self._worst_lag = 0.0
         self._ticks = 0
@@ -115,6 +116,8 @@ class Worker:
                 self._plane.on_checked(upstream, url, is_up=False, has_passed=False)
         for order in self._orders:
             self._plane.set_breaker(order.upstream, order.endpoint, order.action, order.actor, order.reason)
+        for upstream, (state, age) in self._remembered.items():
+            self._plane.capacity.recall(upstream, state, age)
         self._plane.parts.deal(self._limits, {})  # before the loop turns, so before the first request
         self._channel.send(Ready())
         # What exists now lives as long as the process: the collector need not look at it again.

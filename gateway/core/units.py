@@ -7,6 +7,7 @@ classes are plain numbers that remember how to read and print themselves.
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -51,6 +52,28 @@ class Seconds(float):
                 return f"{int(whole)}{unit}"
         milliseconds = f"{float(self) * 1000:.6f}".rstrip("0").rstrip(".")
         return "0s" if milliseconds == "0" else f"{milliseconds}ms"
+
+    __repr__ = __str__
+
+
+class AutoSeconds(Seconds):
+    """A length of time, or ``auto``: infinite, for what follows from something else."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AutoSeconds:
+        """Read ``"auto"`` or what :meth:`Seconds.parse` reads; ValueError otherwise."""
+        return cls(inf) if text == "auto" else cls(Seconds.parse(text))
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether no length was written."""
+        return self == inf
+
+    def __str__(self) -> str:
+        """The shortest text that :meth:`parse` reads back."""
+        return "auto" if self.is_auto else super().__str__()
 
     __repr__ = __str__
 

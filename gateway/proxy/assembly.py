@@ -121,7 +121,7 @@ class Assembly:
         length, size = self._parts.room(name)
         gate = make_gate(
             limits or make_limit(upstream.limit, self._parts.even),
-            Queue(max_length=length, max_size=size, max_wait=upstream.queue.max_wait),
+            Queue(max_length=length, max_size=size, max_wait=upstream.queue.longest_wait),
             limit_mode=upstream.limit.mode,
             queue_mode=upstream.queue.mode,
         )

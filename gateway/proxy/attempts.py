@@ -104,6 +104,9 @@ class Attempts(RequestState):
         head = self._head
         self._token = endpoint.breaker.acquire(now, head.plan.page)
         self._attempt_at = now
+        self._attempt_n = endpoint.in_flight
+        if self._rule.endpoint_limits is not None:
+            self._rule.endpoint_limits.begin(endpoint.url, now, self._attempt_n, self._rule.name)
         if not self._is_request_done:
             endpoint.breaker.uploading(self._token)
         if connection is not None:
@@ -250,7 +253,11 @@ class Attempts(RequestState):
         self._write_end(connection)
         endpoint = self._endpoint
         if endpoint is not None and not self._answered_at:
-            now = self._attempt_at = self._plane.clock.now()
+            now = self._plane.clock.now()
+            if self._rule.endpoint_limits is not None:
+                limits, before = self._rule.endpoint_limits, self._attempt_at
+                limits.begin_again(endpoint.url, before, now, self._attempt_n, self._rule.name)
+            self._attempt_at = now
             endpoint.breaker.sent(self._token, now)
 
     def _write_end(self, connection: UpstreamConnection) -> None:
@@ -422,7 +429,7 @@ class Attempts(RequestState):
         answered_at = self._answered_at
         rule = self._rule
         if rule.endpoint_limits is not None:
-            sample = Sample(began_at, answered_at or now, endpoint.in_flight, rule.name, outcome)
+            sample = Sample(began_at, answered_at or now, self._attempt_n, rule.name, outcome)
             change = rule.endpoint_limits.teach(endpoint.url, sample)
             if change is not None:
                 rule.gate.note(change)

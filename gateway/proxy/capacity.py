@@ -6,10 +6,11 @@ a time and then forgotten, so that whoever gave it may die without leaving anyth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admission.hope import Hope
 from gateway.admission.limits.adaptive import Adaptive
+from gateway.admission.limits.by_endpoint import ByEndpoint
 from gateway.admission.limits.capped import Capped
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ class Capacity:
             gate.note(change)
             gate.admit_waiting(now)
 
+    def recall(self, upstream: str, state: Mapping[str, Any], age: float) -> None:
+        """Let a limit begin from what an earlier one remembered ``age`` seconds ago."""
+        gate = self._gates.get(upstream)
+        limit = None if gate is None else beneath(gate.limit)
+        if isinstance(limit, Adaptive | ByEndpoint):
+            limit.recall(state, age)
+
     def tick(self, now: float) -> None:
         """Let time pass: what was to hold until now holds no more."""
         for name in [name for name, end in self._caps.items() if now >= end] if self._caps else ():
@@ -85,3 +93,9 @@ class Capacity:
 def beneath(limit: Limit) -> Limit:
     """The limit itself, without a lid."""
     return limit.inner if isinstance(limit, Capped) else limit
+
+
+def remember(gate: Gate) -> dict[str, Any]:
+    """What a gate's limit has learned, for a later one; empty when it learns nothing that could be kept."""
+    limit = beneath(gate.limit)
+    return limit.remember() if isinstance(limit, Adaptive | ByEndpoint) else {}

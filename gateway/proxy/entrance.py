@@ -125,7 +125,7 @@ class Entrance(Ending):
         traffic_class = rule.traffic_class
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
-        if gate.try_admit(now):
+        if gate.try_admit(now, rule.name):
             rule.upstream_counters.wait(traffic_class.name).observe(0.0)
             self._admitted_at = now
             self._in_flight_then = gate.in_flight

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.proxy.capacity import TOLD, beneath
+from gateway.admission.limits.limit import Stage
+from gateway.proxy.capacity import TOLD, beneath, remember
 from gateway.telemetry.snapshot import EndpointSnapshot, RouteSnapshot, Step
 
 if TYPE_CHECKING:
@@ -57,8 +58,11 @@ def show_gate(found: GateSnapshot, gate: Gate, settings: Upstream) -> None:
     found.queued_bytes = gate.waiting_size
     found.streams = gate.streams
     found.limit = 0 if settings.limit.mode == "off" else beneath(gate.limit).value
+    found.remembered = remember(gate)
     found.limit_changes = dict(gate.changes)
-    is_found = settings.limit.kind == "fixed" or not gate.changes.keys() <= TOLD
+    is_found = settings.limit.kind == "fixed" or (
+        gate.limit.stage is not Stage.OPEN and not gate.changes.keys() <= TOLD
+    )
     found.is_limit_guessed = not is_found
 
 

@@ -36,6 +36,7 @@ class RequestState:
         "_admitted_at",
         "_answered_at",
         "_attempt_at",
+        "_attempt_n",
         "_attempts",
         "_awaits_body",
         "_bytes_in",
@@ -115,6 +116,7 @@ class RequestState:
         self._answered_at = 0.0
         self._dispatched_at = -1.0
         self._attempt_at = 0.0
+        self._attempt_n = 0
         self._admitted_at = -1.0
         self._in_flight_then = 0
         self._ticket: Waiting | None = None

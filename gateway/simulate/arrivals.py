@@ -1,4 +1,4 @@
-"""Who comes when: requests by a Poisson process whose rate changes in steps, or by users in a closed loop."""
+"""Who comes when: by a Poisson process whose rate changes in steps, by users in a closed loop, or in bursts."""
 
 from __future__ import annotations
 
@@ -79,3 +79,23 @@ class ClosedLoop:
 
         for _ in range(self._users):
             think()
+
+
+class Bursts:
+    """``count`` at one instant, at each of these instants."""
+
+    __slots__ = ("_count", "_instants")
+
+    def __init__(self, count: int, instants: Sequence[float]) -> None:
+        self._count = count
+        self._instants = instants
+
+    def start(self, clock: EventClock, submit: Submit) -> None:
+        """Plan them."""
+
+        def burst() -> None:
+            for _ in range(self._count):
+                submit()
+
+        for instant in self._instants:
+            clock.at(instant, burst)

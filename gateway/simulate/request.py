@@ -42,7 +42,7 @@ class Request(Ticket):
         """Come to the gate."""
         gate = self._world.gate
         now = self.arrived_at
-        if gate.try_admit(now):
+        if gate.try_admit(now, self.kind):
             self.on_admitted(now)
             return
         refusal = gate.enqueue(self, now)
@@ -76,16 +76,32 @@ class Request(Ticket):
             world.gate.leave(self, now)
         world.try_again(self)
 
-    def _answered(self) -> None:
+    def _answered(self, outcome: Outcome = Outcome.SUCCESS) -> None:
         if not self.is_open:
             return  # its place was given back when its client left
         world = self._world
         now = world.clock.now()
         self.is_open = False
-        world.book.answers.append(Answer(now, self.caller, now - self.arrived_at))
+        if outcome is Outcome.SUCCESS:
+            world.book.answers.append(Answer(now, self.caller, now - self.arrived_at))
+        else:
+            world.book.sheds.append(Shedding(now, self.caller, outcome.value))
         if self.ended is not None:
             self.ended()
-        self._finish(Outcome.SUCCESS, now)
+        stream = world.streams.get(self.kind, 0.0)
+        if stream:
+            self._stream(stream, now)
+        else:
+            self._finish(outcome, now)
+
+    def _stream(self, seconds: float, now: float) -> None:
+        """It was answered by the head of a stream, which gives its place back and goes on."""
+        gate = self._world.gate
+        sample = Sample(self.admitted_at, now, self._in_flight_then, self.kind, Outcome.SUCCESS)
+        if gate.let_go(sample, now):
+            self._world.clock.after(seconds, gate.end_stream)
+        else:
+            self._world.clock.after(seconds, gate.finish, sample, now)
 
     def _finish(self, outcome: Outcome, now: float) -> None:
         self._world.gate.finish(Sample(self.admitted_at, now, self._in_flight_then, self.kind, outcome), now)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 def make_gate(limit: Limit, settings: QueueSettings | None = None) -> Gate:
     """A gate as the gateway makes it, with this limit and its default queue (or another)."""
     settings = settings or QueueSettings()
-    return Gate(limit, Queue(max_length=settings.max_length, max_size=settings.max_bytes, max_wait=settings.max_wait))
+    return Gate(
+        limit, Queue(max_length=settings.max_length, max_size=settings.max_bytes, max_wait=settings.longest_wait)
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 from math import log, sqrt
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.core.outcome import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
@@ -93,8 +95,8 @@ class Mix:
 class Service(Protocol):
     """Something that does work and says when it is done."""
 
-    def begin(self, kind: str, done: Callable[[], None]) -> None:
-        """Take a request; ``done`` is called when its answer has arrived."""
+    def begin(self, kind: str, done: Callable[..., None]) -> None:
+        """Take a request; ``done`` is called when its answer has arrived, with the outcome if that is no success."""
 
     def resize(self, count: int) -> None:
         """Have so many workers (or cores) from now on."""
@@ -104,20 +106,24 @@ class Service(Protocol):
 
 
 class Workers:
-    """``count`` workers, first come first served, with a backlog that has no end."""
+    """``count`` workers, first come first served, with a backlog that has no end, or one of this length."""
 
-    __slots__ = ("_backlog", "_busy", "_clock", "_count", "_speed", "_work")
+    __slots__ = ("_backlog", "_busy", "_clock", "_count", "_most", "_speed", "_work")
 
-    def __init__(self, clock: EventClock, work: Work, count: int) -> None:
+    def __init__(self, clock: EventClock, work: Work, count: int, *, backlog: int | None = None) -> None:
+        self._most = backlog
         self._clock = clock
         self._work = work
         self._count = count
         self._speed = 1.0
         self._busy = 0
-        self._backlog: deque[tuple[str, Callable[[], None]]] = deque()
+        self._backlog: deque[tuple[str, Callable[..., None]]] = deque()
 
-    def begin(self, kind: str, done: Callable[[], None]) -> None:
-        """Start at once, or when those before have been served."""
+    def begin(self, kind: str, done: Callable[..., None]) -> None:
+        """Start at once, or when those before have been served; fail at once when as many wait as may."""
+        if self._most is not None and self._busy >= self._count and len(self._backlog) >= self._most:
+            self._clock.after(GAP, done, Outcome.FAILURE)
+            return
         self._backlog.append((kind, done))
         self._pump()
 
@@ -136,7 +142,7 @@ class Workers:
             self._busy += 1
             self._clock.after(self._work.draw(kind) / self._speed, self._finish, done)
 
-    def _finish(self, done: Callable[[], None]) -> None:
+    def _finish(self, done: Callable[..., None]) -> None:
         self._busy -= 1
         self._clock.after(GAP, done)
         self._pump()
@@ -172,10 +178,10 @@ class Sharing:
         # Work that each request present since the beginning would have got by now (virtual time).
         self._served = 0.0
         self._last = clock.now()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[..., None]]] = []
         self._epoch = 0
 
-    def begin(self, kind: str, done: Callable[[], None]) -> None:
+    def begin(self, kind: str, done: Callable[..., None]) -> None:
         """Join those who share."""
         self._advance()
         heappush(self._due, (self._served + self._work.draw(kind), self._epoch, done))

@@ -13,7 +13,7 @@ from gateway.simulate.crowd import ANYBODY
 from gateway.simulate.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from gateway.admission.gate import Gate
@@ -27,7 +27,10 @@ TICK: Final = 0.02
 
 
 class World:
-    """One story under virtual time, and its ``book``."""
+    """One story under virtual time, and its ``book``.
+
+    ``streams`` are the kinds that are answered by the head of a stream → its length in seconds.
+    """
 
     def __init__(  # noqa: PLR0913 - each is one part of the world
         self,
@@ -41,11 +44,15 @@ class World:
         crowd: Crowd | None = None,
         patience: Patience | None = None,
         useful: float = USEFUL,
+        streams: Mapping[str, float] | None = None,
+        tick: float = TICK,
     ) -> None:
         self.clock = clock
         self.gate = gate
         self.service = service
         self.book = Book(useful)
+        self.streams = streams or {}
+        self._step = tick
         self._rng = rng
         self._work = work
         self._crowd = crowd
@@ -54,7 +61,7 @@ class World:
         self._waiting: deque[Request] = deque()
         self._is_watching = False
         arrivals.start(clock, self._submit)
-        clock.after(TICK, self._tick)
+        clock.after(tick, self._tick)
 
     def run(self, until: float) -> World:
         """Let the story go on up to ``until``."""
@@ -97,4 +104,4 @@ class World:
         now = self.clock.now()
         self.gate.tick(now)
         self.book.course.append(Course(now, self.gate.limit.value, self.gate.in_flight))
-        self.clock.after(TICK, self._tick)
+        self.clock.after(self._step, self._tick)

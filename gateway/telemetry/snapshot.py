@@ -7,7 +7,7 @@ routes that have not changed.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -55,6 +55,7 @@ class GateSnapshot(Struct):
     streams: int = 0
     limit: int = 0
     is_limit_guessed: bool = False  # nothing was learned yet
+    remembered: dict[str, Any] = field(default_factory=dict)  # what the limit has learned; empty in sums
 
 
 class Step(Struct):

@@ -117,7 +117,7 @@ def test_explain_names_no_rule_of_another_route(file: Path) -> None:
     assert "route rest" in lines
     assert "class default" in lines
     assert "limit.kind adaptive" in lines
-    assert "queue.max_length 500" in lines
+    assert "queue.max_length 10000" in lines
     assert {"limit.mode enforce", "queue.mode off"} <= set(lines)
     assert not [line for line in lines if line.startswith("rate limit")]
 
@@ -135,8 +135,8 @@ MISTAKES = {
     ),
     "start above max": (
         'kind = "fixed", initial = 8, mode = "shadow"',
-        "initial = 600",
-        "upstreams.app.limit: expected min <= initial <= max; got 1, 600, 500",
+        "initial = 20000",
+        "upstreams.app.limit: expected min <= initial <= max; got 1, 20000, 10000",
     ),
     "one name twice": (
         'name = "trial"',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import msgpack
 
+from gateway.admission.patience import ENDURED
 from gateway.core.errors import REASONS
 from gateway.proxy.sheds import _DETAILS
 from tests.support.gate import GET, Hold, connect_all, limited, queued
@@ -97,6 +98,8 @@ async def _evicted(scene: Scene) -> Answer:
 
 async def _queue_delay(scene: Scene) -> Answer:
     scene.gate.queue.target = 0.05
+    for _ in range(ENDURED + 1):  # it has lost patience
+        scene.gate._patience.wait()
     await scene.wait(1)
     return await scene.clients[1].answer()
 

@@ -7,8 +7,9 @@ answer loses a tenth of the capacity, because the answers that follow a cut were
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from gateway.admission.limits.limit import Stage
 from gateway.admission.sample import Change
 from gateway.core.outcome import Outcome
 
@@ -23,6 +24,10 @@ class Aimd:
     """Knows only timeouts and answers slower than ``slow`` seconds."""
 
     __slots__ = ("_changed_at", "_good", "_held_at", "_max", "_min", "_slow", "value")
+
+    stage: ClassVar[Stage] = Stage.PROVEN
+    watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, initial: int = 20, min: int = 1, max: int = 500, *, slow: float = _SLOW) -> None:  # noqa: A002 - as in the settings
         self.value = initial

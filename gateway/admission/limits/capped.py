@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.admission.limits.limit import Limit
+    from gateway.admission.limits.limit import Limit, Stage, Watch
     from gateway.admission.sample import Change, Sample
 
 
@@ -26,6 +26,21 @@ class Capped:
     def value(self) -> int:
         """The smaller of both."""
         return min(self.inner.value, self.cap)
+
+    @property
+    def stage(self) -> Stage:
+        """That of the limit beneath."""
+        return self.inner.stage
+
+    @property
+    def watch(self) -> Watch | None:
+        """That of the limit beneath."""
+        return self.inner.watch
+
+    @property
+    def latency(self) -> float:
+        """That of the limit beneath."""
+        return self.inner.latency
 
     def update(self, sample: Sample) -> Change | None:
         """Let the limit beneath learn; its value is its own."""

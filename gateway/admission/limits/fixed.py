@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from gateway.admission.limits.limit import Stage
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample
@@ -12,6 +14,10 @@ class Fixed:
     """Stays where it was set."""
 
     __slots__ = ("value",)
+
+    stage: ClassVar[Stage] = Stage.PROVEN
+    watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, limit: int) -> None:
         self.value = limit

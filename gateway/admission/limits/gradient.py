@@ -10,8 +10,9 @@ weakness, and why it is not the default.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from gateway.admission.limits.limit import Stage
 from gateway.admission.limits.rounds import Rounds
 from gateway.admission.sample import Change
 
@@ -29,6 +30,10 @@ class Gradient:
     """Compares each round's mean latency with a slow average."""
 
     __slots__ = ("_limit", "_long", "_max", "_min", "_rounds", "value")
+
+    stage: ClassVar[Stage] = Stage.PROVEN
+    watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, initial: int = 20, min: int = 1, max: int = 500) -> None:  # noqa: A002 - as in the settings
         self.value = initial

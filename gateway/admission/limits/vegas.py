@@ -9,8 +9,9 @@ the step, and BaseRTT drifts up by at most 1 % a round, so that one lucky round 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from gateway.admission.limits.limit import Stage
 from gateway.admission.limits.rounds import Rounds
 from gateway.admission.sample import Change
 
@@ -27,6 +28,10 @@ class Vegas:
     """Holds a few requests waiting in the upstream, judged by mean latency."""
 
     __slots__ = ("_base", "_max", "_min", "_rounds", "value")
+
+    stage: ClassVar[Stage] = Stage.PROVEN
+    watch: ClassVar[None] = None
+    latency: ClassVar[float] = 0.0
 
     def __init__(self, initial: int = 20, min: int = 1, max: int = 500) -> None:  # noqa: A002 - as in the settings
         self.value = initial

@@ -24,10 +24,22 @@ class Window:
 
     ``rate`` is completions per second; ``scatter`` the squared coefficient of variation of what one request
     costs, at least 1; ``load`` the mean number in flight; ``halves`` is kind → (mean of the faster half of
-    the latencies, number of latencies).
+    the latencies, number of latencies); ``mean`` is that of all latencies, in seconds.
     """
 
-    __slots__ = ("_latencies", "_load", "count", "halves", "limit", "load", "opened_at", "rate", "scatter", "timeouts")
+    __slots__ = (
+        "_latencies",
+        "_load",
+        "count",
+        "halves",
+        "limit",
+        "load",
+        "mean",
+        "opened_at",
+        "rate",
+        "scatter",
+        "timeouts",
+    )
 
     def __init__(self, limit: int, now: float) -> None:
         self.limit = limit
@@ -36,6 +48,7 @@ class Window:
         self.timeouts = 0
         self.rate = 0.0
         self.scatter = 1.0
+        self.mean = 0.0
         self.load = 0.0
         self.halves: dict[str, tuple[float, int]] = {}
         self._load = 0
@@ -62,6 +75,7 @@ class Window:
                 latencies.sort()
                 faster = latencies[: (len(latencies) + 1) // 2]
                 self.halves[kind] = (sum(faster) / len(faster), len(latencies))
+        self.mean = total / self.count
         if total:
             self.scatter = max(1.0, self.count * squares / (total * total) - 1)
         self._latencies.clear()

@@ -15,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.admission.classes import TrafficClass
 from gateway.admission.gate import Gate
 from gateway.admission.hope import Hope
+from gateway.admission.limits.limit import Stage
+from gateway.admission.patience import ENDURED
 from gateway.admission.queue import Queue
 from gateway.admission.sample import Change, Sample
 from gateway.admission.ticket import Ticket
@@ -28,6 +30,10 @@ LATENCY = 0.1
 
 class Fixed:
     """A limit that moves when the test says so."""
+
+    stage = Stage.PROVEN
+    watch: Any = None
+    latency = 0.0
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -450,7 +456,7 @@ def test_a_bar_holds_back_without_the_limit() -> None:
 
 def test_a_prediction_counts_on_capacity_that_is_coming() -> None:
     """Twenty ahead at ten a second are two seconds; half a second from now on they are half a second more."""
-    gate, _ = make(1)
+    gate, _ = make(1, max_wait=10.0)
     gate.rate = 10.0
     for _ in range(21):
         arrive(gate)
@@ -480,16 +486,103 @@ def test_who_is_refused_is_told_when_capacity_will_be_there() -> None:
 
 
 def test_who_waits_for_capacity_is_not_shed_before_it_comes() -> None:
-    """The same crowd without the promise is shed after a tenth of a second."""
+    """The same crowd, more than the queue is patient with, is shed after a tenth of a second without the promise."""
     told = []
     for hope in (None, Hope(0.9, 2.0)):
-        gate, _ = make(1)
+        gate, _ = make(1, max_length=200)
         gate.queue.target = 0.03
         gate.expect(hope, 0.0)
-        crowd = [arrive(gate) for _ in range(5)]
+        crowd = [arrive(gate) for _ in range(ENDURED + 2)]
         gate.tick(0.5)
-        told.append([request.told for request in crowd[1:]])
-    assert told == [["queue_delay"] * 4, [""] * 4]
+        told.append({request.told for request in crowd[1:]})
+    assert told == [{"queue_delay"}, {""}]
+
+
+def test_a_crowd_before_a_proven_limit_waits_in_order() -> None:
+    """As many as the queue endures are not shed for the delay, and the one that came first goes first."""
+    gate, _ = make(1, max_length=200, max_wait=None)
+    gate.queue.target = 0.03
+    crowd = [arrive(gate) for _ in range(ENDURED)]
+    gate.tick(0.9)
+    assert {request.told for request in crowd} == {""}
+    gate.finish(sample(0.0, 0.9), 0.9)
+    assert crowd[1].admitted_at == 0.9
+
+
+@pytest.mark.parametrize(("stage", "longest"), [(Stage.CLOSING, 8.0), (Stage.PROVEN, 4.0)])
+def test_the_longest_wait_is_in_proportion_to_the_latency(stage: Stage, longest: float) -> None:
+    """Two seconds in the upstream: four times that while a cut proves itself, twice that later."""
+    gate, limit = make(1, max_wait=None)
+    limit.stage = stage
+    arrive(gate)
+    gate.latency = 2.0
+    waits = arrive(gate)
+    gate.tick(longest - 0.01)
+    assert waits.told == ""
+    gate.tick(longest)
+    assert waits.told == "queue_timeout"
+
+
+def test_nobody_is_shed_for_waiting_while_nothing_is_known() -> None:
+    """Not after an hour, and not for a prediction; a longest wait that was set is kept all the same."""
+    gate, limit = make(1, max_wait=None)
+    limit.stage = Stage.OPEN
+    gate.rate = 0.001
+    for _ in range(3):
+        arrive(gate)
+    waits = arrive(gate, deadline=5000.0)
+    gate.tick(3600.0)
+    assert waits.told == ""
+    gate, limit = make(1, max_wait=1.0)
+    limit.stage = Stage.OPEN
+    arrive(gate)
+    waits = arrive(gate)
+    gate.tick(1.0)
+    assert waits.told == "queue_timeout"
+
+
+def test_clients_are_not_sent_away_for_longer_than_a_minute() -> None:
+    """Whatever drains how slowly, and whenever capacity comes."""
+    gate, _ = make(1, max_length=2)
+    gate.rate = 0.01
+    for _ in range(3):
+        arrive(gate)
+    gate.expect(Hope(500.0, 2.0), 0.0)
+    assert gate.refusal("queue_full", arrive(gate), 0.0).retry_after == 60.0
+
+
+def test_a_limit_that_grows_with_arrivals_admits_at_once() -> None:
+    """Who waited goes first, then the one that came; the move is counted."""
+
+    class Growing(Fixed):
+        def held_back(self, now: float) -> None:
+            del now
+            self.value += 2
+
+    gate = Gate(Growing(0), Queue(max_length=10, max_size=10, max_wait=None))
+    assert gate.try_admit(0.0)
+    assert (gate.in_flight, gate.changes) == (1, {"arrivals": 1})
+
+
+def test_the_watch_of_a_limit_hears_of_each_admission() -> None:
+    """At once or after a wait, as the how-manieth, with its kind; and of what is let go."""
+    gate, limit = make(1)
+    heard: list[tuple[float, int, str]] = []
+    forgotten: list[Sample] = []
+
+    class Watch:
+        def begin(self, now: float, n: int, kind: str) -> None:
+            heard.append((now, n, kind))
+
+        def forget(self, sample: Sample) -> None:
+            forgotten.append(sample)
+
+    limit.watch = Watch()
+    assert gate.try_admit(0.0, "page")
+    arrive(gate, 0.1, kind="other")
+    gone = sample(0.0, 0.2)
+    gate.let_go(gone, 0.2)
+    assert (heard, forgotten) == ([(0.0, 1, "page"), (0.2, 1, "other")], [gone])
 
 
 def test_an_answer_whose_client_left_in_the_middle_teaches_the_limit_nothing() -> None:

@@ -1,445 +1,351 @@
-"""The adaptive limit before upstreams of which everything is known."""
+"""The stages of the adaptive limit: what moves it from one to the next."""
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.admission.limits.adaptive import Adaptive
-from gateway.admission.limits.elasticity import Elasticity
-from gateway.admission.limits.memory import Memory
-from gateway.admission.limits.window import Window
+from gateway.admission.limits.by_endpoint import ByEndpoint
+from gateway.admission.limits.closing import Closing, Verdict
+from gateway.admission.limits.limit import Stage
+from gateway.admission.limits.opening import Close, Opening
 from gateway.admission.sample import Change, Sample
 from gateway.core.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from gateway.admission.limits.limit import Limit
 
 
-def _saturate(
-    limit: Adaptive, latency: Callable[[int], float], seconds: float, start: float = 0.0
-) -> list[tuple[float, Change]]:
-    """As many in flight as the limit allows, always; each takes ``latency(in flight)``. All changes."""
-    ends: list[tuple[float, float, int]] = []
-    now = start
-    changes: list[tuple[float, Change]] = []
-    while now < start + seconds:
-        while len(ends) < limit.value:
-            # a hair apart, as real requests are
-            heappush(ends, (now + latency(limit.value) + 1e-6 * len(ends), now, len(ends) + 1))
+def _ended(at: float, now: float, n: int, outcome: Outcome = Outcome.SUCCESS) -> Sample:
+    return Sample(at, now, n, "", outcome)
+
+
+def _begin(limit: Limit, now: float, n: int) -> None:
+    if limit.watch is not None:
+        limit.watch.begin(now, n, "")
+
+
+def _line(limit: Adaptive, workers: int, each: float, offered: float, until: float) -> float:
+    """Constant service, first come first served, more offered than done; when the limit was no longer open."""
+    now, done_at, free = 0.0, [], [0.0] * workers
+    flying: list[tuple[float, float, int]] = []
+    while now < until:
+        now += 1 / offered
+        while flying and flying[0][0] <= now:
+            end, at, n = flying.pop(0)
+            limit.update(_ended(at, end, n))
+            if limit.stage is not Stage.OPEN:
+                return end
+        if len(flying) >= limit.value:
+            limit.held_back(now)
+            continue
+        place = min(range(workers), key=free.__getitem__)
+        free[place] = max(free[place], now) + each
+        flying.append((free[place], now, len(flying) + 1))
+        flying.sort()
+        _begin(limit, now, len(flying))
+    del done_at
+    return until
+
+
+def test_a_burst_before_the_first_answer_waits() -> None:
+    """A thousand at one instant: as many as the start value, and no more until something is known."""
+    opening = Opening(100)
+    for number in range(1000):
+        if number < opening.value:
+            opening.begin(0.0, number + 1, "")
+        else:
+            opening.held_back(0.0)
+    assert opening.value == 100
+
+
+def test_smooth_arrivals_do_not_wait_for_the_first_answer() -> None:
+    """A thousand in a second are no burst: nearly none is held back for long."""
+    opening = Opening(100)
+    n = 0
+    for number in range(1000):
+        now = number / 1000
+        if n >= opening.value:
+            opening.held_back(now)
+        if n < opening.value:
+            n += 1
+            opening.begin(now, n, "")
+    assert n >= 990
+
+
+def test_what_still_comes_after_a_burst_is_let_in() -> None:
+    """Two for each that has to wait a tenth of a second after the first had to."""
+    opening = Opening(10)
+    for number in range(10):
+        opening.begin(0.0, number + 1, "")
+    for _ in range(1000):
+        opening.held_back(0.0)
+    assert opening.value == 10
+    opening.held_back(0.11)
+    assert opening.value == 12
+
+
+def test_successes_open_it_as_a_slow_start() -> None:
+    """While half of the limit is in flight; with less it stays."""
+    limit = Adaptive(100)
+    _begin(limit, 0.0, 60)
+    assert limit.update(_ended(0.0, 0.1, 60)) == Change(102, "room")
+    _begin(limit, 0.2, 10)
+    assert limit.update(_ended(0.2, 0.3, 10)) is None
+    assert limit.stage is Stage.OPEN
+
+
+def test_places_that_are_taken_by_what_takes_long_are_made_up_for() -> None:
+    """A page was answered; then a hundred long polls sit in all places, and nothing ends that would open the limit."""
+    opening = Opening(100)
+    opening.begin(0.0, 1, "page")
+    opening.update(Sample(0.0, 0.02, 1, "page", Outcome.SUCCESS))
+    for number in range(100):
+        opening.begin(0.03, number + 1, "poll")
+    opening.held_back(0.05)
+    assert opening.value == 100
+    opening.held_back(0.2)
+    assert opening.value == 102
+
+
+def test_a_hold_ends_by_itself() -> None:
+    """With the next request that has to wait, if nothing ends meanwhile."""
+    opening = Opening(100)
+    opening.begin(0.0, 1, "page")
+    opening.update(Sample(0.0, 0.02, 1, "page", Outcome.SUCCESS))
+    opening.admissions.deaths = 4
+    opening._hold(0.1, 57)
+    assert opening.value == 57
+    opening.held_back(0.11)
+    assert opening.value == 57
+    opening.held_back(0.15)
+    assert opening.value >= 100
+
+
+def test_it_never_opens_beyond_max() -> None:
+    """However many succeed."""
+    limit = Adaptive(20, 1, 50)
+    for number in range(1000):
+        now = number / 100
+        _begin(limit, now, limit.value)
         limit.held_back(now)
-        now, admitted_at, in_flight = heappop(ends)
-        change = limit.update(Sample(admitted_at, now, in_flight, "", Outcome.SUCCESS))
-        if change is not None:
-            changes.append((now, change))
-    return changes
-
-
-def _knee(workers: int, alone: float) -> Callable[[int], float]:
-    return lambda in_flight: alone * max(1.0, in_flight / workers)
-
-
-@pytest.mark.parametrize(("workers", "alone"), [(2, 0.02), (8, 0.02), (40, 0.02), (100, 0.05)])
-def test_it_finds_the_knee_from_either_side(workers: int, alone: float) -> None:
-    """Started at 20, whatever the knee, it ends between the knee and half as much again (and 6 more)."""
-    limit = Adaptive(20, 1, 500)
-    _saturate(limit, _knee(workers, alone), 60.0)
-    assert workers * 0.8 <= limit.value <= workers * 1.5 + 6
-
-
-def test_it_stops_at_the_bounds() -> None:
-    """An upstream without a knee is not asked for more than max, one without room for not less than min."""
-    limit = Adaptive(20, 4, 50)
-    _saturate(limit, lambda _: 0.02, 20.0)
+        limit.update(_ended(now, now + 0.001, limit.value))
     assert limit.value == 50
-    limit = Adaptive(20, 4, 50)
-    _saturate(limit, _knee(1, 0.02), 60.0)
-    assert 4 <= limit.value <= 8
 
 
-def test_a_start_is_never_shrunk_for_good_without_evidence() -> None:
-    """With room to spare, the first trial down is taken back, and after it the limit only grows."""
-    limit = Adaptive(20, 1, 500)
-    changes = [change for _, change in _saturate(limit, _knee(1000, 0.02), 5.0)]
-    assert [change.reason for change in changes[:2]] == ["probe", "restore"]
-    assert changes[1].limit >= 20
-    limits = [change.limit for change in changes[1:]]
-    assert limits == sorted(limits)
+def test_failures_and_leavers_open_nothing() -> None:
+    """An error is fast, and says nothing."""
+    limit = Adaptive(100)
+    for outcome in (Outcome.FAILURE, Outcome.NEUTRAL, Outcome.TIMEOUT):
+        for number in range(50):
+            _begin(limit, number / 10, 80)
+            assert limit.update(_ended(number / 10, number / 10 + 0.01, 80, outcome)) is None
+    assert (limit.value, limit.stage) == (100, Stage.OPEN)
 
 
-def test_probes_do_not_dip_deep() -> None:
-    """Once it knows where it is, no trial for its own sake takes away more than an eighth (or one)."""
-    limit = Adaptive(20, 1, 500)
-    _saturate(limit, _knee(40, 0.02), 20.0)
-    before = limit.value
-    for _, change in _saturate(limit, _knee(40, 0.02), 60.0, start=20.0):
-        if change.reason == "probe":
-            assert change.limit >= before - max(1, round(before / 8))
-        before = change.limit
+def test_a_line_closes_it() -> None:
+    """Eight workers of 100 ms at five times what they do: within two seconds, and the first move down is to CLOSING."""
+    limit = Adaptive(100)
+    at = _line(limit, 8, 0.1, 400.0, 10.0)
+    assert limit.stage is not Stage.OPEN
+    assert at < 2.0
+    assert 5 <= limit.value <= 40
 
 
-def test_a_slower_service_is_not_mistaken_for_a_longer_line() -> None:
-    """When every request takes twice as long and none waits, the limit is soon back where it was, or above."""
-    limit = Adaptive(20, 1, 60)
-    _saturate(limit, lambda _: 0.02, 10.0)
-    assert limit.value == 60
-    _saturate(limit, lambda _: 0.04, 30.0, start=10.0)
-    assert limit.value >= 50
+def test_without_a_line_it_stays_open() -> None:
+    """The same load, and a worker for everybody."""
+    limit = Adaptive(100)
+    _line(limit, 2000, 0.1, 400.0, 10.0)
+    assert (limit.stage, limit.value) == (Stage.OPEN, 100)
 
 
-def test_the_base_drifts_no_further_than_what_was_seen() -> None:
-    """However long it goes on: what is taken for usual stays between the least and the most that was measured."""
-    limit = Adaptive(20, 1, 500)
-    _saturate(limit, _knee(8, 0.02), 120.0)
-    assert 0.019 <= limit._base[""] <= 0.03
-
-
-def test_the_first_moments_of_a_surge_decide_nothing() -> None:
-    """A window that was full at its end alone shows what was offered: no move, no memory, no other base."""
-    limit = Adaptive(20, 1, 500)
-    base = 0.02
-    now = 0.0
-    for number in range(400):  # alone with 5 in flight
-        now = number * 0.004
-        limit.update(Sample(now - base, now, 5, "", Outcome.SUCCESS))
-    assert (limit.value, limit._base[""]) == (20, pytest.approx(base))
-    limit.held_back(now + 0.004)
-    for number in range(1, 200):
-        later = now + number * 0.004
-        limit.update(Sample(later - 0.03, later, 15, "", Outcome.SUCCESS))
-    assert (limit.value, limit._base[""], limit._memory._records) == (20, pytest.approx(base), {})
-
-
-def test_bursts_for_a_fast_upstream_are_let_through() -> None:
-    """The limit is met in bursts alone and the upstream answers in a millisecond: it grows until nobody is held back."""
-    limit = Adaptive(20, 1, 500)
-    now = 0.0
-    for number in range(2000):
-        now = number * 0.0001
-        if limit.value < 64:
-            limit.held_back(now)
-        limit.update(Sample(now - 0.001, now, 10, "", Outcome.SUCCESS))
-    assert limit.value >= 64
-
-
-def test_failures_say_nothing_about_latency() -> None:
-    """An upstream that fails at once does not look fast: nothing moves."""
-    limit = Adaptive(20, 1, 500)
-    now = 0.0
-    for _ in range(5000):
-        now += 0.002
+def test_when_clients_only_leave_nobody_is_served() -> None:
+    """It was answering once, and for seconds nothing comes back but clients that give up: half, and steered on."""
+    limit = Adaptive(100)
+    _begin(limit, 0.0, 1)
+    limit.update(_ended(0.0, 0.1, 1))
+    changes = []
+    for number in range(400):
+        now = 0.1 + number / 50
+        _begin(limit, now, 100)
         limit.held_back(now)
-        assert limit.update(Sample(now - 0.0001, now, 20, "", Outcome.FAILURE)) is None
-    assert limit.value == 20
-
-
-def test_a_rare_slow_route_does_not_drown_what_the_others_see() -> None:
-    """A route of half a second that jitters by a tenth hides no line of 5 ms before one of 5 ms."""
-    limit = Adaptive(20, 1, 500)
-    number = 0
-
-    def feed(latency: float, seconds: float, start: float) -> None:
-        nonlocal number
-        now = start
-        while now < start + seconds:
-            now += 0.001
-            number += 1
-            limit.held_back(now)
-            if number % 10 == 0:
-                slow = 0.5 * (1 + 0.1 * (number * 0.618 % 1 - 0.5))
-                limit.update(Sample(now - slow, now, limit.value, "slow", Outcome.SUCCESS))
-            limit.update(Sample(now - latency, now, limit.value, "fast", Outcome.SUCCESS))
-
-    for _ in range(3000):  # low load first: what requests take alone
-        number += 1
-        limit.update(Sample(number * 0.01 - 0.005, number * 0.01, 2, "fast", Outcome.SUCCESS))
-        limit.update(Sample(number * 0.01 - 0.5, number * 0.01, 2, "slow", Outcome.SUCCESS))
-    feed(0.012, 3.0, 31.0)
-    assert limit.value < 20
-
-
-@pytest.mark.parametrize("knee", [8, 16, 40])
-def test_a_limit_that_thrashes_is_left(knee: int) -> None:
-    """Where 5 % is lost with each request beyond the knee, it stays at most an eighth (and one) above it."""
-
-    def latency(in_flight: int) -> float:
-        return 0.02 * (1 + 0.05 * max(0, in_flight - knee)) * max(1.0, in_flight / knee)
-
-    limit = Adaptive(20, 1, 500)
-    _saturate(limit, latency, 30.0)
-    assert knee * 0.8 <= limit.value <= knee * 1.125 + 1
-
-
-def test_where_more_get_less_done_no_line_is_tolerated() -> None:
-    """Once trials have shown that throughput falls, nothing grows any more and a shorter line is enough to cut."""
-    known, unknown = Adaptive(20, 1, 500), Adaptive(20, 1, 500)
-    for limit in (known, unknown):
-        _saturate(limit, _knee(8, 0.02), 10.0)
-    known._elasticity.learn(1.0, -1.0, 1e9)
-    reasons = [
-        [change.reason for _, change in _saturate(limit, _knee(8, 0.02), 10.0, start=10.0)]
-        for limit in (known, unknown)
-    ]
-    assert "room" not in reasons[0]
-    assert "room" in reasons[1]
-    assert known.value <= unknown.value
-
-
-def _window(limit: int, rate: float, count: int = 240) -> Window:
-    window = Window(limit, 0.0)
-    for _ in range(count):
-        window.add("", 0.02, limit)
-    window.close(count / rate)
-    return window
-
-
-def _stopped_growing(memory: Callable[[Adaptive, float], None]) -> list[str]:
-    """The reasons of the changes within a second in which nothing waits, after ``memory`` was tampered with."""
-    limit = Adaptive(20, 1, 500)
-    _saturate(limit, lambda _: 0.02, 0.5)
-    memory(limit, 0.5)
-    return [change.reason for _, change in _saturate(limit, lambda _: 0.02, 1.0, start=0.5)]
-
-
-def test_a_limit_that_got_less_done_is_not_tried_again() -> None:
-    """There is room, but two limits just above are on record for a third less."""
-
-    def spoil(limit: Adaptive, now: float) -> None:
-        for above in (1, 2):
-            limit._memory.learn(_window(limit.value + above, limit.value / 0.03, 2000), now)
-
-    assert "room" in _stopped_growing(lambda _limit, _now: None)
-    assert "room" not in _stopped_growing(spoil)
-
-
-def test_growth_is_by_one_where_more_may_get_less_done() -> None:
-    """A record that is lower, but by less than can be trusted, makes the next step small."""
-
-    def step(share: float) -> int:
-        limit = Adaptive(40, 1, 500)
-        _saturate(limit, _knee(40, 0.02), 10.0)
-        limit._base[""] = 0.03  # so that nothing seems to wait
-        before = limit.value
-        limit._memory = Memory()
-        limit._memory.learn(_window(before, 2000.0, 400), 10.0)
-        limit._memory.learn(_window(before + 2, share * 2000.0, 400), 10.0)
-        changes = [change for _, change in _saturate(limit, _knee(40, 0.02), 1.0, start=10.0)]
-        assert changes[0].reason == "room"
-        return changes[0].limit - before
-
-    assert step(0.95) == 1
-    assert step(1.0) > 1
-
+        change = limit.update(_ended(now - 1.0, now, 100, Outcome.NEUTRAL))
+        changes += [change] if change is not None else []
+    assert changes[0] == Change(50, "silence")
+    assert limit.stage is Stage.PROVEN
+
+
+CLOSE = Close(limit=10, alone=0.1, n=80, crowd=80.0, ended=100, rate=100.0, usual=0.8, reason="line")
+
+
+def _prove(closing: Closing, rate: float, *, seconds: float = 5.0, start: float = 0.0) -> list[Verdict]:
+    """So many end a second while the limit binds; the verdicts up to the last one."""
+    found: list[Verdict] = []
+    now = start
+    while now < start + seconds:
+        now += 1 / rate
+        closing.held_back(now)
+        verdict = closing.update(_ended(now - 0.1, now, closing.value))
+        closing.begin(now, min(closing.n + 1, closing.value) if closing.n < closing.value else closing.n, "")
+        if verdict is not None:
+            found.append(verdict)
+            if verdict is not Verdict.RAISED:
+                break
+    return found
+
+
+def _drained(closing: Closing) -> Closing:
+    while closing._begun_at < 0:
+        closing.update(_ended(0.0, 0.0, closing.n))
+    return closing
+
+
+def test_a_cut_is_not_judged_before_the_line_has_drained() -> None:
+    """What ends meanwhile shows the line that was."""
+    closing = Closing(CLOSE, 80)
+    for number in range(60):
+        assert closing.update(_ended(0.0, number / 100, 80)) is None
+    assert closing._begun_at < 0
+
+
+def test_a_cut_that_costs_nothing_is_true() -> None:
+    """As much gets done with ten in flight as with eighty."""
+    closing = _drained(Closing(CLOSE._replace(alone=0.05), 80))
+    assert _prove(closing, 100.0) == [Verdict.TRUE]
+    assert closing.value == 10
+
+
+def test_a_cut_that_costs_in_proportion_was_a_false_alarm() -> None:
+    """An eighth is in flight, an eighth gets done, and each takes as long as before."""
+    closing = _drained(Closing(CLOSE._replace(alone=0.4), 80))
+    assert _prove(closing, 12.5, seconds=20.0)[-1] is Verdict.FALSE
+
+
+def test_where_nobody_waits_the_limit_is_raised_up_to_where_the_line_was_seen() -> None:
+    """And when nobody waits even there, there was no line."""
+    closing = _drained(Closing(CLOSE._replace(limit=10, n=20, crowd=20.0, alone=0.11), 20))
+    found = []
+    for _ in range(10):
+        found += _prove(closing, closing.value / 0.1, seconds=1.0, start=len(found) * 10.0)
+        if found[-1] is not Verdict.RAISED:
+            break
+    assert found[-1] is Verdict.FALSE
+    assert set(found[:-1]) == {Verdict.RAISED}
+
+
+def test_a_cut_that_went_too_far_is_corrected() -> None:
+    """Two thirds of what was done get done, and requests wait all the same: half as much again."""
+    closing = _drained(Closing(CLOSE._replace(alone=0.05), 80))
+    found = _prove(closing, 66.0)
+    assert found[0] is Verdict.RAISED
+    assert closing.value >= 16
+
+
+def test_a_cut_under_which_nobody_is_served_is_halved() -> None:
+    """Clients give up, as many as the limit, and nothing else comes back: trials go on from the half."""
+    closing = _drained(Closing(CLOSE, 80))
+    found = []
+    for number in range(200):
+        now = number / 20
+        closing.held_back(now)
+        found.append(closing.update(_ended(now - 1.0, now, 10, Outcome.NEUTRAL)))
+        closing.begin(now, 10, "")
+    assert Verdict.TRUE in found
+    assert found.index(Verdict.TRUE) >= 20
+    assert closing.value <= 5
+
+
+def test_a_false_alarm_opens_the_limit_where_it_was() -> None:
+    """Everything else is forgotten."""
+    limit = Adaptive(100)
+    limit._closing = _drained(Closing(CLOSE._replace(alone=0.4), 80))
+    limit.stage, limit.value, limit.watch = Stage.CLOSING, 10, limit._closing
+    _prove(limit._closing, 12.5, seconds=0.0)
+    now = 0.0
+    change = None
+    while limit.stage is Stage.CLOSING and now < 50.0:
+        now += 0.08
+        limit.held_back(now)
+        change = limit.update(_ended(now - 0.8, now, 10))
+        _begin(limit, now, 10)
+    assert (change, limit.stage, limit.value) == (Change(80, "restore"), Stage.OPEN, 80)
+
 
-def test_a_trial_that_was_free_refutes_what_is_on_record_above_it() -> None:
-    """Twenty get twice as much done as ten: then whatever is said of more than ten is of another service."""
-    limit = Adaptive(20, 1, 500)
-    limit._memory.learn(_window(22, 500.0, 20000), 0.0)
-    changes = [change for _, change in _saturate(limit, _knee(1000, 0.02), 3.0)]
-    assert [change.reason for change in changes[:3]] == ["probe", "restore", "room"]
-
-
-def test_a_limit_below_one_that_gets_more_done_is_not_cut() -> None:
-    """Requests take twice as long and that looks like a line, but the limits above are on record for half as much."""
-
-    def surplus(*, is_known: bool) -> bool:
-        limit = Adaptive(20, 1, 20)
-        _saturate(limit, lambda _: 0.02, 5.0)
-        limit._memory = Memory()
-        if is_known:
-            limit._memory.learn(_window(22, 1500.0, 20000), 5.0)
-        return "surplus" in [change.reason for _, change in _saturate(limit, lambda _: 0.04, 0.5, start=5.0)]
-
-    assert surplus(is_known=False)
-    assert not surplus(is_known=True)
-
-
-def test_where_less_got_more_done_one_less_is_tried() -> None:
-    """Nothing seems to wait, but the limits just below are on record for a tenth more."""
-
-    def step(share: float) -> int:
-        limit = Adaptive(40, 1, 500)
-        _saturate(limit, _knee(40, 0.02), 10.0)
-        limit._base[""] = 0.03  # so that nothing seems to wait
-        before = limit.value
-        limit._memory = Memory()
-        limit._memory.learn(_window(before, 2000.0, 400), 10.0)
-        limit._memory.learn(_window(before - 2, share * 2000.0, 400), 10.0)
-        changes = [change for _, change in _saturate(limit, _knee(40, 0.02), 1.0, start=10.0)]
-        return changes[0].limit - before
-
-    assert step(1.1) == -1
-    assert step(1.0) > 0
-
-
-def _after_waiting(count: float, memory: Callable[[Adaptive], None] = lambda _: None) -> Change | None:
-    """What a limit of 40 does after a window in which so many more than wanted seemed to wait in the upstream."""
-    limit = Adaptive(40, 1, 500)
-    limit._is_base_proven = True
-    memory(limit)
-    window = _window(40, 200.0)
-    limit._base[""] = 0.02 - (0.65 + 0.04 * 40 + count) / 200.0
-    limit.held_back(2.0)
-    return limit._decide(window, 2.0)
-
-
-def test_what_is_remembered_to_get_less_done_is_not_tried_for_its_own_sake() -> None:
-    """A trial down is due, but one less is on record for a third less."""
-    assert _after_waiting(0.0) == Change(35, "probe")
-    assert _after_waiting(0.0, lambda limit: limit._memory.learn(_window(39, 130.0, 400), 2.0)) is None
-
-
-def test_what_is_remembered_above_may_be_of_another_service_when_nothing_waits() -> None:
-    """A trial up is due, and more is on record for less: it is tried only while there is room, or nothing would end it."""
-
-    def spoil(limit: Adaptive) -> None:
-        limit._suspects_line = False
-        limit._memory.learn(_window(41, 130.0, 400), 2.0)
-
-    assert _after_waiting(-1.0, spoil) == Change(45, "probe")
-    assert _after_waiting(0.5, spoil) is None
-
-
-def test_a_cut_takes_no_more_than_the_surplus() -> None:
-    """Nine and a half too many: nine go, because one too few costs throughput and one too many a little time."""
-    assert _after_waiting(9.5) == Change(31, "surplus")
-
-
-def test_memory_adds_up_what_a_limit_got_done() -> None:
-    """The more was seen, the surer: 5 % less is half a standard error in one window each, and three in thirty-six."""
-    known = Memory()
-    assert known.gain(16, 17, 20) == 0
-    for rounds, gain in ((1, -0.56), (35, -3.4)):
-        for _ in range(rounds):
-            known.learn(_window(16, 800.0), 1.0)
-            known.learn(_window(17, 760.0), 1.0)
-        assert known.gain(16, 17, 20) == pytest.approx(gain, abs=0.1)
-    assert known.gain(16, 17, 16) == known.gain(17, 18, 22) == 0
-    assert known.gain(17, 14, 16) == pytest.approx(-known.gain(16, 17, 20))
-    assert repr(known) == "<Memory limits=[16, 17]>"
-
-
-def test_memory_fades() -> None:
-    """After a minute hardly anything is left, after four nothing."""
-    known = Memory()
-    for limit, rate in ((16, 800.0), (17, 600.0)):
-        known.learn(_window(limit, rate), 0.0)
-    fresh = known.gain(16, 17, 20)
-    known.learn(_window(16, 800.0), 60.0)
-    assert fresh < -3
-    assert -1.2 < known.gain(16, 17, 20) < 0
-    known.learn(_window(16, 800.0), 240.0)
-    assert repr(known) == "<Memory limits=[16]>"
-
-
-def test_memory_of_another_service_is_none() -> None:
-    """A limit that suddenly gets a third more done ends it; one that is as before, or refuted, does not."""
-    known = Memory()
-    known.learn(_window(16, 800.0), 0.0)
-    known.learn(_window(17, 800.0), 0.0)
-    known.learn(_window(16, 820.0), 0.0)
-    assert repr(known) == "<Memory limits=[16, 17]>"
-    known.learn(_window(16, 1200.0), 0.0)
-    assert repr(known) == "<Memory limits=[16]>"
-    known.learn(_window(17, 800.0), 0.0)
-    known.forget(16)
-    assert repr(known) == "<Memory limits=[16]>"
-
-
-def test_memory_ends_with_two_windows_in_a_row_that_differ_the_same_way() -> None:
-    """One of 240 completions that differs by a fifth may be chance, a second one is not; nor is one up and one down."""
-    known = Memory()
-    known.learn(_window(16, 800.0), 0.0)
-    known.learn(_window(17, 800.0), 0.0)
-    known.learn(_window(16, 1000.0), 0.0)
-    assert repr(known) == "<Memory limits=[16, 17]>"
-    known.learn(_window(16, 730.0), 0.0)
-    assert repr(known) == "<Memory limits=[16, 17]>"
-    known.learn(_window(16, 670.0), 0.0)
-    assert repr(known) == "<Memory limits=[16]>"
-
-
-def test_memory_is_bounded() -> None:
-    """However many limits are held, the faintest go."""
-    known = Memory()
-    for limit in range(1, 200):
-        known.learn(_window(limit, 800.0, 100 + limit), 0.0)
-    assert repr(known) == f"<Memory limits={list(range(168, 200))}>"
-
-
-def test_a_refuted_cut_is_not_tried_again_and_again() -> None:
-    """Requests that take 2.5 times as long look like a line once; then that is what they take, and the limit grows."""
-    limit = Adaptive(10, 1, 500)
-    _saturate(limit, _knee(8, 0.02), 10.0)
-    changes = [change for _, change in _saturate(limit, lambda _: 0.05, 20.0, start=10.0)]
-    assert [change.reason for change in changes].count("surplus") == 1
-    assert limit.value >= 100
-
-
-def test_an_upstream_that_answers_within_two_milliseconds_is_not_held_back() -> None:
-    """The limit doubles from the start, without a trial down."""
-    limit = Adaptive(20, 1, 500)
-    changes = [change for _, change in _saturate(limit, lambda _: 0.001, 1.0)]
-    assert limit.value == 500
-    assert {change.reason for change in changes} == {"room"}
-
-
-def test_what_was_admitted_before_the_last_change_never_teaches() -> None:
-    """However much of it comes, however slow it was: the limit stays, and the next window has none of it."""
-    plain, flooded = Adaptive(20, 1, 500), Adaptive(20, 1, 500)
-    for limit in (plain, flooded):
-        _saturate(limit, _knee(8, 0.02), 10.0)
-    assert plain.value == flooded.value
-    before = flooded._changed_at - 0.001
-    for number in range(3000):
-        late = Sample(before, 10.0 + number * 1e-6, 20, "", Outcome.SUCCESS)
-        assert flooded.update(late) is None
-    runs = [_saturate(limit, _knee(8, 0.02), 10.0, start=10.01) for limit in (plain, flooded)]
-    assert runs[0] == runs[1]
-
-
-def test_elasticity_is_the_slope_of_the_late_trials() -> None:
-    """1 below the knee, 0 on a plateau, negative past it; unknown is 0, and what was is forgotten."""
-    known = Elasticity()
-    assert known.value == 0
-    for slope in (1.0, 0.0, -0.5):
-        for _ in range(60):
-            known.learn(0.1, 0.1 * slope, 60.0)
-        assert known.value == pytest.approx(slope, abs=0.2)
-    assert repr(known).startswith("<Elasticity -0.")
-
-
-def test_a_trial_counts_for_what_it_can_tell() -> None:
-    """A wide and long trial outweighs a narrow and noisy one that says the opposite."""
-    known = Elasticity()
-    known.learn(0.5, 0.5, 100.0)
-    known.learn(0.1, -0.1, 10.0)
-    assert known.value > 0.8
-
-
-def test_the_same_samples_make_the_same_changes() -> None:
-    """There are no dice and no clock in it."""
-    runs = [_saturate(Adaptive(20, 1, 500), _knee(8, 0.02), 20.0) for _ in range(2)]
-    assert runs[0] == runs[1]
-    assert all(change.reason for _, change in runs[0])
-
-
-def test_replicas_that_come_or_go_move_the_limit_in_proportion() -> None:
-    """At once, within the bounds, and the limit goes on learning from where it is."""
-    limit = Adaptive(20, 1, 100)
-    _saturate(limit, _knee(8, 0.02), 30.0)
-    found = limit.value
-    assert limit.rescale(4.0, 30.0) == Change(4 * found, "replicas")
-    assert limit.rescale(0.25, 31.0) == Change(found, "replicas")
-    assert limit.rescale(1000.0, 32.0) == Change(100, "replicas")
-    _saturate(limit, _knee(8, 0.02), 60.0, start=33.0)
-    assert 6 <= limit.value <= 18
-
-
-def test_a_limit_that_never_held_anybody_back_has_found_nothing_to_scale() -> None:
-    """It stays at its start value."""
-    limit = Adaptive(20, 1, 100)
-    assert limit.rescale(4.0, 1.0) is None
-    assert limit.value == 20
+# --- memory -----------------------------------------------------------------------------------------
+
+
+def test_what_was_proven_is_believed_for_a_while() -> None:
+    """At once, twice as much after ten minutes, and not at all when that is more than the start value."""
+    state = {"stage": "proven", "limit": 12, "latency": 0.02}
+    for age, value, stage in ((0.0, 12, Stage.PROVEN), (600.0, 24, Stage.PROVEN), (7200.0, 100, Stage.OPEN)):
+        limit = Adaptive(100)
+        limit.recall(state, age)
+        assert (limit.value, limit.stage) == (value, stage)
+        assert limit.latency == (0.02 if stage is Stage.PROVEN else 0.0)
+
+
+def test_what_was_open_gives_a_burst_as_many_places() -> None:
+    """Half as many after an hour, and never less than the start value."""
+    state = {"stage": "open", "limit": 2000, "latency": 0.3}
+    for age, value in ((0.0, 2000), (3600.0, 1000), (1e6, 100)):
+        limit = Adaptive(100)
+        limit.recall(state, age)
+        assert (limit.value, limit.stage) == (value, Stage.OPEN)
+
+
+def test_a_limit_remembers_what_it_recalls() -> None:
+    """Its own words make the same limit."""
+    limit = Adaptive(100)
+    limit.recall({"stage": "proven", "limit": 12, "latency": 0.02}, 0.0)
+    again = Adaptive(100)
+    again.recall(limit.remember(), 0.0)
+    assert again.remember() == limit.remember() == {"stage": "proven", "limit": 12, "latency": 0.02}
+    assert Adaptive(100).remember() == {"stage": "open", "limit": 100, "latency": 0.0}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["stage", "limit", "latency"]),
+        st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.sampled_from(["open", "proven"])),
+    ),
+    st.floats(allow_nan=False),
+)
+def test_nonsense_is_ignored(state: dict[str, Any], age: float) -> None:
+    """Whatever it is, the limit stays within its bounds."""
+    limit = Adaptive(100, 2, 500)
+    limit.recall(state, age)
+    assert 2 <= limit.value <= 500
+
+
+def test_limits_of_endpoints_remember_each_for_itself() -> None:
+    """And those that are gone are forgotten."""
+    both = ByEndpoint(lambda: Adaptive(100))
+    both.recall(
+        {"a": {"stage": "proven", "limit": 5, "latency": 0.1}, "b": {"stage": "proven", "limit": 7, "latency": 0.1}}, 0
+    )
+    both.use(["a"], ["a"])
+    assert both.value == 5
+    assert both.stage is Stage.PROVEN
+    assert both.remember() == {"a": {"stage": "proven", "limit": 5, "latency": 0.1}}
+
+
+def test_replicas_that_come_while_a_cut_proves_itself_open_the_limit_in_proportion() -> None:
+    """Whatever the line was, it was that of fewer."""
+    limit = Adaptive(100)
+    limit._closing = Closing(CLOSE, 80)
+    limit.stage, limit.value = Stage.CLOSING, 10
+    assert limit.rescale(2.0, 1.0) == Change(20, "replicas")
+    assert limit.stage is Stage.OPEN
+
+
+@pytest.mark.parametrize("n", [1, 99])
+def test_a_stream_that_lets_go_is_no_evidence(n: int) -> None:
+    """It is gone from the sample, and its place is done."""
+    opening = Opening(100)
+    opening.begin(0.0, n, "")
+    opening.forget(_ended(0.0, 1.0, n))
+    assert (len(opening.admissions.entries), opening.n) == (0, n - 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.units import Seconds, Size
+from gateway.core.units import AutoSeconds, Seconds, Size
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,16 @@ def test_a_duration_prints_what_it_reads(seconds: Seconds) -> None:
 def test_long_fractions_print_what_they_read() -> None:
     """Printing and reading again loses nothing, for long durations that are not whole seconds."""
     assert Seconds.parse(str(Seconds(1000.5))) == 1000.5
+
+
+def test_a_duration_may_be_left_to_the_gateway() -> None:
+    """``auto`` is read, printed and told apart from what was written; nonsense is refused as ever."""
+    assert AutoSeconds.parse("auto").is_auto
+    assert str(AutoSeconds.parse("auto")) == "auto"
+    assert (AutoSeconds.parse("2s"), str(AutoSeconds.parse("2s")), AutoSeconds.parse("2s").is_auto) == (
+        2.0,
+        "2s",
+        False,
+    )
+    with pytest.raises(ValueError, match="duration"):
+        AutoSeconds.parse("automatic")

@@ -92,7 +92,8 @@ def test_only_a_limit_that_learns_follows_the_replicas() -> None:
     assert (gate.limit.value, gate.changes) == (4, {})
     limit = Adaptive(initial=8, max=100)
     gate.limit = limit
-    limit._has_bound = True
+    limit.recall({"stage": "proven", "limit": 8, "latency": 0.1}, 0.0)
+    limit._steering._has_bound = True
     capacity.set_cap("app", 5, 60.0)
     capacity.rescale("app", 2.0)
     assert (limit.value, gate.limit.value, gate.changes) == (16, 5, {"replicas": 1})

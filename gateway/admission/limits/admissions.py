@@ -1,0 +1,234 @@
+"""A sample of the newest admissions, those still in flight among them."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import log
+from typing import Final
+
+from gateway.admission.limits.evidence import Life, Observation
+
+MOST: Final = 256
+"""Admissions kept; the log-rank test takes 0.25 ms over as many."""
+FEWEST: Final = 48
+"""As many are kept however old they are."""
+_SPARSE: Final = 96
+# The share with the least in flight says how long requests take alone: eight at least, six of them ended.
+_ALONE: Final = 12
+_FEW: Final = 8
+_FEW_ENDED: Final = 6
+# Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
+_PROPORTIONAL: Final = 0.35
+_CLEARER: Final = 0.7
+
+
+class Admission:
+    """One sampled request.
+
+    ``n`` were in flight at its admission, itself included; ``took`` is its time until now or its end.
+    """
+
+    __slots__ = ("at", "has_ended", "is_in_flight", "kind", "n", "took")
+
+    def __init__(self, at: float, n: int, kind: str) -> None:
+        self.at = at
+        self.n = n
+        self.kind = kind
+        self.took = 0.0
+        self.has_ended = False
+        self.is_in_flight = True
+
+
+class Admissions:
+    """At most :data:`MOST` admissions, thinned out evenly when there are more.
+
+    A request is found again by (instant, n) of its admission. Requests that are equal in both are all sampled or
+    none, and are not told apart, so that which of them ends first makes no difference. ``open`` are those in flight,
+    ``horizon`` the age in seconds at which a request is old; 0: not known yet.
+    """
+
+    __slots__ = ("_first", "_here", "_instant", "_skip", "_stride", "deaths", "entries", "horizon", "open")
+
+    def __init__(self) -> None:
+        self.entries: deque[Admission] = deque()
+        self.deaths = 0
+        self.horizon = 0.0
+        self.open: dict[tuple[float, int], list[Admission]] = {}
+        self._stride = 1
+        self._skip = 0
+        self._instant = -1.0
+        self._first = (0, False)
+        self._here: dict[int, bool] = {}
+
+    def begin(self, now: float, n: int, kind: str) -> None:
+        """A request was admitted."""
+        if now != self._instant:  # nearly always: the dictionary is for those that have the instant in common
+            self._instant = now
+            self._skip += 1
+            is_taken = self._skip >= self._stride
+            self._first = (n, is_taken)
+            if self._here:
+                self._here.clear()
+            if not is_taken:
+                return
+        elif not self._is_taken_too(n):
+            return
+        self._skip = 0
+        entry = Admission(now, n, kind)
+        self.entries.append(entry)
+        found = self.open.get((now, n))
+        if found is None:
+            self.open[now, n] = [entry]
+        else:
+            found.append(entry)
+        if len(self.entries) > MOST:
+            self._make_room(now)
+
+    def _is_taken_too(self, n: int) -> bool:
+        here = self._here
+        if not here:
+            here.update([self._first])
+        is_taken = here.get(n)
+        if is_taken is None:
+            self._skip += 1
+            is_taken = here[n] = self._skip >= self._stride
+        return is_taken
+
+    def end(self, at: float, n: int, took: float, *, has_ended: bool) -> bool:
+        """It has ended, or it has left and nobody will know; whether it was sampled and has ended."""
+        found = self.open.get((at, n))
+        if found is None:
+            return False
+        entry = found.pop()
+        if not found:
+            del self.open[at, n]
+        entry.is_in_flight = False
+        entry.took = took
+        entry.has_ended = has_ended
+        self.deaths += has_ended
+        return has_ended
+
+    def forget(self, at: float, n: int) -> None:
+        """It teaches nothing."""
+        found = self.open.get((at, n))
+        if found is not None:
+            entry = found[-1]
+            self._close(entry)
+            self.entries.remove(entry)
+
+    def age(self, now: float, oldest: float) -> None:
+        """Forget those admitted before ``oldest``, while enough are left; bring the others up to date."""
+        self._forget_old(oldest)
+        entries = self.entries
+        if len(entries) < _SPARSE and self._stride > 1:
+            self._stride //= 2
+        for entry in entries:
+            if entry.is_in_flight:
+                entry.took = now - entry.at
+
+    def observations(self) -> list[Observation]:
+        """What the log-rank test asks for."""
+        return [Observation(entry.kind, log(entry.n), entry.took, entry.has_ended) for entry in self.entries]
+
+    def lives(self, most: int) -> list[Life]:
+        """What the test for sharing asks for, of this many at most."""
+        step = -(-len(self.entries) // most)
+        return [Life(entry.kind, entry.at, entry.took, entry.has_ended) for entry in list(self.entries)[::step]]
+
+    def mean(self) -> float:
+        """Time ÷ ends over all, in seconds: those in flight count, so that the first to end do not look usual."""
+        ended = sum(entry.has_ended for entry in self.entries)
+        return sum(entry.took for entry in self.entries) / ended if ended else 0.0
+
+    def alone(self) -> float:
+        """How long a request takes when nobody waits, in seconds; 0: unknown.
+
+        By kind: time ÷ ends where least were in flight, or over all of a kind that is rare.
+        """
+        kinds: dict[str, list[Admission]] = {}
+        for entry in self.entries:
+            try:
+                kinds[entry.kind].append(entry)
+            except KeyError:
+                kinds[entry.kind] = [entry]
+        total = 0.0
+        is_known = False
+        for entries in kinds.values():
+            alone = _alone(entries)
+            is_known = is_known or alone > 0
+            if not alone:
+                alone = sum(entry.took for entry in entries) / max(sum(entry.has_ended for entry in entries), 1)
+            total += alone * len(entries)
+        return total / len(self.entries) if is_known else 0.0
+
+    def span(self) -> tuple[int, int]:
+        """The least n of all, and the newest."""
+        return min((entry.n for entry in self.entries), default=0), self.entries[-1].n if self.entries else 0
+
+    def _make_room(self, now: float) -> None:
+        """What is old goes first; what is left is thinned out when it is many all the same."""
+        if self.horizon:
+            self._forget_old(now - self.horizon)
+        if len(self.entries) > MOST // 2 or not self.horizon:
+            self._thin()
+        elif len(self.entries) < _SPARSE and self._stride > 1:
+            self._stride //= 2
+
+    def _forget_old(self, oldest: float) -> None:
+        entries = self.entries
+        while len(entries) > FEWEST and entries[0].at < oldest:
+            self._close(entries.popleft())
+
+    def _thin(self) -> None:
+        self._stride *= 2
+        entries = list(self.entries)
+        self.entries = deque(entries[1::2])
+        for entry in entries[0::2]:
+            self._close(entry)
+
+    def _close(self, entry: Admission) -> None:
+        if not entry.is_in_flight:
+            return
+        entry.is_in_flight = False
+        found = self.open[entry.at, entry.n]
+        found.remove(entry)
+        if not found:
+            del self.open[entry.at, entry.n]
+
+    def __repr__(self) -> str:
+        return f"<Admissions kept={len(self.entries)} in_flight={len(self.open)} stride={self._stride}>"
+
+
+def _alone(entries: list[Admission]) -> float:
+    """How long a request of one kind takes when nobody waits, in seconds; 0: unknown."""
+    ordered = sorted(entries, key=_by_n)
+    wanted = max(_FEW, len(ordered) // _ALONE)
+    time = 0.0
+    ended = 0
+    for number, entry in enumerate(ordered, 1):
+        time += entry.took
+        ended += entry.has_ended
+        if number >= wanted and ended >= _FEW_ENDED:
+            break
+    if ended < _FEW_ENDED:
+        return 0.0
+    least = ordered[0].n
+    if least <= 2:  # noqa: PLR2004 - only where it was alone once does the proportion say so
+        done = [(entry.took, entry.took / entry.n) for entry in ordered if entry.has_ended]
+        plain, shared = _scatter([took for took, _ in done]), _scatter([part for _, part in done])
+        if shared < _PROPORTIONAL and shared < _CLEARER * plain:
+            return sum(part for _, part in done) / len(done) * least
+    return time / ended
+
+
+def _by_n(entry: Admission) -> int:
+    return entry.n
+
+
+def _scatter(values: list[float]) -> float:
+    """Standard deviation ÷ mean; infinite when there are too few."""
+    count = len(values)
+    mean = sum(values) / count if count else 0.0
+    if count < FEWEST // 4 or not mean:
+        return float("inf")
+    return float((sum((value - mean) ** 2 for value in values) / count) ** 0.5 / mean)
