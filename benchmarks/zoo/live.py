@@ -3,9 +3,8 @@
     python -m benchmarks.zoo.live [--quick] [--only WORD,…] [--peers nothing,gateway,nginx-conn,envoy]
 
 The service is the simulated one on the clock of this machine, behind sockets; work goes on after a client has left.
-nginx is told the true capacity; Envoy and the gateway are told nothing. Columns: refused or given up beside nothing in
-front, in percent of all; 99th percentile; goodput before and after max(2 s, 5 S), of which nginx has the best fixed limit's
-that can be told.
+nginx is told the true capacity; Envoy and the gateway are told nothing. Columns: refused or given up, in percent of all;
+99th percentile; goodput before and after max(2 s, 5 S), of which nginx has that of a fixed limit at the true capacity.
 """
 
 from __future__ import annotations
@@ -238,7 +237,7 @@ def _peer(name: str, cell: Cell) -> Peer | None:
 def main() -> None:
     """Run and print."""
     words = Words(
-        quick="every third of the usual cells", only="words of cells' names (all that fit, not the usual ones)", peers=NAMES,
+        quick="every third of the usual cells", only="words of cells' names (of all that fit)", peers=NAMES,
         file="not written",
     )  # fmt: skip
     arguments = options("benchmarks.zoo.live", __doc__, words, rounds=1).parse_args()
@@ -250,9 +249,8 @@ def main() -> None:
         cells = [known[name] for name in _USUAL if name in known][:: 3 if arguments.quick else 1]
     names = installed([name for name in NAMES if not arguments.peers or name in arguments.peers.split(",")], _program)
     seconds = sum(cell.until + 3 for cell in cells) * len(names) * arguments.rounds
-    say(
-        f"{len(cells)} of {len(known)} cells that fit this machine, {len(names)} proxies: about {seconds / 60:.0f} minutes"
-    )
+    minutes = seconds / 60
+    say(f"{len(cells)} of {len(known)} cells that fit here, {len(names)} proxies: about {minutes:.0f} minutes")
     print(f"{'lost % · p99 s · goodput/s early, late':52}" + "".join(f"{name:>30}" for name in names))
     with scratch("zoo-") as directory:
         for cell in cells:

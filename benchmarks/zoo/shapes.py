@@ -3,8 +3,8 @@
     python -m benchmarks.zoo.shapes [--quick] [--only streams,uploads,…] [--peers nothing,gateway,nginx,haproxy,envoy]
 
 An aiohttp application without a bound, and one proxy with defaults before it (Envoy with its adaptive concurrency, the
-other limit that is told nothing; nginx and HAProxy without limits). Printed for each: how many of the plain requests, or
-of the requests of the shape itself, got their answer.
+other limit that is told nothing; nginx and HAProxy without limits). Printed for each: how many of the plain requests,
+or of the requests of the shape itself, got their answer.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def shapes(*, quick: bool) -> dict[str, Shape]:
             "25 requests to a page of 8 s, beside a page of 10 ms",
             partial(_held, _get("/sleep/8"), count=25), _plain, 8.0,
         ),
-        "bug": Shape("a page that always answers 500, two thirds of the traffic", None, partial(_two_of_three, "/bug"), plain),
+        "bug": Shape("a page that always answers 500, two thirds of all", None, partial(_two_of_three, "/bug"), plain),
         "later": Shape(
             "a page that answers 503 and Retry-After: 120", None, partial(_two_of_three, "/later"), plain
         ),
@@ -205,9 +205,8 @@ def main() -> None:
     known = shapes(quick=arguments.quick)
     asked = [known[name] for name in chosen(arguments.only, tuple(known))]
     names = installed(chosen(arguments.peers, NAMES), _program)
-    say(
-        f"{len(asked)} shapes, {len(names)} proxies: about {sum(s.seconds + 6 for s in asked) * len(names) / 60:.0f} minutes"
-    )
+    minutes = sum(shape.seconds + 6 for shape in asked) * len(names) / 60
+    say(f"{len(asked)} shapes, {len(names)} proxies: about {minutes:.0f} minutes")
     print(f"{'answered':56}" + "".join(f"{name:>24}" for name in names))
     with scratch("shapes-") as directory:
         for shape in asked:
