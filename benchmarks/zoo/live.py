@@ -3,7 +3,7 @@
     python -m benchmarks.zoo.live [--quick] [--only WORD,…] [--peers nothing,gateway,nginx-conn,envoy]
 
 The service is the simulated one on the clock of this machine, behind sockets; work goes on after a client has left.
-nginx is told the true capacity; Envoy and the gateway are told nothing. Columns: refused or given up, in percent of all;
+nginx is told the true capacity; Envoy and the gateway are told nothing. Columns: refused or given up, in percent;
 99th percentile; goodput before and after max(2 s, 5 S), of which nginx has that of a fixed limit at the true capacity.
 """
 

@@ -106,7 +106,7 @@ class Attempts(RequestState):
         self._attempt_at = now
         self._attempt_n = endpoint.in_flight
         if self._rule.endpoint_limits is not None:
-            self._rule.endpoint_limits.begin(endpoint.url, now, self._attempt_n, self._rule.name)
+            self._rule.endpoint_limits.begin(endpoint.url, now, self._attempt_n, self.page.kind)
         if not self._is_request_done:
             endpoint.breaker.uploading(self._token)
         if connection is not None:
@@ -228,7 +228,9 @@ class Attempts(RequestState):
         endpoint = self._endpoint
         if endpoint is not None:
             endpoint.streams += 1
-        sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, Outcome.NEUTRAL)
+        sample = Sample(
+            self._admitted_at, self._answered_at or now, self._in_flight_then, self.page.kind, Outcome.NEUTRAL
+        )
         place.is_counted = rule.gate.let_go(sample, now)
 
     def _take_place_back(self, place: Place, now: float) -> None:
@@ -241,7 +243,7 @@ class Attempts(RequestState):
             self._endpoint.streams -= 1
         if place.is_counted:
             place.is_counted = False
-            rule.gate.take_back(now, rule.name)
+            rule.gate.take_back(now, self.page.kind)
             self._admitted_at = now
             self._in_flight_then = rule.gate.in_flight
 
@@ -256,7 +258,7 @@ class Attempts(RequestState):
             now = self._plane.clock.now()
             if self._rule.endpoint_limits is not None:
                 limits, before = self._rule.endpoint_limits, self._attempt_at
-                limits.begin_again(endpoint.url, before, now, self._attempt_n, self._rule.name)
+                limits.begin_again(endpoint.url, before, now, self._attempt_n, self.page.kind)
             self._attempt_at = now
             endpoint.breaker.sent(self._token, now)
 
@@ -429,7 +431,7 @@ class Attempts(RequestState):
         answered_at = self._answered_at
         rule = self._rule
         if rule.endpoint_limits is not None:
-            sample = Sample(began_at, answered_at or now, self._attempt_n, rule.name, outcome)
+            sample = Sample(began_at, answered_at or now, self._attempt_n, self.page.kind, outcome)
             change = rule.endpoint_limits.teach(endpoint.url, sample)
             if change is not None:
                 rule.gate.note(change)

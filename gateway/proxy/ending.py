@@ -88,7 +88,7 @@ class Ending(Attempts):
         if place is not None and place.is_counted:
             rule.gate.end_stream()
         elif self._admitted_at >= 0:
-            sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, rule.name, outcome)
+            sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, self.page.kind, outcome)
             rule.gate.finish(sample, now)
         elif self._ticket is not None:
             rule.gate.leave(self._ticket, now)

@@ -118,6 +118,7 @@ class Entrance(Ending):
     def _enter(self, rule: RouteRule, now: float) -> None:
         """Pass the gate at once, or wait before it."""
         gate = rule.gate
+        kind = self.page.kind
         if rule.group.is_shut and not rule.group.can_pass(now):
             raise self._plane.sheds.by_breaker(rule, now)
         if rule.breakers.is_barring and not rule.breakers.can_pass(self._head.plan.page, now):
@@ -125,7 +126,7 @@ class Entrance(Ending):
         traffic_class = rule.traffic_class
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
-        if gate.try_admit(now, rule.name):
+        if gate.try_admit(now, kind):
             rule.upstream_counters.wait(traffic_class.name).observe(0.0)
             self._admitted_at = now
             self._in_flight_then = gate.in_flight
@@ -144,7 +145,7 @@ class Entrance(Ending):
             self,
             traffic_class,
             arrived_at=now,
-            kind=rule.name,
+            kind=kind,
             key=self._fairness_key(rule),
             deadline=self._client.out_of_time_at,
             cost=gate.latency,

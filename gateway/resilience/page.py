@@ -19,6 +19,8 @@ _VARIES: Final = re.compile(r"[^/]*[0-9][^/]*|[^/]{25,}")
 _DEPTH: Final = 5
 """Slashes: one before each of four segments, and the one behind them."""
 _MOST: Final = 256
+KINDS: Final = 16
+"""Pages of one route whose times are not compared with those of others."""
 _SECOND_CHANCES: Final = 8
 _KNOWN: Final = 10
 """Answers after which it is known how long a page takes."""
@@ -40,6 +42,7 @@ _SHORTEST: Final = 1e-6
 class Page:
     """One page of the route ``route``. Times are in seconds.
 
+    ``kind`` is under what the limit compares its times: the page's own name; the route's for all beyond the first few.
     ``slow``: a call is slow from here. ``good_at`` is the instant of the latest good answer from anywhere.
     ``is_known_to_end``: its answers were whole so often that one which goes on is no stream.
     """
@@ -52,15 +55,17 @@ class Page:
         "_usual",
         "good_at",
         "is_known_to_end",
+        "kind",
         "name",
         "route",
         "samples",
         "slow",
     )
 
-    def __init__(self, route: str, name: str, threshold: float) -> None:
+    def __init__(self, route: str, name: str, threshold: float, kind: str = "") -> None:
         self.route = route
         self.name = name
+        self.kind = kind or route
         self.slow = self._threshold = threshold
         self.good_at = -inf
         self.samples = 0
@@ -106,7 +111,7 @@ class Page:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.__init__(self.route, self.name, self._threshold)  # type: ignore[misc]  # the same as a new one
+        self.__init__(self.route, self.name, self._threshold, self.kind)  # type: ignore[misc]  # the same as a new one
 
     def __repr__(self) -> str:
         return f"<Page {self.route} {self.name} usual={self._usual:.4f} longest={self._longest:.4f}>"
@@ -115,11 +120,12 @@ class Page:
 class Pages:
     """The pages of one route, found by path; bounded, whatever paths strangers think of."""
 
-    __slots__ = ("_known", "_route", "_threshold", "_used")
+    __slots__ = ("_kinds", "_known", "_route", "_threshold", "_used")
 
     def __init__(self, route: str, threshold: float) -> None:
         self._route = route
         self._threshold = threshold
+        self._kinds: set[str] = set()
         self._known: dict[str, Page] = {}
         self._used: dict[str, int] = {}
 
@@ -134,8 +140,15 @@ class Pages:
         if page is None:
             if len(known) >= _MOST:
                 self._make_room()
-            page = known[name] = Page(self._route, name, self._threshold)
+            page = known[name] = Page(self._route, name, self._threshold, self._kind(name))
         return page
+
+    def _kind(self, name: str) -> str:
+        """The page's own, while there are few; a limit that compares within too many kinds compares nothing."""
+        kinds = self._kinds
+        if len(kinds) < KINDS:
+            kinds.add(name)
+        return f"{self._route} {name}" if name in kinds else self._route
 
     def has_answered(self, since: float) -> bool:
         """Whether any page was answered well since this instant."""

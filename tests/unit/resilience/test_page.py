@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resilience.page import Page, Pages, template
+from gateway.resilience.page import KINDS, Page, Pages, template
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,15 @@ def test_pages_are_bounded_and_those_in_use_stay() -> None:
                 used.note(0.01, 1.0)
     assert len(pages) <= 256
     assert pages.of("/used") is used
+
+
+def test_the_first_pages_are_kinds_of_their_own_and_the_rest_are_one() -> None:
+    """A limit compares times within a kind: a page of 3 s is no evidence beside one of 10 ms, nor are a million pages."""
+    pages = Pages("all", 1.0)
+    first = [pages.of(f"/{name}").kind for name in "abcdefghijklmnop"]
+    assert len(set(first)) == KINDS == 16
+    assert {pages.of(f"/{name}").kind for name in ("qq", "rr", "ss")} == {"all"}
+    assert pages.of("/a").kind == "all /a"
+    for number in range(300):
+        pages.of(f"/word{'x' * (number % 20)}{chr(97 + number % 26)}")
+    assert pages.of("/a").kind == "all /a"  # also when it was forgotten meanwhile
