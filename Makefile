@@ -18,7 +18,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live mutants lint types format lock clean
+.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live bench-shapes bench-zoo-live demo mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -60,6 +60,18 @@ bench-scaling-live: $(STAMPS)/run ## scaling decisions on real processes beside 
 bench-overload: $(STAMPS)/bench ## goodput beside other proxies under overload; hours (ARGS="--quick --only steady-5")
 	@$(call need,taskset)
 	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+demo: $(STAMPS)/bench ## the same overload with gunicorn alone and with the gateway before it; a minute
+	@$(call need,taskset)
+	$(BIN)/python -m benchmarks.demo --plot docs/demo.svg
+
+bench-shapes: $(STAMPS)/bench ## event streams, WebSockets, slow clients, slow pages beside other proxies; 15 minutes (ARGS="--quick")
+	@$(call need,taskset)
+	$(BIN)/python -m benchmarks.zoo.shapes $(ARGS)
+
+bench-zoo-live: $(STAMPS)/bench ## cells of the zoo on real time, beside other proxies; 25 minutes (ARGS="--quick")
+	@$(call need,taskset)
+	$(BIN)/python -m benchmarks.zoo.live $(ARGS)
 
 bench-faults: $(STAMPS)/bench ## what clients see of bad endpoints, beside other proxies; 20 minutes (ARGS="--quick --only hang")
 	@$(call need,haproxy nginx taskset)
