@@ -126,11 +126,14 @@ def test_the_distribution_of_costs_does_not_matter(work: Callable[[Random], Work
     assert _goodput(_live(story)) >= 0.93 * _goodput(_live(story, lambda: Fixed(9)))
 
 
-def test_one_slow_worker_is_found_from_a_limit_of_twenty() -> None:
-    """100 ms each, clients gone after a second: without a way down nearly nobody would be served."""
+def test_one_slow_worker_is_found() -> None:
+    """100 ms each, clients gone after a second: without a way down nearly nobody would be served.
+
+    From a hundred, and no first move is down without evidence, so the way is longer than it was from twenty.
+    """
     story = _scenario(50.0, until=60.0, since=20.0, work=lambda rng: exponential(rng, 0.1), service=_workers(1))
     assert _goodput(_live(story, lambda: Fixed(20))) <= 2.0
-    assert _goodput(_live(story)) >= 7.5
+    assert _goodput(_live(story)) >= 5.0
 
 
 def test_many_workers_are_found_from_a_limit_of_twenty() -> None:
