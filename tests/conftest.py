@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests.support.origin import Origin, running_origin
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 # What a gateway that a test runs keeps over its end goes with the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="gateway-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# No test depends on how fast the machine is; other work may go on beside it.
+settings.register_profile("beside other work", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beside other work")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Shape(NamedTuple):
 
     title: str
     hold: Callable[[int], Awaitable[None]] | None
-    count: Callable[[int, float], Awaitable[Counter[str]]]
+    tell: Callable[[int, float], Awaitable[Counter[str]]]
     seconds: float
 
 
@@ -182,7 +182,7 @@ async def _tell(shape: Shape, port: int) -> Counter[str]:
 
             stack.push_async_callback(end)
             await asyncio.sleep(1.5)
-        return await shape.count(port, shape.seconds)
+        return await shape.tell(port, shape.seconds)
 
 
 def _program(name: str) -> Peer | None:
