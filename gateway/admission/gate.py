@@ -114,7 +114,9 @@ class Gate:
             self.in_flight += 1
             watch = self.limit.watch
             if watch is not None:
-                watch.begin(now, self.in_flight, kind)
+                watch.n = self.in_flight
+                if now >= watch.due:
+                    watch.begin(now, self.in_flight, kind)
             return True
         if self.bar is None or self.in_flight >= self.limit.value:  # else it is a breaker that holds back
             before = self.limit.value

@@ -453,8 +453,14 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         if keep and self.phase == BUSY and door.keeps_alive and not door.is_draining:
             self.phase = HEAD
-            if not self._is_write_paused:
-                self._await_request(now)
+            self.is_kept = True
+            if self._waiting or self._is_reading_paused or self._is_write_paused:
+                if not self._is_write_paused:
+                    self._await_request(now)
+                return
+            deadline = self.deadline = now + door.keepalive
+            if deadline < self.looked_at:
+                door.wheel.set(self, deadline)
         elif self.phase == BODY or self._waiting:
             self._linger()
         else:
@@ -463,7 +469,6 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _await_request(self, now: float) -> None:
         """Wait for the next request, or begin it if it is here already."""
         door = self._door
-        self.is_kept = True
         deadline = self.deadline = now + door.keepalive
         if deadline < self.looked_at:
             door.wheel.set(self, deadline)

@@ -65,7 +65,10 @@ class Ending(Attempts):
         plane = self._plane
         now = now or plane.clock.now()
         rule = self._rule
-        outcome = outcome_of(status, reason) if rule is None else self._outcome(status, reason, now)
+        if not reason:
+            outcome = Outcome.SUCCESS if status < SERVER_ERROR else Outcome.FAILURE
+        else:
+            outcome = outcome_of(status, reason) if rule is None else self._outcome(status, reason, now)
         if self._hedge is not None:
             self._end_hedge()
         if self._pause is not None:
@@ -88,7 +91,9 @@ class Ending(Attempts):
         if place is not None and place.is_counted:
             rule.gate.end_stream()
         elif self._admitted_at >= 0:
-            sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, self.page.kind, outcome)
+            sample = Sample(
+                self._admitted_at, self._answered_at or now, self._in_flight_then, self._head.plan.page.kind, outcome
+            )
             rule.gate.finish(sample, now)
         elif self._ticket is not None:
             rule.gate.leave(self._ticket, now)

@@ -118,7 +118,7 @@ class Entrance(Ending):
     def _enter(self, rule: RouteRule, now: float) -> None:
         """Pass the gate at once, or wait before it."""
         gate = rule.gate
-        kind = self.page.kind
+        kind = self._head.plan.page.kind
         if rule.group.is_shut and not rule.group.can_pass(now):
             raise self._plane.sheds.by_breaker(rule, now)
         if rule.breakers.is_barring and not rule.breakers.can_pass(self._head.plan.page, now):

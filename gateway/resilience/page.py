@@ -11,11 +11,11 @@ first and not used since gives way.
 
 from __future__ import annotations
 
-import re
 from math import exp, inf, log
 from typing import Final
 
-_VARIES: Final = re.compile(r"[^/]*[0-9][^/]*|[^/]{25,}")
+_DIGITS: Final = frozenset("0123456789")
+_LONG: Final = 25
 _DEPTH: Final = 5
 """Slashes: one before each of four segments, and the one behind them."""
 _MOST: Final = 256
@@ -175,7 +175,10 @@ class Pages:
 
 def template(path: str) -> str:
     """The name of a path's page."""
-    name = _VARIES.sub("*", path)
-    if name.count("/") >= _DEPTH:
-        name = "/".join(name.split("/", _DEPTH)[:_DEPTH]) + "/*"
-    return name
+    parts = path.split("/", _DEPTH)
+    for place, part in enumerate(parts):
+        if len(part) >= _LONG or not (part.isalpha() or _DIGITS.isdisjoint(part)):
+            parts[place] = "*"
+    if len(parts) > _DEPTH:
+        parts[_DEPTH] = "*"
+    return "/".join(parts)

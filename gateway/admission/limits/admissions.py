@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from math import log
+from math import inf, log
 from typing import Final
 
 from gateway.admission.limits.evidence import Life, Observation
 
+SPACING: Final = 0.001
+"""Seconds between two samples, on average, where many come."""
 MOST: Final = 256
 """Admissions kept; the log-rank test takes 0.25 ms over as many."""
 FEWEST: Final = 48
@@ -44,14 +46,29 @@ class Admissions:
 
     A request is found again by (instant, n) of its admission. Requests that are equal in both are all sampled or
     none, and are not told apart, so that which of them ends first makes no difference. ``open`` are those in flight,
-    ``horizon`` the age in seconds at which a request is old; 0: not known yet.
+    ``horizon`` the age in seconds at which a request is old; 0: not known yet. No sample need be taken before ``due``:
+    a thousand a second are enough, after as many as are kept.
     """
 
-    __slots__ = ("_first", "_here", "_instant", "_skip", "_stride", "deaths", "entries", "horizon", "open")
+    __slots__ = (
+        "_first",
+        "_here",
+        "_instant",
+        "_paid_until",
+        "_skip",
+        "_stride",
+        "deaths",
+        "due",
+        "entries",
+        "horizon",
+        "open",
+    )
 
     def __init__(self) -> None:
         self.entries: deque[Admission] = deque()
         self.deaths = 0
+        self.due = -inf
+        self._paid_until = -inf
         self.horizon = 0.0
         self.open: dict[tuple[float, int], list[Admission]] = {}
         self._stride = 1
@@ -74,6 +91,8 @@ class Admissions:
         elif not self._is_taken_too(n):
             return
         self._skip = 0
+        self._paid_until = max(self._paid_until, now) + SPACING
+        self.due = self._paid_until - MOST * SPACING
         entry = Admission(now, n, kind)
         self.entries.append(entry)
         found = self.open.get((now, n))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from math import ceil, exp, log
+from math import ceil, exp, inf, log
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.outcome import Outcome
@@ -57,6 +57,7 @@ class Closing:
         "_time",
         "_unanswered",
         "close",
+        "due",
         "is_clear",
         "mean",
         "n",
@@ -69,6 +70,7 @@ class Closing:
         self.n = n
         self.mean = close.alone
         self.is_clear = False
+        self.due = inf
         self._begun_at = -1.0
         self._count = 0
         self._seen_at = 0.0

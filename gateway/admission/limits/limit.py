@@ -21,7 +21,13 @@ class Stage(IntEnum):
 
 
 class Watch(Protocol):
-    """Hears of admissions, for limits that learn from what has not ended yet."""
+    """Hears of admissions, for limits that learn from what has not ended yet.
+
+    ``n`` are in flight, and is kept up to date by who admits; before ``due`` :meth:`begin` need not be called.
+    """
+
+    n: int
+    due: float
 
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th in flight."""

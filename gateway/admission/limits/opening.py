@@ -87,6 +87,7 @@ class Opening:
         "_start",
         "_unanswered",
         "admissions",
+        "due",
         "n",
         "usual",
         "value",
@@ -96,6 +97,7 @@ class Opening:
         self.value = initial
         self.usual = 0.0
         self.n = 0
+        self.due = -inf
         self.admissions = Admissions()
         self._start = start or initial
         self._count = 0
@@ -117,8 +119,12 @@ class Opening:
     def begin(self, now: float, n: int, kind: str) -> None:
         """A request was admitted as the ``n``-th."""
         self.n = n
-        self.admissions.begin(now, n, kind)
-        if not self._count:
+        admissions = self.admissions
+        if now >= admissions.due:
+            admissions.begin(now, n, kind)
+        if self._count:
+            self.due = admissions.due
+        else:
             self._begun_at = min(self._begun_at, now)
             self._pace.note(now, n, _BURST / _TICKS)
 
@@ -150,29 +156,33 @@ class Opening:
     def update(self, sample: Sample) -> Close | None:
         """Learn from one finished request; not None when a line was seen."""
         at, now, n, _, outcome = sample
-        self.n -= 1
+        left = self.n = self.n - 1
         took = now - at
         is_success = outcome is Outcome.SUCCESS
         admissions = self.admissions
-        is_death = (at, n) in admissions.open and admissions.end(at, n, took, has_ended=is_success)
+        in_sample = admissions.open
+        is_death = in_sample and (at, n) in in_sample and admissions.end(at, n, took, has_ended=is_success)
         if not is_success:
             return self._note_unanswered(outcome, now)
         self._answered_at = now
         self._unanswered = 0
         self._count = count = self._count + 1
-        self.usual += (0.05 if count > _MANY else 1 / count) * (took - self.usual)
+        usual = self.usual
+        self.usual = usual = usual + (0.05 if count > _MANY else 1 / count) * (took - usual)
         pace = self._pace
         pace.ended += 1
         if now >= pace.due:
-            pace.note(now, self.n + 1, self.usual / _TICKS)
-            admissions.horizon = max(_MEMORY * self.usual, _SHORTEST_MEMORY)
+            pace.note(now, left + 1, usual / _TICKS)
+            admissions.horizon = max(_MEMORY * usual, _SHORTEST_MEMORY)
+        value = self.value
         if self._hold_until > now:
-            self.value = max(self.value, self.n + 1)
+            self.value = max(value, left + 1)
         else:
             if self._before_hold:
                 self._release()
-            if (2 * n >= self.value or 2 * self.n >= self.value) and self._evidence < _FIRM:
-                self.value += _STEP
+                value = self.value
+            if (2 * n >= value or 2 * left >= value) and self._evidence < _FIRM:
+                self.value = value + _STEP
         if is_death and admissions.deaths >= self._look_at:
             deaths = admissions.deaths
             self._look_at = deaths + max(1, min(32, deaths // 8))

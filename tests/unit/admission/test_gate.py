@@ -571,6 +571,9 @@ def test_the_watch_of_a_limit_hears_of_each_admission() -> None:
     forgotten: list[Sample] = []
 
     class Watch:
+        n = 0
+        due = 0.0
+
         def begin(self, now: float, n: int, kind: str) -> None:
             heard.append((now, n, kind))
 
