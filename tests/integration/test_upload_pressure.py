@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from gateway.http.upstream import UpstreamConnection
 from tests.support.client import connected
 from tests.support.plane import running_gateway
+from tests.support.running import until
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
@@ -89,6 +91,29 @@ async def test_an_answer_is_awaited_in_time_after_a_pause(monkeypatch: pytest.Mo
         assert (answer.status, answer.json["reason"]) == (504, "upstream_head_timeout")
 
 
+async def test_while_an_upload_is_coming_no_answer_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pause that the endpoint made up for, the rest of the body may take its time: the head timeout is not set."""
+    _shrink_buffers(monkeypatch)
+    size = 300_000
+    async with _before_an_endpoint(_PATIENT) as (gateway, client, listener):
+        await client.send(b"POST /u HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (size + 4))
+        sending = asyncio.ensure_future(client.wire.send(b"x" * size))
+        endpoint = Wire((await asyncio.get_running_loop().sock_accept(listener))[0])
+        await endpoint.until(b"\r\n\r\n")
+        (connection,) = gateway.plane._groups["origin"].endpoints[0]._open
+        await until(lambda: connection.is_write_paused)
+        await asyncio.wait_for(endpoint.exactly(size), 20)
+        await sending
+        await until(lambda: not connection.is_write_paused)
+        assert connection.deadline == inf
+        await client.send(b"last")
+        await asyncio.wait_for(endpoint.exactly(4), 20)
+        assert connection.deadline < inf
+        await endpoint.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        endpoint.close()
+
+
 async def test_an_endpoint_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No byte of an upload is taken for the idle timeout: 504 by that word, and not before."""
     _shrink_buffers(monkeypatch)
@@ -115,12 +140,11 @@ async def test_a_connection_with_bytes_still_to_be_taken_carries_no_other_reques
         await endpoint.until(b"\r\n\r\n")
         (connection,) = gateway.plane._groups["origin"].endpoints[0]._open
         async with asyncio.timeout(20):
-            while _held(gateway) < 48 * 1024:  # the last bytes that may wait while the client is read from
+            while _held(gateway) < 48 * 1024:  # so much may wait, and the client is still read from
                 await client.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
                 await asyncio.sleep(0.001)
-            await client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n")
-            while not connection.is_write_paused:
-                await asyncio.sleep(0.002)
+        await client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n")
+        await until(lambda: connection.is_write_paused)
         assert connection._is_request_done
         await endpoint.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         assert (await client.answer()).status == 200
