@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.client import connected
 from tests.support.plane import running_gateway
+from tests.support.running import until
 
 if TYPE_CHECKING:
     from tests.support.origin import Exchange, Origin
@@ -27,11 +28,11 @@ async def test_leaving_in_the_middle_of_an_upload_that_nobody_takes(origin: Orig
     async with running_gateway(origin.port, config) as gateway:
         async with connected(gateway.port) as client:
             await client.send(b"POST /case HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
-            while not len(gateway.plane.door.departures):
-                await client.send(bytes(16384))
-        async with asyncio.timeout(10):
-            while gateway.in_flight:
-                await asyncio.sleep(0.01)
+            sending = asyncio.ensure_future(client.wire.send(bytes(50_000_000)))
+            await until(lambda: len(gateway.plane.door.departures))
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        await until(lambda: not gateway.in_flight)
         assert gateway.errors() == {"client_gone": 1}
         assert len(gateway.plane.door.departures) == 0
         gone.set()
