@@ -133,6 +133,7 @@ async def test_what_the_upstream_fails_at_is_charged(origin: Origin, fault: str)
 
     origin.default = fails
     config = _config({"name": "all", "key": "route", "rate": "1/h", "burst": 2})
+    config["upstreams"] = {"origin": {"timeouts": {"head": "300ms"}}}
     async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
         statuses = []
         for _ in range(3):
