@@ -91,6 +91,21 @@ async def test_an_answer_is_awaited_in_time_after_a_pause(monkeypatch: pytest.Mo
         assert (answer.status, answer.json["reason"]) == (504, "upstream_head_timeout")
 
 
+async def test_a_client_is_not_late_with_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint pauses for longer than body_idle: that the body does not come on meanwhile is not its client's doing."""
+    _shrink_buffers(monkeypatch)
+    size = 3_000_000
+    config = {**_PATIENT, "gateway": {"limits": {"body": "100MiB"}, "timeouts": {"body_idle": "2s"}}}
+    async with _upload(config, size) as (gateway, client, endpoint):
+        (connection,) = gateway.plane.door.connections
+        await until(lambda: connection._is_reading_paused)
+        due_at = connection.deadline
+        await until(lambda: connection.deadline > due_at)  # it was looked at, and is given more time
+        await asyncio.wait_for(endpoint.exactly(size), 30)
+        await endpoint.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert (await client.answer()).status == 200
+
+
 async def test_while_an_upload_is_coming_no_answer_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pause that the endpoint made up for, the rest of the body may take its time: the head timeout is not set."""
     _shrink_buffers(monkeypatch)
