@@ -30,7 +30,10 @@ _WORST: Final = 0.9
 """A share of failures above this costs no more: 1 ÷ (1 - 0.9)³ = 1000 times as much as none."""
 _QUIET: Final = 0.5
 _FADE: Final = 5.0
-"""Time constant, in seconds, by which the opinion of an endpoint that nobody asks returns to that of its peers."""
+"""Time constant, in seconds, by which the opinion of an endpoint that nobody asks returns to that of its peers.
+
+What is known from few answers is forgotten sooner in proportion: one slow first answer is no reason to ask no more.
+"""
 _LEAST_WEIGHT: Final = 0.1
 _SLOW_START: Final = 5.0
 _SHORTEST: Final = 1e-6
@@ -242,12 +245,12 @@ class Standing:
             self.latency = usual
         quiet = now - max(self._noted_at, self._faded_at)
         if quiet >= _QUIET:
-            kept = exp(-quiet / _FADE)
             self._faded_at = now
-            self._failing *= kept
+            self._failing *= exp(-quiet / _FADE)
             self._fail(self._failing)
             if usual and self.latency > usual:
-                self.latency = usual + (self.latency - usual) * kept
+                fade = _FADE * min(1.0, self._totals / _MEAN) if self._totals else _FADE
+                self.latency = usual + (self.latency - usual) * exp(-quiet / fade)
 
     def _fail(self, sample: float) -> None:
         failing = self._failing + _FAILING * (sample - self._failing)

@@ -16,7 +16,7 @@ from gateway.admission.queue import Flow
 from gateway.proxy.plane import TICK
 from gateway.proxy.strain import StrainGauge
 from tests.support.client import Client, Ended, connected
-from tests.support.plane import RunningGateway, running_gateway
+from tests.support.plane import HASTY, RunningGateway, running_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -37,8 +37,10 @@ LIMIT = 4
 QUEUE = 6
 MAX_WAIT = 0.04
 CONFIG: dict[str, Any] = {
+    "gateway": HASTY["gateway"],
     "upstreams": {
         "origin": {
+            **HASTY["upstreams"]["origin"],
             "limit": {"kind": "fixed", "initial": LIMIT},
             "queue": {"max_length": QUEUE, "max_wait": "40ms", "max_bytes": "200KiB"},
         }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.client import connected
 from tests.support.origin import running_origin
-from tests.support.plane import running_gateway
+from tests.support.plane import HASTY, running_gateway
 from tests.support.world import HOST, World, get, post
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ async def test_an_unknown_coding_is_501(world: World, coding: bytes) -> None:
     await world.refused(post(b"Transfer-Encoding: " + coding + b"\r\n", b"x"), {501}, {"unknown_coding"})
 
 
+@pytest.mark.gateway(HASTY)
 @pytest.mark.parametrize(
     "raw",
     [

@@ -1,4 +1,4 @@
-"""Clients that take their time, or ours (timeouts of the test configuration: 300 ms)."""
+"""Clients that take their time, or ours (of 300 ms)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.behaviours import ends, floods
+from tests.support.plane import HASTY
 from tests.support.world import World, assert_is_refusal, get, post
 
 if TYPE_CHECKING:
     from tests.support.client import Client
+
+pytestmark = pytest.mark.gateway(HASTY)
 
 HEADS = {
     "one byte": b"G",

@@ -113,7 +113,7 @@ async def test_calls_that_hang_open_it(pair: list[Origin]) -> None:
             await ask(gateway)
         only.default = hang
         waiting = [asyncio.create_task(ask(gateway)) for _ in range(12)]
-        await until(lambda: _page_state(gateway) == "open", within=2.5)
+        await until(lambda: _page_state(gateway) == "open", within=20)
         answer = await ask(gateway)
         assert (answer.status, answer.json["reason"]) == (503, "breaker_open")
         await asyncio.gather(*waiting)
@@ -127,6 +127,29 @@ async def test_those_who_wait_at_an_endpoint_that_hangs_go_elsewhere(pair: list[
         answers = await asyncio.gather(*(ask(gateway) for _ in range(40)))
         assert {answer.status for answer in answers} == {200}
         assert gateway.snapshot().resilience["origin"].retries["upstream_head_timeout"] >= 1
+
+
+async def test_on_its_last_attempt_a_request_waits_on(pair: list[Origin]) -> None:
+    """Where it could not be sent again it is not taken from an endpoint that hangs: that may answer all the same."""
+    go_on = asyncio.Event()
+
+    async def late(exchange: Exchange) -> None:
+        await go_on.wait()
+        await echo(exchange)
+
+    settings = {"breaker": {"mode": "off", "slow_threshold": "10ms"}, "retry": {"attempts": 1}}
+    async with gateway_before(pair, **settings, timeouts={"head": "30s"}) as gateway:
+        for _ in range(10):  # as many as it takes to know how long the page takes
+            assert (await ask(gateway)).status == 200
+        pair[0].default = pair[1].default = late
+        waiting = asyncio.ensure_future(ask(gateway))
+        endpoints = gateway.plane._groups["origin"].endpoints
+        await until(lambda: any(one._attempt for each in endpoints for one in each._open))
+        ((lost, exchange),) = [(each, one._attempt) for each in endpoints for one in each._open if one._attempt]
+        await until(lambda: gateway.plane.clock.now() - exchange._attempt_at > exchange.page.hangs_after)
+        lost.give_up()
+        go_on.set()
+        assert (await waiting).status == 200
 
 
 async def test_what_clients_do_says_nothing(pair: list[Origin]) -> None:
@@ -224,7 +247,7 @@ async def test_what_waits_in_the_queue_is_not_kept_waiting(pair: list[Origin]) -
             await ask(gateway)
         only.default = hang
         waiting = [asyncio.create_task(ask(gateway)) for _ in range(25)]
-        await until(lambda: _page_state(gateway) == "open", within=2.5)
+        await until(lambda: _page_state(gateway) == "open", within=20)
         queued = [one for one in await asyncio.gather(*waiting) if one.json["reason"] != "upstream_head_timeout"]
         assert {one.json["reason"] for one in queued} <= {"breaker_open", "queue_timeout", "queue_delay"}
         assert queued

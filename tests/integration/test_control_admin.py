@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,13 +28,17 @@ async def gateway() -> AsyncIterator[RunningGateway]:
 
 
 async def raw(gateway: RunningGateway, data: bytes) -> bytes:
-    """What the admin address answers to these bytes until it closes."""
+    """What the admin address answers to these bytes until it closes; what it has not read may make that a reset."""
     host, port = urlsplit(gateway.admin).netloc.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
     try:
+        answer = b""
         async with asyncio.timeout(20):
-            return await reader.read()
+            with suppress(ConnectionResetError):
+                while piece := await reader.read(65536):
+                    answer += piece
+        return answer
     finally:
         writer.close()
 

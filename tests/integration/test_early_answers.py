@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.http.downstream import LINGER
 from tests.support.client import Answer, connected
 from tests.support.plane import running_gateway
 from tests.support.tls import certified, needs_openssl
@@ -19,6 +20,8 @@ from tests.support.tls import certified, needs_openssl
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.origin import Exchange, Origin
 
 _TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -150,6 +153,26 @@ async def test_our_own_refusal_reaches_a_client_that_is_still_sending(pause: flo
             answer = await client.answer()
             assert (answer.status, answer.json["reason"]) == (404, "no_route")
         assert gateway.errors() == {"no_route": 1}
+
+
+async def test_an_early_answer_reaches_a_client_that_is_still_sending(origin: Origin) -> None:
+    """The service's answer ends the connection, which takes what still comes: a reset would take the answer away."""
+
+    async def at_once(exchange: Exchange) -> None:
+        await exchange.wire.send(_TOO_LARGE)
+        await exchange.wait_until_abandoned()
+
+    origin.default = at_once
+    async with running_gateway(origin.port, _PATIENT) as gateway, connected(gateway.port) as client:
+        await client.send(b"POST /u HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        async with asyncio.timeout(10):
+            while not any(one.phase == LINGER for one in gateway.plane.door.connections):
+                await asyncio.sleep(0.002)
+        for _ in range(50):
+            assert await client.send(bytes(1000))
+            await asyncio.sleep(0.002)
+        answer = await client.answer()
+        assert (answer.status, answer.body, answer.value("Connection")) == (413, b"large", "close")
 
 
 @needs_openssl

@@ -12,7 +12,7 @@ from gateway.admission.gate import Gate
 from gateway.http.upstream import UpstreamConnection
 from gateway.proxy.exchange import Exchange
 from tests.support.client import connected
-from tests.support.plane import running_gateway
+from tests.support.plane import HASTY, running_gateway
 
 if TYPE_CHECKING:
     from tests.support.origin import Exchange as Asked
@@ -38,7 +38,7 @@ async def test_an_exception_in_a_tick_does_not_end_the_deadlines(
         raise ValueError("an accident")
 
     with pytest.raises(AssertionError, match="callback failed"):
-        async with running_gateway(origin.port) as gateway:
+        async with running_gateway(origin.port, HASTY) as gateway:
             monkeypatch.setattr(Gate, "tick", fails_once)
             async with connected(gateway.port) as client:
                 await client.send(_HANG)
@@ -59,7 +59,7 @@ async def test_a_deadline_that_raises_ends_its_own_connection_only(
         raise ValueError("an accident")
 
     with pytest.raises(AssertionError, match="callback failed"):
-        async with running_gateway(origin.port) as gateway:
+        async with running_gateway(origin.port, HASTY) as gateway:
             monkeypatch.setattr(UpstreamConnection, "on_deadline", fails_once)
             async with connected(gateway.port) as one, connected(gateway.port) as other:
                 await one.send(_HANG)

@@ -14,7 +14,7 @@ from tests.support.gate import Hold
 from tests.support.plane import running_gateway
 
 if TYPE_CHECKING:
-    from tests.support.origin import Origin
+    from tests.support.origin import Exchange, Origin
 
 
 def _get(path: str = "/case", fields: str = "") -> bytes:
@@ -119,3 +119,25 @@ async def test_what_we_shed_costs_the_client_nothing(origin: Origin) -> None:
             assert (await second.answer()).status == 200
             await second.send(_get())
             assert (await second.answer()).status == 429
+
+
+@pytest.mark.parametrize("fault", ["closed", "silent"])
+async def test_what_the_upstream_fails_at_is_charged(origin: Origin, fault: str) -> None:
+    """The service was asked, so 502 and 504 cost a request of the quota: only what we shed is given back."""
+
+    async def fails(exchange: Exchange) -> None:
+        if fault == "closed":
+            exchange.wire.close()
+        else:
+            await exchange.wait_until_abandoned()
+
+    origin.default = fails
+    config = _config({"name": "all", "key": "route", "rate": "1/h", "burst": 2})
+    config["upstreams"] = {"origin": {"timeouts": {"head": "300ms"}}}
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        statuses = []
+        for _ in range(3):
+            await client.send(_get())
+            statuses.append((await client.answer(within=20)).status)
+        assert statuses == [502 if fault == "closed" else 504] * 2 + [429]
+    assert len(origin.requests) == 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING
 
+from gateway.http.downstream import BODY, HEAD
 from tests.support.client import connected
 from tests.support.plane import running_gateway
+from tests.support.running import until
 
 if TYPE_CHECKING:
     from tests.support.origin import Exchange, Origin
@@ -96,3 +99,93 @@ async def test_idle_does_not_count_while_the_client_is_slow(origin: Origin) -> N
             await asyncio.sleep(0.6)
             await asyncio.wait_for(client.wire.exactly(_SIZE), 20)
         assert gateway.errors() == {}
+
+
+async def test_what_comes_in_spite_of_a_pause_sets_no_deadline(origin: Origin) -> None:
+    """Bytes that were under way when reading stopped begin no idle timeout: none could end it while the client is slow."""
+
+    async def all_but_one(exchange: Exchange) -> None:
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (_SIZE + 1) + b"x" * _SIZE)
+        await exchange.wait_until_abandoned()
+
+    origin.default = all_but_one
+    config = {"gateway": {"timeouts": {"body_idle": "20s"}}, "upstreams": {"origin": {"timeouts": {"idle": "20s"}}}}
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port, receive_buffer=16384) as client:
+        await client.send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
+        (connection,) = await until(lambda: gateway.plane._groups["origin"].endpoints[0]._open)
+        await until(lambda: connection._is_reading_paused)
+        assert connection.deadline == inf
+        connection.data_received(b"y")
+        assert connection.deadline == inf
+        client.reset()
+        await gateway.settle()
+
+
+async def test_a_pause_leaves_the_deadline_of_the_request(origin: Origin) -> None:
+    """The client made up for its pause, the rest of the answer never comes: the route's timeout ends the request."""
+
+    async def never_whole(exchange: Exchange) -> None:
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (_SIZE + 4) + b"x" * _SIZE)
+        await exchange.wait_until_abandoned()
+
+    origin.default = never_whole
+    config = {
+        "gateway": {"timeouts": {"body_idle": "2s"}},
+        "upstreams": {"origin": {"timeouts": {"idle": "60s"}}},
+        "routes": {"all": {"timeout": "4s"}},
+    }
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port, receive_buffer=16384) as client:
+        await client.send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
+        (connection,) = await until(lambda: gateway.plane.door.connections)
+        await until(lambda: connection.is_write_paused)
+        await client.wire.until(b"\r\n\r\n")
+        await asyncio.wait_for(client.wire.exactly(_SIZE), 20)
+        assert await client.ending(within=30) == "reset"
+        assert gateway.errors() == {"request_timeout": 1}
+
+
+async def test_after_a_pause_the_body_has_its_whole_time(origin: Origin) -> None:
+    """The client read an early answer slowly while it was sending: body_idle counts from when it has caught up."""
+    size = 1_000_000
+
+    async def answers_early(exchange: Exchange) -> None:
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (_SIZE + 4) + b"x" * _SIZE)
+        await exchange.read_body()
+        await exchange.wire.send(b"last")
+
+    origin.default = answers_early
+    config = {
+        "gateway": {"timeouts": {"body_idle": "20s"}},
+        "upstreams": {"origin": {"timeouts": {"idle": "60s", "head": "60s"}}},
+    }
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port, receive_buffer=16384) as client:
+        await client.send(b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        await client.send(bytes(size // 2))
+        (connection,) = gateway.plane.door.connections
+        await until(lambda: connection.is_write_paused)
+        assert connection.phase == BODY
+        await client.wire.until(b"\r\n\r\n")
+        await asyncio.wait_for(client.wire.exactly(_SIZE), 20)
+        await until(lambda: not connection.is_write_paused)
+        assert connection.deadline - gateway.plane.clock.now() > 10
+        await client.send(bytes(size - size // 2))
+        assert await asyncio.wait_for(client.wire.exactly(4), 20) == b"last"
+
+
+async def test_after_a_pause_the_requests_that_wait_are_begun(origin: Origin) -> None:
+    """A client that pipelines and then reads: what waited for it to read goes on, to the last request."""
+    count = 2000
+    body = b"x" * 4096
+
+    async def answers(exchange: Exchange) -> None:
+        await exchange.answer(body)
+
+    origin.default = answers
+    config = {"gateway": {"timeouts": {"body_idle": "20s", "keepalive": "20s"}, "limits": {"head": "256KiB"}}}
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port, receive_buffer=16384) as client:
+        await client.send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+        (connection,) = gateway.plane.door.connections
+        await until(lambda: connection.is_write_paused and connection.phase == HEAD)
+        assert connection.has_waiting
+        for _ in range(count):
+            assert (await client.answer(within=20)).body == body

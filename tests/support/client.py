@@ -17,7 +17,7 @@ from tests.support.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 @dataclass

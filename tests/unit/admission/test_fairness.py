@@ -91,6 +91,17 @@ def test_a_long_service_is_paid_for_after_coming_back() -> None:
     assert serve(shares, 99) == {second: 99}
 
 
+def test_a_newcomer_is_not_owed_what_those_who_left_did_not_use() -> None:
+    """It starts at the tag in service, although the service given since then, by weight, comes to much less."""
+    shares, (first, second) = line(1.0, 1.0)
+    shares.charge(first, 100.0, is_backlogged=True)
+    shares.deactivate(second)
+    assert serve(shares, 1) == {first: 1}
+    newcomer = Sharer()
+    shares.activate(newcomer)
+    assert serve(shares, 10)[newcomer] == pytest.approx(5, abs=1)
+
+
 def test_a_flood_of_strangers_does_not_stop_those_who_were_here() -> None:
     """Virtual time moves with service, so a stranger's first service does not always come first."""
     shares, (known, *_) = line(*[1.0] * 10)

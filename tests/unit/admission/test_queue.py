@@ -186,6 +186,26 @@ def water(demands: Counter[str], room: float) -> dict[str, float]:
     return shares
 
 
+def test_a_key_that_left_for_a_moment_pays_for_what_it_had() -> None:
+    """Strangers that come meanwhile do not make the queue forget a long service; when it is paid for, it is forgotten."""
+    queue = make()
+    fill(queue, 1, key="long", cost=10.0)
+    fill(queue, 80, key="other", cost=0.1)
+    first = queue.pop(0.0)
+    assert first is not None
+    assert first.key == "long"
+    for number in range(5):  # for each newcomer a few idle flows are looked at
+        fill(queue, 1, key=f"stranger {number}", cost=0.1)
+    fill(queue, 30, key="long", cost=0.1)
+    served = [queue.pop(0.0) for _ in range(65)]
+    assert not [ticket for ticket in served if ticket is None or ticket.key == "long"]
+    drain(queue)
+    for number in range(20):
+        fill(queue, 1, key=f"later {number}", cost=0.1)
+        drain(queue)
+    assert len(queue._classes["usual"].flows) <= 3
+
+
 def test_a_flood_of_invented_keys_leaves_a_known_key_its_turn() -> None:
     """It is one among those that wait, and the memory is bounded by those that wait."""
     queue = make(max_length=100)

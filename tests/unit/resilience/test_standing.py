@@ -118,6 +118,20 @@ def test_what_nobody_asks_is_given_another_chance() -> None:
     assert standing.penalty == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize(("answers", "seconds"), [(1, 1.0), (5, 3.0), (40, 15.0)])
+def test_what_few_answers_have_shown_is_forgotten_sooner(answers: int, seconds: float) -> None:
+    """One answer that came late, when a connection was made, starves an endpoint for a second and not for a dozen."""
+    standing = Standing()
+    for _ in range(answers):
+        standing.note(SUCCESS, 0.05, 0.0, 0.05)
+    for tenth in range(1, int(10 * seconds / 3)):
+        standing.settle(tenth / 10, 0.001, 10.0)
+    assert standing.latency > 0.01
+    for tenth in range(int(10 * seconds / 3), int(10 * seconds)):
+        standing.settle(tenth / 10, 0.001, 10.0)
+    assert standing.latency < 0.005
+
+
 def test_what_is_asked_does_not_fade() -> None:
     """Calls speak for themselves."""
     standing = _known(2.0)

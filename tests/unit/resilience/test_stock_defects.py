@@ -23,6 +23,9 @@ from gateway.resilience.settings import BreakerSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# From Python 3.12 on the stock class is warned for asking the wall clock the old way, which is one of its defects.
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:aiobreaker")
+
 OPEN, HALF_OPEN, CLOSED = CircuitBreakerState.OPEN, CircuitBreakerState.HALF_OPEN, CircuitBreakerState.CLOSED
 
 
