@@ -160,6 +160,7 @@ class DataPlane:
             self._recoveries[name] = service.recovery
             service.group.on_wake = self._on_wake
             service.group.on_step = self._on_step
+            service.group.on_ejection = self._on_ejection
             self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
@@ -326,6 +327,7 @@ class DataPlane:
             self._ticker.cancel()
             self._ticker = None
             self.protection.close()
+        self._to_look_at.clear()
         for connection in list(self.door.connections) if self.door is not None else ():
             connection.close_now()
         for group in self._groups.values():
@@ -394,6 +396,10 @@ class DataPlane:
         if breaker.last is not None:
             whose = {"route": route, "page": breaker.name} if route else {"endpoint": breaker.name or ""}
             self._steps.note(group.name, breaker.last, **whose)
+
+    def _on_ejection(self, group: UpstreamGroup, ejection: tuple[str, str, str], seconds: float) -> None:
+        url, reason, mode = ejection
+        self._steps.note_ejection(group.name, url, reason, mode, seconds, self.clock.now())
 
     def _on_wake(self, group: UpstreamGroup) -> None:
         name = group.name

@@ -59,7 +59,8 @@ class UpstreamGroup:
 
     ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
     called when one of these may have changed, ``on_step`` at each step of a breaker, with the route if it is that of a
-    route or a page. ``breaker`` watches the whole upstream where it has several endpoints.
+    route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how long.
+    ``breaker`` watches the whole upstream where it has several endpoints.
     ``on_trial`` is who should get a copy of the next safe request.
 
     ``is_awake`` while time has to pass for it; ``on_wake`` is called when that begins. A group that nobody asks sleeps,
@@ -104,6 +105,7 @@ class UpstreamGroup:
         "line",
         "name",
         "on_change",
+        "on_ejection",
         "on_step",
         "on_trial",
         "on_wake",
@@ -138,6 +140,7 @@ class UpstreamGroup:
         self.on_trial: Endpoint | None = None
         self.on_change: Callable[[], None] = _nothing
         self.on_step: Callable[[UpstreamGroup, Breaker, str], None] = _nothing_more
+        self.on_ejection: Callable[[UpstreamGroup, tuple[str, str, str], float], None] = _nothing_more
         self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
@@ -565,6 +568,7 @@ class UpstreamGroup:
                 self._hanging.add(endpoints[ejection.index])
             key = (endpoints[ejection.index].url, ejection.reason, mode)
             self.ejections[key] = self.ejections.get(key, 0) + 1
+            self.on_ejection(self, key, ejection.seconds)
         waiting = [one for one in endpoints if one.standing.awaits_trial(now)]
         self.on_trial = next((one for one in waiting if one.place.is_up and one.breaker.can_pass(now)), None)
 
@@ -587,8 +591,8 @@ def _nothing() -> None:
     """Nobody has asked to be told."""
 
 
-def _nothing_more(_group: UpstreamGroup, _breaker: Breaker, _route: str) -> None:
-    """Nobody wants to know."""
+def _nothing_more(_group: UpstreamGroup, _what: object, _more: object) -> None:
+    """Nobody has asked to be told."""
 
 
 def _nothing_to(group: UpstreamGroup) -> None:
