@@ -13,14 +13,19 @@ import argparse
 import asyncio
 import gc
 import random
+import subprocess
+import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 from msgspec import msgpack
 
+from benchmarks.processes import processor_time, tree
 from gateway.config.settings import Settings
 from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
@@ -43,6 +48,8 @@ _PICKS = 2000
 _KEYS = [f"key-{number}" for number in range(_PICKS)]
 _BALANCES = ("p2c", "least_in_flight", "round_robin", "ring_hash")
 _REPORTS_PER_SECOND = 4
+_SETTLED = 22.0
+_WATCHED = 20.0
 
 
 def main() -> None:
@@ -73,6 +80,10 @@ async def _measure(asked: argparse.Namespace) -> None:
     print(f"{'upstreams':>10}{'one worker':>12}{'control':>10}")
     for count in asked.upstreams:
         await _idle(count, asked.workers)
+    print(f"\na running gateway with two workers that nobody asks, percent of a core over {_WATCHED:.0f} s")
+    print(f"{'upstreams':>10}{'workers':>10}{'control':>10}{'all':>8}")
+    for count in dict.fromkeys((1, *asked.upstreams)):
+        _running(_as_toml(count))
 
 
 def _settings(upstreams: int, endpoints: int, **options: Any) -> Settings:
@@ -211,6 +222,37 @@ async def _idle(count: int, workers: int) -> None:
     heard = _least(hear) * _REPORTS_PER_SECOND
     await plane.close()
     print(f"{count:>10}{100 * (tick + reports):>12.2f}{100 * heard:>10.2f}")
+
+
+def _as_toml(upstreams: int) -> str:
+    lines = ['gateway = {listen = ["127.0.0.1:0"], workers = 2}', 'admin = {listen = "127.0.0.1:0"}', "[upstreams]"]
+    lines += [f'u{one} = {{endpoints = ["http://10.0.{one >> 8}.{one & 255}:80"]}}' for one in range(upstreams)]
+    lines += [
+        "[routes]",
+        *(f'r{one} = {{upstream = "u{one}", match = {{path = "/p{one}/*"}}}}' for one in range(upstreams)),
+    ]
+    return "\n".join(lines)
+
+
+def _running(config: str) -> None:
+    """What the processes of a gateway use when all that is said at the start has been said."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "gateway.toml"
+        file.write_text(config)
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(_SETTLED)
+            workers = [pid for pid in tree(gateway.pid) if pid != gateway.pid]
+            before = processor_time(gateway.pid), sum(map(processor_time, workers))
+            time.sleep(_WATCHED)
+            every = 100 * (processor_time(gateway.pid) - before[0]) / _WATCHED
+            of_workers = 100 * (sum(map(processor_time, workers)) - before[1]) / _WATCHED
+        finally:
+            gateway.terminate()
+            gateway.wait()
+    print(f"{config.count('endpoints'):>10}{of_workers:>10.2f}{every - of_workers:>10.2f}{every:>8.2f}")
 
 
 def _turn(plane: DataPlane) -> None:

@@ -182,7 +182,13 @@ class EndpointTable:
                 yield name
 
     def _reporter(self, upstream: str) -> Callable[[str, bool, bool], None]:
+        down: set[str] = set()
+
         def report(url: str, is_up: bool, has_passed: bool) -> None:  # noqa: FBT001 - two words of one verdict
+            if is_up is (url in down):  # else it is what it was
+                (down.discard if is_up else down.add)(url)
+                write = self._log.info if is_up else self._log.warning
+                write("endpoint up" if is_up else "endpoint down", upstream=upstream, endpoint=url, reason="check")
             self._send(Checked(upstream, url, is_up, has_passed))
 
         return report

@@ -319,12 +319,14 @@ class ClientConnection(asyncio.Protocol, Timed):
             piece = bytes(rest[:window])
             del rest[:window]  # type: ignore[union-attr]  # a bytearray when it is not empty
             self._take_body(piece)
-        if rest and self.phase == BUSY:
+        if rest and self.phase in (BUSY, HEAD):
             waiting = self._waiting
             if type(waiting) is bytearray:
                 waiting += rest
             else:
                 self._waiting = rest
+                if self.phase == HEAD and not self._is_write_paused:  # answered already, when nothing seemed to wait
+                    door.loop.call_soon(self._take_waiting)
 
     def _without_empty_lines(self, data: bytes | bytearray) -> bytes | bytearray:
         """What follows the empty lines before a request line (RFC 9112 §2.2); they may not be more than a head."""

@@ -8,6 +8,7 @@ handshake has as long as a request head has.
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import BadRequest
@@ -87,6 +88,7 @@ class Handshake:
         self._door = door
         self._socket = sock
         self._task: asyncio.Task[None] | None = None
+        self._reason = "tls_handshake_failed"
         connection = ClientConnection(door)
         connection.phase = HANDSHAKE
         refused = connection.arrive(self)  # type: ignore[arg-type]  # all of a transport that is asked for before HEAD
@@ -96,6 +98,8 @@ class Handshake:
             sock.close()
             return
         self._task = start_task(self._shake_hands(context, connection))
+        # a task that is cancelled before its first step runs no line of its own
+        self._task.add_done_callback(partial(self._on_done, connection))
 
     def get_extra_info(self, name: str) -> object:
         """The peer's address, as a transport gives it."""
@@ -111,18 +115,20 @@ class Handshake:
 
     async def _shake_hands(self, context: ssl.SSLContext, connection: ClientConnection) -> None:
         door = self._door
-        reason = ""
         try:
             await door.loop.connect_accepted_socket(
                 lambda: connection, self._socket, ssl=context, ssl_handshake_timeout=float(door.timeouts.head)
             )
         except (ConnectionAbortedError, TimeoutError):
-            reason = "tls_handshake_timeout"
+            self._reason = "tls_handshake_timeout"
         except (ssl.SSLError, OSError):
-            reason = "tls_handshake_failed"
-        finally:
-            if connection.phase == HANDSHAKE:  # else the connection has taken over
-                reason = reason or "tls_handshake_failed"
-                if not door.is_draining:
-                    door.report(connection, BadRequest(reason), door.ids.next())
-                connection.connection_lost(None)
+            pass
+
+    def _on_done(self, connection: ClientConnection, _task: asyncio.Task[None]) -> None:
+        """Count who did not come through; else the connection has taken over."""
+        if connection.phase == HANDSHAKE:
+            door = self._door
+            if not door.is_draining:
+                door.report(connection, BadRequest(self._reason), door.ids.next())
+            connection.connection_lost(None)
+            self._socket.close()

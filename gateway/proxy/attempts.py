@@ -527,12 +527,14 @@ class Attempts(RequestState):
         if self._endpoint is not None:
             self._endpoint.standing.lag(now - self._attempt_at, now)
         self._end_attempt(Outcome.NEUTRAL, now)
-        self._connection = connection
+        self._connection = None
         self._endpoint = endpoint
         self._token = token
         self._attempt_at = began_at
-        connection.hand_over(self)  # type: ignore[arg-type]  # an Exchange
         if hedge is not None:
+            if connection.carries(hedge):  # else its whole answer is here, and it may serve somebody else already
+                self._connection = connection
+                connection.hand_over(self)  # type: ignore[arg-type]  # an Exchange
             self._rule.upstream_counters.count_hedge("hedge")
 
     def on_hedge_failed(self, outcome: Outcome) -> None:

@@ -162,6 +162,8 @@ class Exchange(Entrance):
             self._is_stream = b"text/event-stream" in head.fields.lower()
             if self._group_token:
                 rule.group.answered(self._group_token, now)
+            if self._client.is_write_paused and self._connection is not None:
+                self._connection.pause_reading()  # interim responses were enough to hold the client up
         self._write_head(head, payload, is_complete=is_complete)
         if is_complete:
             self._complete(now)
@@ -264,6 +266,8 @@ class Exchange(Entrance):
                 )
             )
         )
+        if self._client.is_write_paused:
+            connection.pause_reading()  # so the client was held up before
         waiting = self._client.enter_tunnel()
         self._client.resume_reading()
         if waiting:

@@ -22,6 +22,7 @@ from gateway.proxy.place import LOOK
 from gateway.proxy.present import client_connections, refused_by_rate, show_gate, show_group, upstream_connections
 from gateway.proxy.protection import SelfProtection
 from gateway.proxy.sheds import Sheds
+from gateway.proxy.steps import Steps
 from gateway.routing.table import RoutingTable
 from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import Counters
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.http.heads import RequestHead
     from gateway.proxy.recovery import Recovery
     from gateway.proxy.rule import RouteRule
+    from gateway.resilience.breaker import Breaker
     from gateway.telemetry.access import AccessLog
     from gateway.telemetry.snapshot import Decision, GateSnapshot, LoadSnapshot, ResilienceSnapshot
     from gateway.upstream.group import UpstreamGroup
@@ -115,6 +117,7 @@ class DataPlane:
         self._endpoint_orders: dict[str, int] = {}
         self._log = log
         self._guard = Guard(log, clock)
+        self._steps = Steps(log)
         self._to_look_at: deque[tuple[float, Exchange]] = deque()
         self._name = name
         self._rng = rng
@@ -156,6 +159,8 @@ class DataPlane:
             self._groups[name] = service.group
             self._recoveries[name] = service.recovery
             service.group.on_wake = self._on_wake
+            service.group.on_step = self._on_step
+            service.group.on_ejection = self._on_ejection
             self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
@@ -261,7 +266,8 @@ class DataPlane:
         return bool(self._due)
 
     def note_changes(self) -> None:
-        """Whatever is awake is due to be reported again."""
+        """Whatever is awake is due to be reported again; called a few times a second."""
+        self._steps.sweep(self.clock.now())
         self._due.update(dict.fromkeys(self._awake))
 
     def _read(self, upstreams: Sequence[str], routes: Sequence[str]) -> Snapshot:
@@ -321,6 +327,7 @@ class DataPlane:
             self._ticker.cancel()
             self._ticker = None
             self.protection.close()
+        self._to_look_at.clear()
         for connection in list(self.door.connections) if self.door is not None else ():
             connection.close_now()
         for group in self._groups.values():
@@ -384,6 +391,15 @@ class DataPlane:
         """Let time pass for this upstream, and report it."""
         if upstream in self._groups:
             self._groups[upstream].wake()
+
+    def _on_step(self, group: UpstreamGroup, breaker: Breaker, route: str) -> None:
+        if breaker.last is not None:
+            whose = {"route": route, "page": breaker.name} if route else {"endpoint": breaker.name or ""}
+            self._steps.note(group.name, breaker.last, **whose)
+
+    def _on_ejection(self, group: UpstreamGroup, ejection: tuple[str, str, str], seconds: float) -> None:
+        url, reason, mode = ejection
+        self._steps.note_ejection(group.name, url, reason, mode, seconds, self.clock.now())
 
     def _on_wake(self, group: UpstreamGroup) -> None:
         name = group.name

@@ -73,7 +73,7 @@ class RouteBreakers:
         self.on_change: Callable[[Breaker], None] | None = None
         self._make = make
         self._breaker: Breaker | None = None
-        self._pages: dict[Page, Breaker] = {}
+        self._pages: dict[str, Breaker] = {}
         self._attempts: Window | None = None
         self._window = window
 
@@ -81,8 +81,7 @@ class RouteBreakers:
         """Those that there are, by page; that of the route itself has an empty name."""
         if self._breaker is not None:
             yield "", self._breaker
-        for page, breaker in self._pages.items():
-            yield page.name, breaker
+        yield from self._pages.items()
 
     # --- on the way in ---
 
@@ -113,7 +112,7 @@ class RouteBreakers:
             breaker.report(token, Outcome.NEUTRAL, 0.0, now)
 
     def _of(self, page: Page) -> tuple[Breaker, ...]:
-        breaker, own = self._breaker, self._pages.get(page)
+        breaker, own = self._breaker, self._pages.get(page.name)
         if breaker is None:
             return ()
         return (breaker,) if own is None else (breaker, own)
@@ -160,7 +159,7 @@ class RouteBreakers:
         """Calls of this page alone hang."""
         self._begin(now)
         self._watch(page)
-        breaker = self._pages.get(page)
+        breaker = self._pages.get(page.name)
         if breaker is not None:
             breaker.hang(now)
 
@@ -207,8 +206,8 @@ class RouteBreakers:
             self.on_active(self)
 
     def _watch(self, page: Page) -> None:
-        if page not in self._pages and len(self._pages) < _MOST:
-            self._pages[page] = self._made(page.name)
+        if page.name not in self._pages and len(self._pages) < _MOST:
+            self._pages[page.name] = self._made(page.name)
 
     def _made(self, page: str) -> Breaker:
         breaker = self._make(page)

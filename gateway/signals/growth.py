@@ -41,6 +41,24 @@ class Growth:
         self._changes: deque[tuple[float, float]] = deque()
         self._order: list[float] = []
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing has grown for as long as it is remembered."""
+        return not self._order or self._order[-1] == 0.0
+
+    def hold(self, at: float) -> None:
+        """The value was until this instant what it was last, which counts as if it had been taken every second."""
+        times, values = self._times, self._values
+        if not times:
+            return
+        missed = int(min(at - times[-1], MEMORY))
+        if missed > 0:
+            grid = [at - second for second in reversed(range(missed))]
+            times += grid
+            values += [values[-1]] * missed
+            self._changes.extend((instant, 0.0) for instant in grid)
+            self._order[:0] = [0.0] * missed
+
     def update(self, value: float, lead: float, now: float, noise: float = 0.0) -> tuple[float, float]:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 

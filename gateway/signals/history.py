@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 if TYPE_CHECKING:
     from gateway.signals.reading import Reading
 
@@ -18,11 +20,13 @@ _TRIM: Final = 64
 class History:
     """Readings in order of time; a reading whose sums fell begins a new history."""
 
-    __slots__ = ("_readings", "_times")
+    __slots__ = ("_held", "_readings", "_times")
 
     def __init__(self) -> None:
         self._readings: list[Reading] = []
         self._times: list[float] = []
+        self._held: list[bool] = []
+        """Whether nothing has happened between a reading and the one before it."""
 
     def add(self, reading: Reading) -> None:
         """Keep a reading; one that is not later than the last is ignored."""
@@ -34,21 +38,39 @@ class History:
                 # who counts began anew: a difference with what was before would be negative
                 self._readings.clear()
                 self._times.clear()
-        if len(self._times) > 1 and reading.at - self._times[-2] < SPACING:
+                self._held.clear()
+        if len(self._times) > 1 and reading.at - self._times[-2] < SPACING and not self._held[-1]:
             self._readings[-1] = reading
             self._times[-1] = reading.at
             return
+        self._append(reading, is_held=False)
+
+    def hold(self, at: float) -> None:
+        """Everything was until this instant as the last reading says; nothing when that is not earlier."""
+        if self._times and at > self._times[-1]:
+            self._append(replace(self._readings[-1], at=at), is_held=True)
+
+    def _append(self, reading: Reading, *, is_held: bool) -> None:
         self._readings.append(reading)
         self._times.append(reading.at)
+        self._held.append(is_held)
         place = bisect_right(self._times, reading.at - KEPT) - 1
         if place > _TRIM:
             del self._readings[:place]
             del self._times[:place]
+            del self._held[:place]
 
     def back(self, seconds: float) -> Reading:
-        """The latest reading that is at least so old beside the last, or the oldest; IndexError when empty."""
-        place = bisect_right(self._times, self._times[-1] - seconds + 1e-6) - 1
-        return self._readings[max(place, 0)]
+        """The latest reading that is at least so old beside the last, or the oldest; IndexError when empty.
+
+        There is one for every instant of a time in which all was held.
+        """
+        at = self._times[-1] - seconds
+        place = max(bisect_right(self._times, at + 1e-6) - 1, 0)
+        reading = self._readings[place]
+        if place + 1 < len(self._held) and self._held[place + 1] and at > reading.at:
+            return replace(reading, at=at)
+        return reading
 
     @property
     def last(self) -> Reading:
@@ -59,6 +81,10 @@ class History:
     def span(self) -> float:
         """Seconds from the oldest to the latest reading."""
         return self._times[-1] - self._times[0] if self._times else 0.0
+
+    def span_until(self, at: float | None) -> float:
+        """The same, where all was still so at a later instant."""
+        return self.span + (max(at - self._times[-1], 0.0) if self._times and at is not None else 0.0)
 
     def __len__(self) -> int:
         return len(self._readings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import hypot, isfinite, sqrt
+from math import hypot, inf, isfinite, sqrt
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -67,6 +67,7 @@ class Meter:
         "_changed_at",
         "_growth",
         "_history",
+        "_is_steady",
         "_known",
         "_marks",
         "_objective",
@@ -85,6 +86,7 @@ class Meter:
         self._seen_at: float | None = None
         self._marks: tuple[object, ...] = ()
         self._changed_at = 0.0
+        self._is_steady = False
 
     def observe(self, reading: Reading | None, now: float) -> Signals:
         """The signals of this tick; without a reading that says something, the last ones with their age.
@@ -92,6 +94,7 @@ class Meter:
         Before anything was ever known the age is 3600 s and nothing is valid.
         """
         self._seq += 1
+        self._is_steady = False
         if reading is not None and reading.has_data and _is_sound(reading):
             self._history.add(reading)
             self._seen_at = reading.at - reading.age
@@ -101,13 +104,30 @@ class Meter:
                 return found
             if known.gateway_strain != reading.gateway_strain:
                 self._known = replace(known, gateway_strain=reading.gateway_strain)
+            self._is_steady = self._growth.is_flat and self._slots.is_steady
         return self._again(now)
 
-    def rest(self, at: float, now: float) -> Signals:
-        """The signals of a tick at which nothing was said but that all was still so at the instant ``at``."""
-        self._seq += 1
+    @property
+    def is_steady(self) -> bool:
+        """Whether the next signals will be the last ones, however long nothing happens."""
+        return self._is_steady
+
+    def rest(self, at: float, now: float, ticks: int = 1, strain: float | None = None) -> Signals:
+        """The signals after so many ticks at which nothing was said but that all was still so at the instant ``at``.
+
+        ``strain`` is the gateway's own, where it is known.
+        """
+        self._seq += ticks
         self._seen_at = at
+        if self._known is not None and strain is not None and strain != self._known.gateway_strain:
+            self._known = replace(self._known, gateway_strain=strain)
         return self._again(now)
+
+    def wake(self, at: float) -> None:
+        """What comes next came after the instant ``at``; until then all was as it was last."""
+        self._history.hold(at)
+        self._growth.hold(at)
+        self._slots.hold(at)
 
     def _again(self, now: float) -> Signals:
         """What is known, with its age."""
@@ -118,7 +138,7 @@ class Meter:
             seq=self._seq,
             signal_age_s=age,
             signal_valid=int(age <= INVALID_AFTER),
-            history_s=self._history.span,
+            history_s=self._history.span_until(self._seen_at),
         )
 
     @property
@@ -136,7 +156,9 @@ class Meter:
         """
         marks = _marks(reading)
         if marks != self._marks:
-            self._marks, self._changed_at = marks, reading.at
+            self._marks = marks
+            # who was never asked anything has no means over time
+            self._changed_at = reading.at if any(_sums(reading)) else -inf
             return False
         is_empty = not (reading.in_flight or reading.queued)
         return is_empty and reading.at - self._changed_at > KEPT
@@ -327,6 +349,16 @@ def _quantiles(last: Sequence[float], before: Sequence[float], bounds: Sequence[
 def _marks(reading: Reading) -> tuple[object, ...]:
     """What changes whenever anything is asked, answered, refused or counted."""
     return (
+        *_sums(reading),
+        reading.limit,
+        reading.replicas,
+        reading.is_breaker_open,
+        reading.cold_starts,
+    )
+
+
+def _sums(reading: Reading) -> tuple[object, ...]:
+    return (
         reading.first_tries,
         reading.retries,
         reading.dispatched,
@@ -335,10 +367,6 @@ def _marks(reading: Reading) -> tuple[object, ...]:
         reading.shed,
         reading.queued,
         reading.streams,
-        reading.limit,
-        reading.replicas,
-        reading.is_breaker_open,
-        reading.cold_starts,
     )
 
 

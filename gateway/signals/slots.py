@@ -32,6 +32,18 @@ class ReplicaSlots:
         """Whether a sample was ever taken."""
         return bool(self._samples)
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether all samples that are remembered say the same."""
+        return all(sample == self.value for sample in self._samples)
+
+    def hold(self, at: float) -> None:
+        """Until this instant every sample would have been what the last ones are."""
+        missed = int((at - self._at) / EVERY) if self._samples else 0
+        if missed > 0:
+            self._samples.extend([self.value] * min(missed, _SAMPLES))
+            self._at += missed * EVERY
+
     def learn(self, limit: float, ready: int, *, is_healthy: bool, now: float) -> float:
         """Take a sample when one is due and the target is healthy; K either way.
 

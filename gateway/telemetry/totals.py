@@ -68,6 +68,7 @@ class Totals:
         self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
         self.summed = 0
         self._news: dict[int, dict[str, None]] = {}
+        self._stirred: dict[str, None] = {}
         self._sum = Snapshot()
         self._rows: dict[str, dict[str, list[tuple[str | int, ...]]]] = {name: {} for name in _TABLES}
         self._said: dict[int, dict[str, dict[str, list[tuple[str | int, ...]]]]] = {}
@@ -127,6 +128,11 @@ class Totals:
         news, self._news = self._news, {}
         return news
 
+    def take_stirred(self) -> dict[str, None]:
+        """The upstreams of which any worker has said something since the last call, or that lost a worker."""
+        stirred, self._stirred = self._stirred, {}
+        return stirred
+
     @property
     def living(self) -> Mapping[int, Snapshot]:
         """What each living worker last said, by its number."""
@@ -179,6 +185,7 @@ class Totals:
         """What is said here is to be added up again."""
         for name in _OF_UPSTREAMS:
             self._stale_upstreams.update(dict.fromkeys(getattr(snapshot, name)))
+        self._stirred.update(dict.fromkeys(snapshot.loads))
         self._stale_routes.update(dict.fromkeys(snapshot.request_seconds))
         for name in _TABLES:
             self._stale_routes.update(dict.fromkeys(row[0] for row in getattr(snapshot, name)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -57,7 +58,9 @@ class UpstreamGroup:
     """The endpoints that serve one upstream now.
 
     ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
-    called when one of these may have changed. ``breaker`` watches the whole upstream where it has several endpoints.
+    called when one of these may have changed, ``on_step`` at each step of a breaker, with the route if it is that of a
+    route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how long.
+    ``breaker`` watches the whole upstream where it has several endpoints.
     ``on_trial`` is who should get a copy of the next safe request.
 
     ``is_awake`` while time has to pass for it; ``on_wake`` is called when that begins. A group that nobody asks sleeps,
@@ -102,6 +105,8 @@ class UpstreamGroup:
         "line",
         "name",
         "on_change",
+        "on_ejection",
+        "on_step",
         "on_trial",
         "on_wake",
     )
@@ -134,6 +139,8 @@ class UpstreamGroup:
         self.is_awake = False
         self.on_trial: Endpoint | None = None
         self.on_change: Callable[[], None] = _nothing
+        self.on_step: Callable[[UpstreamGroup, Breaker, str], None] = _nothing_more
+        self.on_ejection: Callable[[UpstreamGroup, tuple[str, str, str], float], None] = _nothing_more
         self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
@@ -226,6 +233,10 @@ class UpstreamGroup:
         """Let time pass for the breakers of this route, too."""
         self._routes[route.name] = route
         route.on_active = self._on_active
+        route.on_change = partial(self._on_part_change, route.name)
+
+    def _on_part_change(self, route: str, breaker: Breaker) -> None:
+        self.on_step(self, breaker, route)
 
     def _on_active(self, route: RouteBreakers) -> None:
         self._active.append(route)
@@ -424,6 +435,7 @@ class UpstreamGroup:
 
     def _on_change(self, breaker: Breaker) -> None:
         self.wake()
+        self.on_step(self, breaker, "")
         last = breaker.last
         endpoint = self._by_breaker.get(breaker)
         if last is None:
@@ -556,6 +568,7 @@ class UpstreamGroup:
                 self._hanging.add(endpoints[ejection.index])
             key = (endpoints[ejection.index].url, ejection.reason, mode)
             self.ejections[key] = self.ejections.get(key, 0) + 1
+            self.on_ejection(self, key, ejection.seconds)
         waiting = [one for one in endpoints if one.standing.awaits_trial(now)]
         self.on_trial = next((one for one in waiting if one.place.is_up and one.breaker.can_pass(now)), None)
 
@@ -575,6 +588,10 @@ class UpstreamGroup:
 
 
 def _nothing() -> None:
+    """Nobody has asked to be told."""
+
+
+def _nothing_more(_group: UpstreamGroup, _what: object, _more: object) -> None:
     """Nobody has asked to be told."""
 
 

@@ -315,3 +315,48 @@ async def test_a_request_whose_answer_lasts_is_no_lost_probe(pair: list[Origin])
         assert {answer.status for answer in await asyncio.gather(ask(gateway), ask(gateway))} == {200}
         transitions = gateway.snapshot().resilience["origin"].endpoints[""].transitions
         assert "probe_lost" not in {reason for _, _, reason, _ in transitions}
+
+
+async def test_every_step_has_a_line_in_the_log(pair: list[Origin]) -> None:
+    """Upstream, whose breaker it is, from, to and why; a page's and its route's by name, an endpoint's by address."""
+    only = pair[0]
+    only.default = refuse_by_status
+    async with gateway_before([only], breaker=BREAKER) as gateway:
+        for _ in range(10):
+            await ask(gateway, path="/a/7")
+        for _ in range(10):
+            await ask(gateway, path="/b")
+        only.default = echo
+        await until(lambda: any(event.get("after") == "half_open" for event in gateway.events))
+        gateway.plane.set_breaker("origin", _url(only), "force_open", "me", "trying it")
+        lines = [event for event in gateway.events if event["event"] == "breaker"]
+        opened = next(one for one in lines if one.get("page") == "/a/*")
+        assert {key: opened[key] for key in ("upstream", "route", "before", "after")} == {
+            "upstream": "origin",
+            "route": "all",
+            "before": "closed",
+            "after": "open",
+        }
+        assert opened["reason"] in {"failure_ratio", "consecutive"}
+        forced = lines[-1]
+        assert (forced["endpoint"], forced["after"], forced["actor"]) == (_url(only), "forced_open", "me")
+        found = gateway.snapshot().resilience["origin"]
+        steps = [*found.endpoints.values(), *found.routes.values()]
+        assert len(lines) == sum(n for one in steps for *_, n in one.transitions)
+
+
+async def test_steps_are_logged_within_bounds(pair: list[Origin]) -> None:
+    """A storm of steps writes 20 lines a second for an upstream, and says how many there were beside."""
+    async with gateway_before(pair, breaker=BREAKER) as gateway:
+        breaker = gateway.plane._groups["origin"].endpoints[0].breaker
+        for _ in range(50):
+            breaker.force_open("me", "", gateway.plane.clock.now())
+            breaker.reset("me", "", gateway.plane.clock.now())
+        assert sum(event["event"] == "breaker" for event in gateway.events) == 20
+
+        def suppressed() -> list[int]:
+            gateway.plane.note_changes()
+            return [event["suppressed"] for event in gateway.events if event["event"] == "steps suppressed"]
+
+        await until(suppressed)
+        assert suppressed() == [80]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
+import pytest
+
+from gateway.http.handshake import Handshake
 from tests.support.client import Client, connected
 from tests.support.plane import running_gateway
 from tests.support.tls import certified, needs_openssl
@@ -96,3 +101,56 @@ async def test_a_drain_does_not_wait_for_handshakes(origin: Origin, tmp_path: Pa
                 await asyncio.sleep(0.005)
         assert await gateway.plane.drain(10.0)
         client.close()
+
+
+async def test_a_handshake_may_be_given_up_before_it_has_begun(origin: Origin, tmp_path: Path) -> None:
+    """A drain in the very turn in which a client was accepted leaves no connection, no task and no descriptor."""
+    async with running_gateway(origin.port, _config(tmp_path, timeouts={"head": "20s"})) as gateway:
+        door = gateway.plane.door
+        context = gateway.plane._tls
+        assert context is not None
+        ours, theirs = socket.socketpair()
+        with ours:
+            theirs.setblocking(False)
+            Handshake(door, theirs, context, gateway.plane.start_task)
+            (connection,) = door.connections
+            connection.close_if_idle()
+            await _until_empty(gateway)
+            assert theirs.fileno() == -1
+
+
+def _hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    shaking = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="a.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        shaking.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_handshakes_that_are_cut_anywhere_leave_nothing(origin: Origin, tmp_path: Path, seed: int) -> None:
+    """Clients that send a part of a greeting, noise, or too much, and leave in any way, before a drain or in it."""
+    rng = random.Random(seed)
+    hello = _hello()
+    async with running_gateway(origin.port, _config(tmp_path, timeouts={"head": "300ms"})) as gateway:
+        clients: list[Client] = []
+        for _ in range(60):
+            client = await Client.connect(gateway.port)
+            clients.append(client)
+            data = bytearray(hello[: rng.randrange(len(hello) + 1)])
+            if data and rng.random() < 0.4:
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            if rng.random() < 0.2:
+                data += rng.randbytes(rng.randrange(1, 20_000))
+            await client.send(bytes(data))
+            if rng.random() < 0.5:
+                rng.choice((client.reset, client.close, client.half_close))()
+            if rng.random() < 0.2:
+                await asyncio.sleep(0.005)
+        if seed == 2:
+            assert await gateway.plane.drain(5.0)
+        elif seed == 3:
+            await gateway.plane.close()
+        await _until_empty(gateway)
+        for client in clients:
+            client.close()

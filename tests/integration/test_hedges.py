@@ -114,3 +114,16 @@ async def test_a_client_that_leaves_ends_both(pair: list[Origin]) -> None:
             client.reset()
         await gateway.settle()
         await until(lambda: all(request.is_abandoned for one in pair for request in one.requests))
+
+
+async def test_a_connection_that_answered_a_hedge_whole_belongs_to_nobody(pair: list[Origin]) -> None:
+    """It is free before the request that it saved hears of it, and keeps nothing of that."""
+    pair[0].default = hang
+    async with gateway_before(pair, retry=RETRY, hedge=HEDGE) as gateway:
+        endpoint = gateway.plane._groups["origin"].endpoints[1]
+        for _ in range(10):
+            await ask(gateway)
+            idle = [connection for connection in endpoint._idle if connection.is_open]
+            assert idle
+            assert [connection._attempt for connection in idle] == [None] * len(idle)
+        assert gateway.snapshot().resilience["origin"].hedges["hedge"]

@@ -32,6 +32,31 @@ class Look(NamedTuple):
     past: Snapshot
 
 
+class Latest:
+    """The latest look at the workers, for targets that rest meanwhile; ``count`` is how many there were.
+
+    ``seen`` is the latest at which a worker lived, ``at`` the instant of the latest. Where somebody wants every
+    target's numbers at every look, none ``may_rest``.
+    """
+
+    __slots__ = ("at", "count", "may_rest", "seen")
+
+    def __init__(self, *, may_rest: bool = False) -> None:
+        self.may_rest = may_rest
+        self.seen: Look | None = None
+        self.at = 0.0
+        self.count = 0
+
+    def note(self, seen: Look | None, now: float) -> None:
+        """There was another one."""
+        self.seen = self.seen if seen is None else seen
+        self.at = now
+        self.count += 1
+
+    def __repr__(self) -> str:
+        return f"<Latest {self.count} at={self.at:g}>"
+
+
 def look(totals: Totals) -> Look | None:
     """What the workers said last; None while no worker lives, because then nobody can say anything.
 

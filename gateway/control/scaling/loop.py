@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from gateway.control.scaling.feed import look
+from gateway.control.scaling.feed import Latest, look
 from gateway.control.scaling.inforce import in_force
 from gateway.control.scaling.ledger import Ledger, read_records
 from gateway.control.scaling.past import Past, last_states
@@ -71,6 +71,7 @@ class Scaling:
         self._log = log
         self._task: asyncio.Task[None] | None = None
         self._ticks = 0
+        self._latest = Latest(may_rest=tell is None)
         for name, upstream in settings.upstreams.items():
             scaling = in_force(upstream)
             self.targets[name] = Target(
@@ -83,6 +84,7 @@ class Scaling:
                 records=self.records,
                 admission=admission,
                 slow_start=float(upstream.slow_start),
+                latest=self._latest,
             )
 
     def read_past(self) -> dict[str, Past]:
@@ -131,11 +133,19 @@ class Scaling:
             await asyncio.sleep(due - now)
 
     async def tick(self, seconds: float = 0.0) -> None:
-        """Look at all targets once, and at every fifth time decide; slice by slice, spread over so many seconds."""
+        """Look at all targets once, and at every fifth time decide; slice by slice, spread over so many seconds.
+
+        Those that rest are left alone until a worker says something of them.
+        """
         is_tick = self._ticks % round(TICK / LOOK) == 0
         self._ticks += 1
-        targets = tuple(self.targets.values())
-        begin, slices = self._clock.now(), ceil(len(targets) / AT_ONCE)
+        for name in self._totals.take_stirred():
+            if name in self.targets:
+                self.targets[name].stir()
+        begin = self._clock.now()
+        self._latest.note(look(self._totals), begin)
+        targets = [target for target in self.targets.values() if not target.is_resting]
+        slices = ceil(len(targets) / AT_ONCE)
         for place in range(slices):
             if place:
                 await asyncio.sleep(max(begin + seconds * place / slices - self._clock.now(), 0.0))

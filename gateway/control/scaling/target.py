@@ -11,7 +11,7 @@ from gateway.actuators.belief import Told
 from gateway.actuators.publish import Publish
 from gateway.control.scaling.carrier import Carrier
 from gateway.control.scaling.coming import Coming
-from gateway.control.scaling.feed import reading, reported
+from gateway.control.scaling.feed import Latest, reading, reported
 from gateway.control.scaling.inforce import objective
 from gateway.control.scaling.ledger import wall_text
 from gateway.control.scaling.ramp import Ramp
@@ -62,13 +62,18 @@ class Target:
         records: Records,
         admission: Admission,
         slow_start: float = 0.0,
+        latest: Latest | None = None,
     ) -> None:
+        self._latest = Latest() if latest is None else latest
         self.name = name
         self.actuator = actuator
         self.scaler = Scaler(settings, name)
         self.reported: dict[str, dict[str, float]] = {}
         """What endpoints say of their own load, by URL."""
-        self.signals = Signals(at=clock.now(), signal_age_s=LONGEST)
+        self._signals = Signals(at=clock.now(), signal_age_s=LONGEST)
+        self.is_resting = False
+        """Whether its signals stay what they are until a worker says something of it or somebody gives an order."""
+        self._looks = 0  # in all when it was looked at or read last
         self.trial: Trial | None = None
         self.decisions: dict[tuple[str, str, str], int] = {}
         """Made so far, by direction, reason and mode."""
@@ -110,6 +115,30 @@ class Target:
 
     # --- every second ----------------------------------------------------------------------------
 
+    @property
+    def signals(self) -> Signals:
+        """The signals of the latest look; of a target that rests they are made when somebody reads them."""
+        if self.is_resting:
+            self._freshen()
+        return self._signals
+
+    def _freshen(self) -> None:
+        latest = self._latest
+        if latest.seen is not None and latest.count != self._looks:
+            seen = latest.seen
+            self._signals = self._meter.rest(
+                seen.at - seen.age, latest.at, latest.count - self._looks, strain=seen.strain
+            )
+            self._looks = latest.count
+
+    def stir(self) -> None:
+        """Look at it again each time: what was so until the latest look may be so no longer."""
+        if self.is_resting:
+            self._freshen()
+            self.is_resting = False
+            if self._latest.seen is not None:
+                self._meter.wake(self._latest.seen.at)
+
     def is_asleep(self, seen: Look | None) -> bool:
         """Whether nobody scales it, and no worker has said anything of it since the last look, which found it empty.
 
@@ -125,7 +154,8 @@ class Target:
 
     def rest(self, seen: Look, now: float) -> None:
         """Make this second's signals of the last ones."""
-        self.signals = self._meter.rest(seen.at - seen.age, now)
+        self._signals = self._meter.rest(seen.at - seen.age, now, strain=seen.strain)
+        self._looks = self._latest.count
 
     def look(self, seen: Look | None, now: float) -> None:
         """Make this second's signals, and see how a trial goes."""
@@ -138,9 +168,11 @@ class Target:
         replicas = view.replicas
         if asked is not None and asked != replicas.desired:
             replicas = replace(replicas, desired=asked)
-        self.signals = self._meter.observe(None if seen is None else reading(self.name, seen, view, replicas), now)
+        self._signals = self._meter.observe(None if seen is None else reading(self.name, seen, view, replicas), now)
+        self._looks = self._latest.count
         self.scaler.room, self.scaler.owner = view.room, view.owner
         self._tell_admission(now)
+        self.is_resting = self._may_rest()
         trial = self.trial
         if trial is not None:
             verdict = trial.look(self.signals, now)
@@ -150,6 +182,17 @@ class Target:
                 self.carrier.submit(trial.decision)
             elif verdict == "failed":
                 self._call_off(trial.decision, now)
+
+    def _may_rest(self) -> bool:
+        """Whether nothing of it will change, and nobody decides on it."""
+        return (
+            self._latest.may_rest
+            and self._meter.is_steady
+            and self.scaler.mode == "off"
+            and self._told is not None  # or its replicas may come and go without a worker's word
+            and not self._has_promised
+            and self.carrier.asked is None
+        )
 
     def _tell_admission(self, now: float) -> None:
         """Who waits is told what is coming, and a limit that was found follows the replicas that have come or gone."""
@@ -283,6 +326,7 @@ class Target:
 
     def set_mode(self, mode: Mode) -> None:
         """Decide in another mode, until it is set again or the gateway starts anew."""
+        self.stir()
         if mode != "live":
             self.carrier.drop()
             if self.trial is not None:

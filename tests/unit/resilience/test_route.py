@@ -146,3 +146,15 @@ def test_what_counts(words: tuple[str, ...], counted: set[int | str]) -> None:
     every |= {"connect_refused", "upstream_closed", "connect_timeout", "client_gone", "internal_error"}
     found = {one for one in every if (failures.count(0, one) if isinstance(one, str) else failures.count(one, ""))}
     assert found == counted
+
+
+def test_strangers_cannot_make_a_page_forget_its_breaker() -> None:
+    """However many other paths are asked meanwhile, the page that failed is still left alone."""
+    route = _route()
+    _note(route, "/bug", FAILURE, 1.0, 60)
+    before = route.pages.of("/bug")
+    for number in range(1000):
+        _note(route, "/" + "".join(chr(ord("a") + int(digit)) for digit in str(number)), SUCCESS, 1.0)
+    assert route.pages.of("/bug") is not before
+    assert not route.can_pass(route.pages.of("/bug"), 1.0)
+    assert not route.can_pass(before, 1.0)
