@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +13,12 @@ from benchmarks.zoo.laws import judge
 from benchmarks.zoo.story import live, nothing
 from gateway.admission.limits.adaptive import Adaptive
 from gateway.admission.limits.fixed import Fixed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from gateway.simulate.service import Work
 
 CELLS = all_cells()
 SEEDS = (1, 2)
@@ -65,6 +73,38 @@ def test_overload_is_found(name: str) -> None:
     assert verdict.early >= early
     assert verdict.late >= late
     assert verdict.below == 0
+
+
+@pytest.mark.parametrize("name", ["8 workers, 20 ms exponential, 5x", "8 workers, 300 ms exponential, 5x"])
+@pytest.mark.parametrize("kinds", [4, 16])
+def test_overload_is_found_among_many_pages(name: str, kinds: int) -> None:
+    """Each of them has a part of the requests, too few to show anything alone; together they show the line."""
+    cell = replace(CELLS[name], work=partial(_in_turns, CELLS[name].work, kinds))
+    best = [live(cell, seed, partial(Fixed, 9))[0] for seed in SEEDS]
+    verdict = judge(cell, [live(cell, seed)[0] for seed in SEEDS], [live(cell, seed, nothing)[0] for seed in SEEDS], best)
+    assert verdict.early >= 0.8
+    assert verdict.late >= 0.85
+    assert verdict.below == 0
+
+
+class _Pages:
+    """The same work under one of several names, drawn at random."""
+
+    def __init__(self, work: Work, rng: Random, kinds: int) -> None:
+        self._work = work
+        self._rng = rng
+        self._kinds = kinds
+
+    def kind(self) -> str:
+        return f"page {self._rng.randrange(self._kinds)}"
+
+    def draw(self, kind: str) -> float:
+        del kind
+        return self._work.draw(self._work.kind())
+
+
+def _in_turns(work: Callable[[Random], Work], kinds: int, rng: Random) -> Work:
+    return _Pages(work(rng), rng, kinds)
 
 
 def test_without_the_cut_overload_would_not_be_good() -> None:

@@ -42,6 +42,8 @@ _HIGHEST: Final = 100_000
 # Seconds in which a remembered limit doubles, and in which what an open one allows a burst halves.
 _PROVEN_FOR: Final = 600.0
 _OPEN_FOR: Final = 3600.0
+# As often at most; a state that was kept for a week would be more than a float can hold.
+_DOUBLINGS: Final = 64.0
 # Seconds for which nothing but growth is tried first: a worker was replaced, or the gateway was started again.
 _FRESH: Final = 60.0
 
@@ -91,7 +93,7 @@ class Adaptive:
         if stage == "open" and latency >= 0:
             self._open_again(max(self._start, round(limit * 0.5 ** (age / _OPEN_FOR))), "remembered")
         elif stage == "proven" and latency > 0:
-            grown = round(min(limit * 2.0 ** (age / _PROVEN_FOR), _HIGHEST))
+            grown = round(min(limit * 2.0 ** min(age / _PROVEN_FOR, _DOUBLINGS), _HIGHEST))
             if grown <= max(self._start, limit):
                 self._steer(max(self._min, min(self._max, grown)), 1.0, is_proven=age < _FRESH, usual=float(latency))
                 self._set(grown)

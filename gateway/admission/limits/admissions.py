@@ -19,6 +19,8 @@ _SPARSE: Final = 96
 _ALONE: Final = 12
 _FEW: Final = 8
 _FEW_ENDED: Final = 6
+# Requests of all kinds that weigh in what a rare kind usually takes.
+_DRAWN: Final = 4
 # Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
 _PROPORTIONAL: Final = 0.35
 _CLEARER: Final = 0.7
@@ -162,7 +164,8 @@ class Admissions:
     def alone(self) -> float:
         """How long a request takes when nobody waits, in seconds; 0: unknown.
 
-        By kind: time ÷ ends where least were in flight, or over all of a kind that is rare.
+        By kind: time ÷ ends where least were in flight. Kinds with too few are taken together, each latency in units of
+        what its kind usually takes; when they are too few all the same, it is time ÷ ends over all of the kind.
         """
         kinds: dict[str, list[Admission]] = {}
         for entry in self.entries:
@@ -171,14 +174,16 @@ class Admissions:
             except KeyError:
                 kinds[entry.kind] = [entry]
         total = 0.0
-        is_known = False
+        rare: list[list[Admission]] = []
         for entries in kinds.values():
             alone = _alone(entries)
-            is_known = is_known or alone > 0
-            if not alone:
-                alone = sum(entry.took for entry in entries) / max(sum(entry.has_ended for entry in entries), 1)
             total += alone * len(entries)
-        return total / len(self.entries) if is_known else 0.0
+            if not alone:
+                rare.append(entries)
+        if not rare:
+            return total / len(self.entries) if kinds else 0.0
+        together, is_known = _alone_together(rare)
+        return (total + together) / len(self.entries) if is_known or total else 0.0
 
     def span(self) -> tuple[int, int]:
         """The least n of all, and the newest."""
@@ -238,6 +243,34 @@ def _alone(entries: list[Admission]) -> float:
         if shared < _PROPORTIONAL and shared < _CLEARER * plain:
             return sum(part for _, part in done) / len(done) * least
     return time / ended
+
+
+def _alone_together(kinds: list[list[Admission]]) -> tuple[float, bool]:
+    """The sum over all of them of how long each takes when nobody waits, in seconds, and whether that was seen.
+
+    What a kind usually takes is drawn towards what all of them do, by the weight of a few requests.
+    """
+    sums = [(sum(entry.took for entry in entries), sum(entry.has_ended for entry in entries)) for entries in kinds]
+    ended = sum(count for _, count in sums)
+    overall = sum(time for time, _ in sums) / max(ended, 1)
+    if len(kinds) == 1 or not overall:
+        return overall * sum(map(len, kinds)), False
+    together: list[tuple[int, float, bool]] = []
+    usual = 0.0
+    for entries, (time, count) in zip(kinds, sums, strict=True):
+        mean = (time + _DRAWN * overall) / (count + _DRAWN)
+        usual += mean * len(entries)
+        together += [(entry.n, entry.took / mean, entry.has_ended) for entry in entries]
+    together.sort()
+    wanted = max(_FEW, len(together) // _ALONE)
+    spent = 0.0
+    ended = 0
+    for number, (_, share, has_ended) in enumerate(together, 1):
+        spent += share
+        ended += has_ended
+        if number >= wanted and ended >= _FEW_ENDED:
+            return usual * spent / ended, True
+    return usual, False
 
 
 def _by_n(entry: Admission) -> int:

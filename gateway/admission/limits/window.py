@@ -7,6 +7,8 @@ from typing import Final
 _SPREAD: Final = 1.2
 """Standard error of the faster half's mean, relative to it, times √samples: 1.2 to 1.5 for exponential latencies."""
 _FEWEST: Final = 4
+TOGETHER: Final = ""
+"""The kind of all that are too rare to be one, where most are."""
 
 
 class Waiting:
@@ -68,17 +70,25 @@ class Window:
         self.rate = self.count / (now - self.opened_at)
         self.load = self._load / self.count
         total = squares = 0.0
+        rare: list[float] = []
         for kind, latencies in self._latencies.items():
             total += sum(latencies)
             squares += sum(latency * latency for latency in latencies)
             if len(latencies) >= _FEWEST:
-                latencies.sort()
-                faster = latencies[: (len(latencies) + 1) // 2]
-                self.halves[kind] = (sum(faster) / len(faster), len(latencies))
+                self._halve(kind, latencies)
+            else:
+                rare += latencies
+        if 2 * len(rare) > self.count:  # nearly every kind is rare: together they say what none of them can
+            self._halve(TOGETHER, rare)
         self.mean = total / self.count
         if total:
             self.scatter = max(1.0, self.count * squares / (total * total) - 1)
         self._latencies.clear()
+
+    def _halve(self, kind: str, latencies: list[float]) -> None:
+        latencies.sort()
+        faster = latencies[: (len(latencies) + 1) // 2]
+        self.halves[kind] = (sum(faster) / len(faster), len(latencies))
 
     def waiting(self, base: dict[str, float]) -> Waiting:
         """How much longer than ``base`` requests took, in seconds, and the standard error of that.

@@ -91,6 +91,16 @@ def test_a_rare_slow_route_counts_by_its_share() -> None:
     assert admissions.alone() == pytest.approx((19 * 0.01 + 10.0) / 20)
 
 
+def test_many_kinds_with_few_requests_each_say_it_together() -> None:
+    """Twenty pages, three of each, one of them early: a tenth of a second with few in flight, a second with fifty."""
+    admissions = Admissions()
+    for number in range(60):
+        n = 1 + number % 2 if number < 20 else 50
+        admissions.begin(float(number), n, f"page {number % 20}")
+        admissions.end(float(number), n, 0.1 if number < 20 else 1.0, has_ended=True)
+    assert admissions.alone() == pytest.approx(0.1)
+
+
 def test_too_few_ends_say_nothing_of_what_requests_take_alone() -> None:
     """Five are not enough."""
     admissions = Admissions()

@@ -321,6 +321,15 @@ def test_nonsense_is_ignored(state: dict[str, Any], age: float) -> None:
     assert 2 <= limit.value <= 500
 
 
+@pytest.mark.parametrize("age", [8 * 86_400.0, 1e300, float("inf")])
+def test_what_is_very_old_is_not_believed(age: float) -> None:
+    """A week is more doublings than a float can hold; the limit begins as if nothing were known."""
+    limit = Adaptive(100)
+    limit.recall({"stage": "proven", "limit": 12, "latency": 0.02}, age)
+    assert limit.value == 100
+    assert limit.stage is Stage.OPEN
+
+
 def test_limits_of_endpoints_remember_each_for_itself() -> None:
     """And those that are gone are forgotten."""
     both = ByEndpoint(lambda: Adaptive(100))

@@ -10,7 +10,7 @@ import pytest
 from gateway.admission.limits.elasticity import Elasticity
 from gateway.admission.limits.memory import Memory
 from gateway.admission.limits.steering import Steering
-from gateway.admission.limits.window import Window
+from gateway.admission.limits.window import TOGETHER, Window
 from gateway.admission.sample import Change, Sample
 from gateway.core.outcome import Outcome
 
@@ -423,3 +423,21 @@ def test_a_limit_that_never_held_anybody_back_has_found_nothing_to_scale() -> No
     limit = Steering(20, 1, 100)
     assert limit.rescale(4.0, 1.0) is None
     assert limit.value == 20
+
+
+def test_kinds_too_rare_to_be_one_are_seen_together() -> None:
+    """Twenty pages with three answers each: what none of them shows alone, a line of a second, all of them do."""
+    window = Window(10, 0.0)
+    for number in range(60):
+        window.add(f"page {number % 20}", 1.1, 10)
+    window.close(6.0)
+    assert window.waiting({TOGETHER: 0.1}).time == pytest.approx(1.0)
+
+
+def test_a_rare_kind_beside_a_frequent_one_stays_out() -> None:
+    """Its few answers say less than those that are many."""
+    window = Window(10, 0.0)
+    for number in range(60):
+        window.add("rare" if number < 3 else "frequent", 0.1, 10)
+    window.close(6.0)
+    assert set(window.halves) == {"frequent"}
