@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
             "limit": {"kind": "fixed", "initial": LIMIT},
             "queue": {"max_length": QUEUE, "max_wait": "40ms", "max_bytes": "200KiB"},
         }
-    }
+    },
 }
 # Longer than the gateway needs to tell the origin that it has left.
 NOTICED = 0.05
