@@ -230,7 +230,7 @@ def _program(name: str) -> Peer | None:
 
 
 def _peer(name: str, cell: Cell) -> Peer | None:
-    at_once = 100_000 if cell.slots >= UNBOUNDED else cell.slots
+    at_once = 60_000 if cell.slots >= UNBOUNDED else cell.slots
     return None if name == NOTHING else configure(name, Told(at_once), Wishes())
 
 
