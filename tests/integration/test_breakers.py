@@ -280,7 +280,7 @@ async def test_who_always_takes_long_is_well(pair: list[Origin]) -> None:
         await echo(exchange)
 
     only.default = long
-    async with gateway_before([only], breaker=BREAKER) as gateway:
+    async with gateway_before([only], breaker=BREAKER, timeouts={"head": "20s"}) as gateway:
         for _ in range(2):
             answers = await asyncio.gather(*(ask(gateway) for _ in range(20)))
             assert {answer.status for answer in answers} == {200}

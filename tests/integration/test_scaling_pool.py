@@ -216,16 +216,24 @@ async def test_while_a_replica_starts_requests_wait_for_it_instead_of_being_refu
 
 
 @pytest.mark.timeout(120)
-async def test_a_limit_that_was_found_follows_the_replicas_of_a_pool() -> None:
-    """An adaptive limit that held traffic back is raised when a process comes and lowered when one goes."""
-    adaptive = config().replace('limit = { kind = "fixed", initial = 2, per = "endpoint" }', "limit = { initial = 4 }")
+async def test_a_limit_that_was_found_follows_the_replicas_of_a_pool(tmp_path: Path) -> None:
+    """An adaptive limit that has found a line, and so holds traffic back, is raised when a process comes."""
+    (tmp_path / "token").write_text("s3cret")
+    adaptive = config(LIVE, f'token_file = "{tmp_path}/token"\n').replace(
+        'limit = { kind = "fixed", initial = 2, per = "endpoint" }', "limit = { initial = 4 }"
+    )
     async with running(adaptive) as gateway:
         await until(lambda: _is_true(gateway, lambda found: found["replicas_ready"] == 1))
-        async with crowd(gateway, 16):
-            await until(lambda: _has_followed(gateway))
+        assert (await order(gateway, action="pin", replicas=1, **{"for": "10m"}))[0] == 202
+        async with crowd(gateway, 60):
+            await until(lambda: _has_moved(gateway, "line", "sharing"))
+            await asyncio.sleep(2)
+            assert (await order(gateway, action="pin", replicas=2, **{"for": "10m"}))[0] == 202
+            await until(lambda: _has_moved(gateway, "replicas"))
         assert (await replicas(gateway)) >= 2
 
 
-async def _has_followed(gateway: RunningGateway) -> bool:
+async def _has_moved(gateway: RunningGateway, *reasons: str) -> bool:
     metrics = await gateway.metrics()
-    return metrics.get('gateway_limit_changes_total{reason="replicas",upstream="app"}', 0) >= 1
+    names = (f'gateway_limit_changes_total{{reason="{reason}",upstream="app"}}' for reason in reasons)
+    return any(metrics.get(name, 0) >= 1 for name in names)
