@@ -1,6 +1,6 @@
 """Mutation testing, bounded: small faults are put into the code one at a time, and the tests must notice.
 
-    python -m tests.mutants [--rooms http,proxy] [--count 60] [--seed 1] [--jobs 2] [--floor 0.8]
+    python -m tests.mutants [--rooms http,proxy] [--count 60] [--seed 1] [--jobs 2] [--floor 0.75]
 
 A seeded sample of mutants is drawn from the rooms that decide (admission, resilience, http, proxy), as many from each.
 For each the tests of its room run in a copy of the tree, the quick ones first, until one of them fails; a mutant that
@@ -320,7 +320,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=60, help="how many mutants in all (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="another seed draws others (default: 1)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (default: 2)")
-    parser.add_argument("--floor", type=float, default=0.8, help="the least share to be noticed (default: 0.8)")
+    parser.add_argument("--floor", type=float, default=0.75, help="the least share to be noticed (default: 0.75)")
     options = parser.parse_args()
     rooms = options.rooms.split(",")
     chosen = sample(rooms, options.count, random.Random(options.seed))

@@ -75,6 +75,15 @@ def test_probes_that_followed_the_clock_say_nothing_about_checks() -> None:
     assert waking.check_passed(11.0) == "check_passed"
 
 
+def test_a_check_that_was_right_is_believed_the_next_time() -> None:
+    """It closed after a passed check; that it opens later is no fault of that check."""
+    waking = _asleep(has_check=True)
+    waking.woke("check_passed")
+    waking.proved(5.0)
+    waking.sleep(40.0)
+    assert waking.check_passed(41.0) == "check_passed"
+
+
 def test_what_the_upstream_asked_before_it_opened_counts() -> None:
     """It may say with its last answers how long it wants to be left alone."""
     waking = Waking(OpenTime(FIRST, LONGEST, 10.0, Random(1)), LONGEST, has_check=False)
