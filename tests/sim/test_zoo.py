@@ -81,7 +81,9 @@ def test_overload_is_found_among_many_pages(name: str, kinds: int) -> None:
     """Each of them has a part of the requests, too few to show anything alone; together they show the line."""
     cell = replace(CELLS[name], work=partial(_in_turns, CELLS[name].work, kinds))
     best = [live(cell, seed, partial(Fixed, 9))[0] for seed in SEEDS]
-    verdict = judge(cell, [live(cell, seed)[0] for seed in SEEDS], [live(cell, seed, nothing)[0] for seed in SEEDS], best)
+    verdict = judge(
+        cell, [live(cell, seed)[0] for seed in SEEDS], [live(cell, seed, nothing)[0] for seed in SEEDS], best
+    )
     assert verdict.early >= 0.8
     assert verdict.late >= 0.85
     assert verdict.below == 0
