@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from math import log
+from math import inf, log
 from typing import Final
 
 from gateway.admission.limits.evidence import Life, Observation
@@ -19,6 +19,8 @@ _FEW: Final = 8
 _FEW_ENDED: Final = 6
 # Requests of all kinds that weigh in what a rare kind usually takes.
 _DRAWN: Final = 4
+# Kinds that differ by more than this are nothing that could be taken for one.
+_MIXED: Final = 4.0
 # Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
 _PROPORTIONAL: Final = 0.35
 _CLEARER: Final = 0.7
@@ -49,12 +51,13 @@ class Admissions:
     ``horizon`` the age in seconds at which a request is old; 0: not known yet.
     """
 
-    __slots__ = ("_first", "_here", "_instant", "_skip", "_stride", "deaths", "entries", "horizon", "open")
+    __slots__ = ("_first", "_here", "_instant", "_skip", "_stride", "deaths", "entries", "horizon", "is_mixed", "open")
 
     def __init__(self) -> None:
         self.entries: deque[Admission] = deque()
         self.deaths = 0
         self.horizon = 0.0
+        self.is_mixed = False
         self.open: dict[tuple[float, int], list[Admission]] = {}
         self._stride = 1
         self._skip = 0
@@ -154,13 +157,17 @@ class Admissions:
                 kinds[entry.kind].append(entry)
             except KeyError:
                 kinds[entry.kind] = [entry]
-        total = 0.0
+        total = longest = 0.0
+        shortest = inf
         rare: list[list[Admission]] = []
         for entries in kinds.values():
             alone = _alone(entries)
             total += alone * len(entries)
-            if not alone:
+            if alone:
+                shortest, longest = min(shortest, alone), max(longest, alone)
+            else:
                 rare.append(entries)
+        self.is_mixed = longest > _MIXED * shortest
         if not rare:
             return total / len(self.entries) if kinds else 0.0
         together, is_known = _alone_together(rare)

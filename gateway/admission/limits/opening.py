@@ -215,7 +215,7 @@ class Opening:
         is_growing = n >= _GROWN * self._n_before(now, _USUAL * usual)
         alone = self.admissions.alone()
         shared = self._pace.alone()
-        if shared and shared < _SHARED * alone:
+        if shared and shared < _SHARED * alone and not self.admissions.is_mixed:  # the first to end are the short ones
             alone = shared  # those admitted when few were in flight were slowed down by those after them
         if not alone or newest < _CONTRAST * least:
             return None
