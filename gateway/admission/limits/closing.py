@@ -32,7 +32,7 @@ _LACKING: Final = 1.1
 _MOST_LACKING: Final = 2.0
 _RAISES: Final = 2
 # In standard errors: before a service that is shared, one too many raises pays for seconds.
-_SURE: Final = 2.0
+_SURE: Final = 1.5
 # The standard error of that ratio that is small enough to follow it: two dozen ends on both sides.
 _CLEAR: Final = 0.3
 
