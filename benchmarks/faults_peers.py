@@ -61,6 +61,7 @@ def _gateway(site: Site, *, place: Place, health: bool, hedges: bool) -> list[st
         f"""
 [gateway]
 listen = ["127.0.0.1:{site.port}"]
+state_dir = ""
 
 [admin]
 listen = "127.0.0.1:{place.admin}"

@@ -86,6 +86,7 @@ def gateway_command(site: Site, *, upstream: str = "", tables: str = "") -> list
         f"""
 [gateway]
 listen = ["127.0.0.1:{site.port}"]
+state_dir = ""
 workers = {site.workers}
 # idle connections are measured by the ten thousand
 limits = {{ connections = 12000, body = "1GiB" }}

@@ -55,6 +55,7 @@ _FAR: Final = 60.0
 CONFIG: Final = """
 [gateway]
 listen = ["127.0.0.1:0"]
+state_dir = ""
 workers = {workers}
 [admin]
 listen = "127.0.0.1:0"

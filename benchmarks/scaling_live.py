@@ -74,6 +74,7 @@ _WITHIN: Final = 0.3
 _CONFIG: Final = """
 [gateway]
 listen = ["127.0.0.1:0"]
+state_dir = ""
 [admin]
 listen = "127.0.0.1:0"
 [log]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 _LARGEST: Final = 1_000_000
+_KEPT: Final = 30 * 86_400.0
+"""Seconds; a configuration file that was not served for so long has gone, or what was learned of it says nothing."""
+# One for each configuration file, and what a write that was cut short has left.
+_FILES: Final = "limits-" + 12 * "[0-9a-f]" + ".*"
 
 
 def state_file(directory: str, config: str) -> Path | None:
@@ -48,9 +53,10 @@ class Recollection:
         self._has_failed = False
 
     def read(self, wall: float) -> None:
-        """Take what an earlier gateway has left."""
+        """Take what an earlier gateway has left; remove what others left and have not written for thirty days."""
         if self._path is None:
             return
+        self._tidy(wall - _KEPT)
         try:
             if self._path.stat().st_size > _LARGEST:
                 raise ValueError("too large")  # noqa: TRY301 - said once, below
@@ -67,6 +73,14 @@ class Recollection:
             return
         self._heard = dict.fromkeys(self._states, at)
         self._log.info("state read", file=str(self._path), age=round(wall - at, 1))
+
+    def _tidy(self, oldest: float) -> None:
+        assert self._path is not None  # noqa: S101 - the caller knows
+        for file in self._path.parent.glob(_FILES):
+            with suppress(OSError):  # another gateway removes it as well, or it is not ours to remove
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+                    self._log.info("state removed", file=str(file))
 
     def note(self, living: Mapping[int, Snapshot], news: Mapping[int, Collection[str]], wall: float) -> None:
         """Take what workers have said of these upstreams; one that has learned nothing yet leaves what was known."""

@@ -40,11 +40,14 @@ class Started(NamedTuple):
 
 @asynccontextmanager
 async def started(config: Path, clock: Clock) -> AsyncIterator[Started]:
-    """``gateway run`` with this file until the block ends, once it is ready; raises :class:`CannotStart`."""
+    """``gateway run`` with this file until the block ends, once it is ready; raises :class:`CannotStart`.
+
+    It begins from nothing, and what its limits learn from the drill is not what the next gateway begins with.
+    """
     with tempfile.TemporaryFile() as log:
         status, status_end = os.pipe()
         output, output_end = os.pipe()
-        command = [sys.executable, "-P", "-m", "gateway", "run", str(config)]
+        command = [sys.executable, "-P", "-m", "gateway", "run", "--forget", str(config)]
         try:
             # the warden kills it should we be killed: then nobody could tell it to end
             child = Child(

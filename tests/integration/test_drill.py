@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.processes import free_port
+from gateway.control.recollection import state_file
 from tests.support.running import descendants, is_alive, pool_toml, running, toml, until
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ async def test_a_gateway_is_started_drilled_and_ended(drilling: Any, tmp_path: P
     assert one.says("replicas=ready:1")
     assert len(one.family) >= 4  # warden, gateway, worker, a process of the pool
     await until(lambda: not any(map(is_alive, one.family)))
+    kept = state_file("auto", str(file))
+    assert kept is not None
+    assert not kept.exists()  # overload was learned here, and is nothing to begin with
 
 
 @pytest.mark.timeout(120)

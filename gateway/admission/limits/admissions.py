@@ -21,6 +21,8 @@ _FEW: Final = 8
 _FEW_ENDED: Final = 6
 # Requests of all kinds that weigh in what a rare kind usually takes.
 _DRAWN: Final = 4
+# Kinds that differ by more than this are nothing that could be taken for one.
+_MIXED: Final = 4.0
 # Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
 _PROPORTIONAL: Final = 0.35
 _CLEARER: Final = 0.7
@@ -63,6 +65,7 @@ class Admissions:
         "due",
         "entries",
         "horizon",
+        "is_mixed",
         "open",
     )
 
@@ -72,6 +75,7 @@ class Admissions:
         self.due = -inf
         self._paid_until = -inf
         self.horizon = 0.0
+        self.is_mixed = False
         self.open: dict[tuple[float, int], list[Admission]] = {}
         self._stride = 1
         self._skip = 0
@@ -173,13 +177,17 @@ class Admissions:
                 kinds[entry.kind].append(entry)
             except KeyError:
                 kinds[entry.kind] = [entry]
-        total = 0.0
+        total = longest = 0.0
+        shortest = inf
         rare: list[list[Admission]] = []
         for entries in kinds.values():
             alone = _alone(entries)
             total += alone * len(entries)
-            if not alone:
+            if alone:
+                shortest, longest = min(shortest, alone), max(longest, alone)
+            else:
                 rare.append(entries)
+        self.is_mixed = longest > _MIXED * shortest
         if not rare:
             return total / len(self.entries) if kinds else 0.0
         together, is_known = _alone_together(rare)

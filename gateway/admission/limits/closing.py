@@ -31,6 +31,8 @@ _GAINED: Final = 1.25
 _LACKING: Final = 1.1
 _MOST_LACKING: Final = 2.0
 _RAISES: Final = 2
+# In standard errors: before a service that is shared, one too many raises pays for seconds.
+_SURE: Final = 1.5
 # The standard error of that ratio that is small enough to follow it: two dozen ends on both sides.
 _CLEAR: Final = 0.3
 
@@ -163,7 +165,7 @@ class Closing:
         lacks = min(close.rate / rate, _MOST_LACKING)
         noise = (1 / max(close.ended, 1) + 1 / count) ** 0.5
         raised = min(ceil(lacks * self.value), close.n)
-        is_short = lacks > _LACKING and log(lacks) > noise and noise < _CLEAR and raised > self.value
+        is_short = lacks > _LACKING and log(lacks) > _SURE * noise and noise < _CLEAR and raised > self.value
         if is_short and self._raises < _RAISES and not is_last:
             self._raises += 1
             self.value = raised

@@ -44,6 +44,8 @@ _SMOOTH: Final = 2000.0
 _SHORTEST_MEMORY: Final = 0.02
 _SILENCE: Final = 1.0
 _SILENT_LATENCIES: Final = 3.0
+# Clients that leave one after the other, in limits, before it is the service, whether the limit binds or not.
+_ALL_LEAVE: Final = 2
 _MEMORY: Final = 12
 _TICKS: Final = 8
 # From so many answers on the usual latency is a moving mean.
@@ -198,7 +200,8 @@ class Opening:
         self._unanswered += 1
         silence = max(_SILENCE, _SILENT_LATENCIES * self.usual)
         is_silent = self._unanswered >= self.value and now - self._answered_at > silence
-        if not is_silent or self._bound_at < now - silence:
+        was_bound = self._bound_at >= now - silence
+        if not is_silent or not (was_bound or self._unanswered >= _ALL_LEAVE * self.value):
             return None
         n = self.n + 1
         return self._close(max(n // 2, 1), self.usual, n, now, self.usual, "silence")
@@ -225,7 +228,7 @@ class Opening:
         is_growing = n >= _GROWN * self._n_before(now, _USUAL * usual)
         alone = self.admissions.alone()
         shared = self._pace.alone()
-        if shared and shared < _SHARED * alone:
+        if shared and shared < _SHARED * alone and not self.admissions.is_mixed:  # the first to end are the short ones
             alone = shared  # those admitted when few were in flight were slowed down by those after them
         if not alone or newest < _CONTRAST * least:
             return None

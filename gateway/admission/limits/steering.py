@@ -84,11 +84,12 @@ from gateway.core.outcome import Outcome
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample
 
-# A window: so many samples, or four turnovers of the limit if that is more; or a second, with ten at least.
+# A window: so many samples, or a turnover of the limit if that is more; or a second (two latencies), with twenty at
+# least: with ten, one slow worker was held at five in flight by what its noise seemed to say.
 _SAMPLES: Final = 60
 _TURNOVERS: Final = 1
 _LONGEST: Final = 1.0
-_FEWEST: Final = 10
+_FEWEST: Final = 20
 _STRETCH: Final = 8
 """While the limit holds, windows double up to this, and the noise of what they say falls to a third."""
 

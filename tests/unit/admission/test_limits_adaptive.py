@@ -182,6 +182,30 @@ def test_when_clients_only_leave_nobody_is_served() -> None:
 CLOSE = Close(limit=10, alone=0.1, n=80, crowd=80.0, ended=100, rate=100.0, usual=0.8, reason="line")
 
 
+def test_when_clients_only_leave_a_limit_that_does_not_bind_is_found_as_well() -> None:
+    """Fifty in flight of a hundred allowed, none of them is answered, and twice as many as the limit have left."""
+    limit = Adaptive(100)
+    _begin(limit, 0.0, 1)
+    limit.update(_ended(0.0, 0.1, 1))
+    changes = []
+    for number in range(400):
+        now = 0.1 + number / 50
+        _begin(limit, now, 50)
+        change = limit.update(_ended(now - 1.0, now, 50, Outcome.NEUTRAL))
+        changes += [(number, change)] if change is not None else []
+    assert changes[0] == (199, Change(25, "silence"))
+
+
+def test_a_few_clients_who_leave_while_others_are_answered_close_nothing() -> None:
+    """As many as twice the limit in all, with an answer now and then."""
+    limit = Adaptive(100)
+    for number in range(1000):
+        now = number / 50
+        _begin(limit, now, 50)
+        limit.update(_ended(now - 0.5, now, 50, Outcome.NEUTRAL if number % 20 else Outcome.SUCCESS))
+    assert limit.stage is Stage.OPEN
+
+
 def _prove(closing: Closing, rate: float, *, seconds: float = 5.0, start: float = 0.0) -> list[Verdict]:
     """So many end a second while the limit binds; the verdicts up to the last one."""
     found: list[Verdict] = []

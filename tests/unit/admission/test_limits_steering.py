@@ -155,7 +155,7 @@ def test_a_rare_slow_route_does_not_drown_what_the_others_see() -> None:
         number += 1
         limit.update(Sample(number * 0.01 - 0.005, number * 0.01, 2, "fast", Outcome.SUCCESS))
         limit.update(Sample(number * 0.01 - 0.5, number * 0.01, 2, "slow", Outcome.SUCCESS))
-    feed(0.012, 3.0, 31.0)
+    feed(0.012, 3.0, 30.0)
     assert limit.value < 20
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,6 +75,29 @@ def test_fewer_workers_take_what_one_of_more_knew(tmp_path: Path) -> None:
     kept.read(1.0)
     assert kept.of(0, 1, 1.0) == {"app": (STATE, 0.0)}
     assert kept.of(0, 2, 1.0) == {}
+
+
+def test_what_was_not_written_for_thirty_days_goes(tmp_path: Path) -> None:
+    """Of any configuration file, and what a write that was cut short has left; what is newer or no state stays."""
+    now = 1_000_000_000.0
+    days = {
+        "limits-0123456789ab.json": 31,
+        "limits-0123456789ab.17": 31,
+        "limits-ba9876543210.json": 29,
+        "limits-of-mine.json": 31,
+        "other.json": 31,
+    }
+    for name, age in days.items():
+        (tmp_path / name).write_text("{}")
+        os.utime(tmp_path / name, (now - age * 86_400, now - age * 86_400))
+    kept, log = _make(tmp_path / "limits-abcdefabcdef.json")
+    kept.read(now)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "limits-ba9876543210.json",
+        "limits-of-mine.json",
+        "other.json",
+    }
+    assert log.lines == ["state removed", "state removed"]
 
 
 @pytest.mark.parametrize(
