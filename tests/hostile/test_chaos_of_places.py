@@ -43,7 +43,7 @@ def _config(ports: list[int], **upstream: Any) -> dict[str, Any]:
         **upstream,
     }
     return {
-        "gateway": {"timeouts": {"body_idle": "400ms"}},
+        "gateway": {"timeouts": {"head": "400ms", "body_idle": "400ms", "keepalive": "600ms"}},
         "upstreams": {"origin": usual},
         "routes": {
             "buffered": {"upstream": "origin", "match": {"path": "/buffered/*"}, "buffer_request": "100KiB"},

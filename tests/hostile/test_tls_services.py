@@ -96,7 +96,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 def _config(port: int) -> dict[str, Any]:
-    return {"upstreams": {"origin": {"endpoints": [f"https://127.0.0.1:{port}"]}}}
+    return {"upstreams": {"origin": {"endpoints": [f"https://127.0.0.1:{port}"], "timeouts": {"connect": "500ms"}}}}
 
 
 async def _ask(port: int, request: bytes) -> tuple[int, str]:
