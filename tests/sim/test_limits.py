@@ -136,6 +136,12 @@ def test_one_slow_worker_is_found() -> None:
     assert _goodput(_live(story)) >= 5.0
 
 
+def test_a_shared_processor_that_answers_hardly_anybody_in_time_is_found() -> None:
+    """It took what it cannot do before a line was seen, and shows none; clients leave, and less is answered than was."""
+    story = _scenario(1200.0, until=25.0, since=5.0, service=lambda clock, work: Sharing(clock, work, 8))
+    assert story.tell(Adaptive(), 6).book.span(15.0, 25.0).goodput >= 0.5 * CAPACITY
+
+
 def test_many_workers_are_found_from_a_limit_of_twenty() -> None:
     """64 workers at twice their capacity."""
     story = _scenario(6400.0, until=8.0, since=4.0, service=_workers(64))

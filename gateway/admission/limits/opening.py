@@ -46,6 +46,10 @@ _SILENCE: Final = 1.0
 _SILENT_LATENCIES: Final = 3.0
 # Clients that leave one after the other, in limits, before it is the service, whether the limit binds or not.
 _ALL_LEAVE: Final = 2
+# Clients that leave for each answer, and the share of the best rate: a shared processor that took more than it can do
+# answers the shortest in time and nobody else, and shows no line.
+_LEAVE_EACH: Final = 2
+_COLLAPSED: Final = 0.6
 _MEMORY: Final = 12
 _TICKS: Final = 8
 # From so many answers on the usual latency is a moving mean.
@@ -83,6 +87,7 @@ class Opening:
         "_held",
         "_hold_until",
         "_holds_from",
+        "_left",
         "_look_at",
         "_pace",
         "_share_at",
@@ -105,6 +110,7 @@ class Opening:
         self._count = 0
         self._answered_at = 0.0
         self._unanswered = 0
+        self._left = 0
         self._pace = Pace()
         self._begun_at = inf
         self._first_held = inf
@@ -168,6 +174,7 @@ class Opening:
             return self._note_unanswered(outcome, now)
         self._answered_at = now
         self._unanswered = 0
+        self._left = max(self._left - _LEAVE_EACH, 0)
         self._count = count = self._count + 1
         usual = self.usual
         self.usual = usual = usual + (0.05 if count > _MANY else 1 / count) * (took - usual)
@@ -198,12 +205,17 @@ class Opening:
             self._unanswered = 0
             return None
         self._unanswered += 1
+        self._left += 1
         silence = max(_SILENCE, _SILENT_LATENCIES * self.usual)
+        n = self.n + 1
+        if self._left >= self.value and self._bound_at >= now - silence:
+            self._left = 0
+            if self._pace.rate(now, silence) < _COLLAPSED * self._pace.best(silence / 2):
+                return self._close(max(n // 2, 1), self.usual, n, now, self.usual, "silence")
         is_silent = self._unanswered >= self.value and now - self._answered_at > silence
         was_bound = self._bound_at >= now - silence
         if not is_silent or not (was_bound or self._unanswered >= _ALL_LEAVE * self.value):
             return None
-        n = self.n + 1
         return self._close(max(n // 2, 1), self.usual, n, now, self.usual, "silence")
 
     def _look(self, now: float) -> Close | None:
