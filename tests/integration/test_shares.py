@@ -339,9 +339,9 @@ async def test_decisions_tell_a_refusal_with_all_its_numbers(origin: Origin) -> 
 
 async def test_decisions_are_bounded_and_the_newest_are_kept(origin: Origin) -> None:
     """However many are turned away, the page holds a thousand at most, newest first."""
-    held = Held(origin, 2.0)
+    held = Held(origin, 15.0)
     async with running(SHARED.format(port=origin.port)) as gateway, AsyncExitStack() as stack:
-        await _fill_tiny(gateway, stack, 8)
+        await _fill_tiny(gateway, stack, 24)
         await until(lambda: held.total == WORKERS)
         held.seconds = 0.0
 
