@@ -351,8 +351,11 @@ def _signals(reading: Reading) -> Iterator[Metric]:
             family = families.get(series.family)
             if family is None:
                 labels = ("upstream", series.label) if series.label else ("upstream",)
-                said = f"Signal {name}: see docs/scaling.md."
-                family = families[series.family] = GaugeMetricFamily(series.family, said, labels=labels)
+                # the same for every upstream, whichever of a family's signals it has
+                said = f"Signals by {series.label}" if series.label else f"Signal {name}"
+                family = families[series.family] = GaugeMetricFamily(
+                    series.family, f"{said}: see docs/scaling.md.", labels=labels
+                )
             family.add_metric((upstream, series.value) if series.label else (upstream,), value)
     yield from families.values()
 

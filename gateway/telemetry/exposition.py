@@ -76,13 +76,13 @@ class Exposition:
                 self.rendered += 1
                 piece = kept[part.key] = _Piece(part.figures, _lines(kind, part.families()))
                 yield
-            for family, lines in piece.lines.items():
-                found.setdefault(family, []).append(lines)
+            for family, (head, lines) in piece.lines.items():
+                found.setdefault(family, [head]).append(lines)
         for gone in kept.keys() - present:
             del kept[gone]
         yield
-        for family, lines in _lines(kind, self._process.collect()).items():
-            found.setdefault(family, []).append(lines)
+        for family, (head, lines) in _lines(kind, self._process.collect()).items():
+            found.setdefault(family, [head]).append(lines)
 
 
 class Scrape:
@@ -97,8 +97,8 @@ class Scrape:
     def steps(self) -> Iterator[None]:
         """Do it, a little at each step."""
         yield from self._exposition.steps(self._kind, self._found)
-        for head, pieces in self._found.items():
-            self._body.append((head + "".join(pieces)).encode("utf-8"))
+        for pieces in self._found.values():
+            self._body.append("".join(pieces).encode("utf-8"))
             yield
         if self._kind == OPENMETRICS:
             self._body.append(b"# EOF\n")
@@ -117,10 +117,10 @@ class Part(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Lines by the head of their family, and the figures that they were made of."""
+    """Head and lines by family, and the figures that they were made of."""
 
     figures: tuple[object, ...]
-    lines: dict[str, str]
+    lines: dict[str, tuple[str, str]]
 
     def is_of(self, figures: tuple[object, ...]) -> bool:
         """Whether these are the same figures."""
@@ -130,24 +130,24 @@ class _Piece(NamedTuple):
         )
 
 
-def _lines(kind: str, families: Iterable[Metric]) -> dict[str, str]:
-    """The text of metrics, by the head of each family."""
+def _lines(kind: str, families: Iterable[Metric]) -> dict[str, tuple[str, str]]:
+    """The text of metrics by family: its head and its lines. Two pieces of one family have one head."""
     registry = _Families(families)
     text = (openmetrics.generate_latest if kind == OPENMETRICS else generate_latest)(registry).decode("utf-8")
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     head, lines = "", list[str]()
     for line in text.splitlines(keepends=True):
         if line.startswith("# "):
             if line.startswith("# HELP "):
                 if head:
-                    found[head] = "".join(lines)
+                    found[head.split(" ", 3)[2]] = (head, "".join(lines))
                 head, lines = "", []
             if not line.startswith("# EOF"):
                 head += line
         else:
             lines.append(line)
     if head:
-        found[head] = "".join(lines)
+        found[head.split(" ", 3)[2]] = (head, "".join(lines))
     return found
 
 

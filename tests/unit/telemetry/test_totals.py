@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.core.errors import REASONS
 from gateway.telemetry.counters import Counters
 from gateway.telemetry.exposition import Exposition
-from gateway.telemetry.reading import ProcessReading, Reading
+from gateway.telemetry.reading import ProcessReading, Reading, ScalingReading
 from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
 from gateway.telemetry.totals import Totals, added
 
@@ -128,3 +128,17 @@ def test_series_only_come_never_go() -> None:
     for name, series in before.items():
         assert set(series) <= set(after[name]), name
     assert (("code", "418"), ("method", "other"), ("route", "web")) in after["gateway_requests_total"]
+
+
+def test_upstreams_with_different_signals_of_one_family_have_one_head() -> None:
+    """Promtool refuses a second HELP line: a family's head is the same whichever of its signals an upstream has."""
+    targets = {
+        name: ScalingReading({f"shed_rps_{reason}": 1.0}, "live", {}, {}, {})
+        for name, reason in (("a", "queue_full"), ("b", "rate_limited"))
+    }
+    reading = Reading((), ("a", "b"), Snapshot(), scaling=targets)
+    for accept in ("", "application/openmetrics-text"):
+        text = Exposition(lambda: reading).answer(accept)[1].decode()
+        heads = [line.split(" ")[2] for line in text.splitlines() if line.startswith("# HELP")]
+        assert len(heads) == len(set(heads))
+        assert text.count('gateway_signal_shed_by_reason_per_second{reason="') == 2
