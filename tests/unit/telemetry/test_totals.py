@@ -133,7 +133,7 @@ def test_series_only_come_never_go() -> None:
 def test_upstreams_with_different_signals_of_one_family_have_one_head() -> None:
     """Promtool refuses a second HELP line: a family's head is the same whichever of its signals an upstream has."""
     targets = {
-        name: ScalingReading({f"shed_rps_{reason}": 1.0}, "live", {}, {}, {})
+        name: ScalingReading({"desired_replicas": 1.0, f"shed_rps_{reason}": 1.0}, "live", {}, {}, {})
         for name, reason in (("a", "queue_full"), ("b", "rate_limited"))
     }
     reading = Reading((), ("a", "b"), Snapshot(), scaling=targets)
@@ -141,4 +141,4 @@ def test_upstreams_with_different_signals_of_one_family_have_one_head() -> None:
         text = Exposition(lambda: reading).answer(accept)[1].decode()
         heads = [line.split(" ")[2] for line in text.splitlines() if line.startswith("# HELP")]
         assert len(heads) == len(set(heads))
-        assert text.count('gateway_signal_shed_by_reason_per_second{reason="') == 2
+        assert text.count("gateway_signal_shed_by_reason_per_second{") == 2
