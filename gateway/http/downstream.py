@@ -387,6 +387,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.phase == HEAD and self._waiting and not self._is_write_paused:
             data = self._waiting
             self._waiting = b""
+            if self._is_reading_paused:  # more has come since the last answer than may wait: now it does not wait
+                self._read_on()
             self.started_at = self._door.clock.now()
             self._take_head(data)
 

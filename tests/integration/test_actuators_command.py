@@ -159,7 +159,7 @@ async def test_what_nobody_waits_for_is_killed(tmp_path: Path) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not is_alive(int(file.read_text()))
+    await until(lambda: not is_alive(int(file.read_text())))
 
 
 async def test_what_goes_on_in_the_background_is_not_waited_for() -> None:

@@ -323,7 +323,7 @@ async def test_what_one_endpoint_cannot_take_another_may(pair: list[Origin]) -> 
     """503 with Retry-After from one of two closes that endpoint, not the page that the other answers."""
 
     async def full(exchange: Exchange) -> None:
-        await exchange.answer(b"full", b"503 Service Unavailable", b"Retry-After: 1\r\n")
+        await exchange.answer(b"full", b"503 Service Unavailable", b"Retry-After: 4\r\n")
 
     pair[0].default = full
     retry = {
