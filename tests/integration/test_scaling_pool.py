@@ -215,7 +215,7 @@ async def test_while_a_replica_starts_requests_wait_for_it_instead_of_being_refu
     assert refused["12s"] < refused["1s"] / 2
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_limit_that_was_found_follows_the_replicas_of_a_pool(tmp_path: Path) -> None:
     """An adaptive limit that has found a line, and so holds traffic back, is raised when a process comes."""
     (tmp_path / "token").write_text("s3cret")
@@ -226,10 +226,10 @@ async def test_a_limit_that_was_found_follows_the_replicas_of_a_pool(tmp_path: P
         await until(lambda: _is_true(gateway, lambda found: found["replicas_ready"] == 1))
         assert (await order(gateway, action="pin", replicas=1, **{"for": "10m"}))[0] == 202
         async with crowd(gateway, 60):
-            await until(lambda: _has_moved(gateway, "line", "sharing"))
+            await until(lambda: _has_moved(gateway, "line", "sharing", "silence"), within=90)
             await asyncio.sleep(2)
             assert (await order(gateway, action="pin", replicas=2, **{"for": "10m"}))[0] == 202
-            await until(lambda: _has_moved(gateway, "replicas"))
+            await until(lambda: _has_moved(gateway, "replicas"), within=90)
         assert (await replicas(gateway)) >= 2
 
 
