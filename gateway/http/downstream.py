@@ -498,8 +498,11 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.phase = LINGER
             self._is_broken = True
             self.out_of_time_at = inf
+            now = self._door.clock.now()
+            self._drained = 0
+            self._linger_until = now + _LINGER_TOTAL  # what the client still sends does not end it sooner
             self._watch_progress()
-            self._look_after_last_words(self._door.clock.now())
+            self._look_after_last_words(now)
 
     def refuse(
         self, error: GatewayError, request_id: bytes = b"", *, keep: bool = False, is_head: bool = False

@@ -123,3 +123,23 @@ async def test_a_pause_in_writing_leaves_the_tunnels_own_timeout(direction: str)
         await source.send(b"end")
         assert await asyncio.wait_for(sink.exactly(3), 5) == b"end"
         assert sum(gateway.snapshot().in_flight.values()) == 1
+
+
+async def test_a_client_that_sends_on_after_a_reset_gets_what_came_before_it() -> None:
+    """What the endpoint had sent is delivered, and then the reset, although the client has not stopped sending."""
+    async with tunnel() as (client, endpoint, gateway):
+        sending = asyncio.ensure_future(endpoint.send(b"x" * 30_000_000))
+        async with asyncio.timeout(10):
+            while not any(one.is_write_paused for one in gateway.plane.door.connections):
+                await asyncio.sleep(0.005)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        endpoint.reset()
+        await asyncio.sleep(0.05)
+        for _ in range(5):
+            await client.send(b"tick")
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            assert await client.wire.wait_for_end() == "reset"
+        assert len(client.wire.take_available()) > 65_536
+        await gateway.settle()
