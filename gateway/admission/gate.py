@@ -29,7 +29,7 @@ from gateway.admission.limits.limit import Stage
 from gateway.admission.overload import LONGEST, Overload
 from gateway.admission.patience import Patience, longest_wait
 from gateway.admission.sample import Change
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import NEUTRAL, SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,11 +166,12 @@ class Gate:
         """A request that was admitted has ended, however; its place goes to whoever is next."""
         self.in_flight -= 1
         outcome = sample.outcome
-        if outcome is Outcome.SUCCESS:
-            self._learn_latency(sample.answered_at - sample.admitted_at)
-        # an answer that had begun when its client left was no silence of the upstream, and shows nothing else
-        is_mute = outcome is Outcome.NEUTRAL and sample.answered_at < now
-        if is_mute:
+        if outcome is SUCCESS:
+            latency = self.latency
+            took = sample.answered_at - sample.admitted_at
+            self.latency = latency + _LATENCY_WEIGHT * (took - latency) if latency else took
+        if outcome is NEUTRAL and sample.answered_at < now:
+            # an answer that had begun when its client left was no silence of the upstream, and shows nothing else
             watch = self.limit.watch
             if watch is not None:
                 watch.forget(sample)
@@ -306,9 +307,6 @@ class Gate:
         stage = self.limit.stage
         latency = self.limit.latency or self.latency
         self.queue.be_patient(longest_wait(stage, latency), self.rate, is_patient=self._patience.is_kept(stage))
-
-    def _learn_latency(self, latency: float) -> None:
-        self.latency += (_LATENCY_WEIGHT if self.latency else 1.0) * (latency - self.latency)
 
     def _measure_rate(self, now: float) -> None:
         elapsed = now - self._drained_since

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admission.sample import Sample
 from gateway.core.errors import Shed, UpstreamFailed
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import FAILURE, NEUTRAL, SUCCESS, Outcome
 from gateway.http.framing import LAST_CHUNK, encode_chunk
 from gateway.proxy.hedge import Hedge
 from gateway.proxy.outcomes import outcome_of
@@ -228,9 +228,7 @@ class Attempts(RequestState):
         endpoint = self._endpoint
         if endpoint is not None:
             endpoint.streams += 1
-        sample = Sample(
-            self._admitted_at, self._answered_at or now, self._in_flight_then, self.page.kind, Outcome.NEUTRAL
-        )
+        sample = Sample(self._admitted_at, self._answered_at or now, self._in_flight_then, self.page.kind, NEUTRAL)
         place.is_counted = rule.gate.let_go(sample, now)
 
     def _take_place_back(self, place: Place, now: float) -> None:
@@ -284,7 +282,7 @@ class Attempts(RequestState):
         """Ask the same endpoint again, on a new connection: the kept one was closed before the request was seen."""
         endpoint: Endpoint = self._endpoint  # type: ignore[assignment]  # an attempt has just ended
         now = self._plane.clock.now()
-        self._end_attempt(Outcome.NEUTRAL, now)
+        self._end_attempt(NEUTRAL, now)
         if endpoint.breaker.can_pass(now):
             self._ask(endpoint, now, None)
         else:
@@ -340,7 +338,7 @@ class Attempts(RequestState):
         if connection is not None and not is_complete:
             connection.abort()
         self._tried = (*self._tried, endpoint)
-        self._end_attempt(Outcome.FAILURE, now, head.status)
+        self._end_attempt(FAILURE, now, head.status)
         if delay is not None:  # else the second attempt, which is under way, decides
             self._begin_again(delay, error, now)
         return True
@@ -397,10 +395,10 @@ class Attempts(RequestState):
         if outcome is not Outcome.TIMEOUT:
             return outcome
         if reason == "request_timeout":
-            return outcome if self._is_overdue(now) else Outcome.NEUTRAL
+            return outcome if self._is_overdue(now) else NEUTRAL
         if reason == "upstream_idle_timeout" and self._status:
             # a stream may be quiet for as long as it likes; that it is cut is our doing
-            return Outcome.NEUTRAL if self._is_stream or not self.page.is_known_to_end else outcome
+            return NEUTRAL if self._is_stream or not self.page.is_known_to_end else outcome
         return outcome
 
     def _is_overdue(self, now: float) -> bool:
@@ -439,7 +437,7 @@ class Attempts(RequestState):
         if self._place is not None and self._place.since:
             endpoint.streams -= 1
         took = (answered_at or now) - began_at
-        if outcome is Outcome.SUCCESS:
+        if outcome is SUCCESS:
             page: Page = self._head.plan.page
             if self._is_request_done:  # else it was answered early, which says nothing of how long it takes
                 page.note(took, now)
@@ -460,14 +458,14 @@ class Attempts(RequestState):
     ) -> None:
         rule = self._rule
         is_whole = reason in WITHOUT_CONNECTION
-        counted = outcome if outcome is Outcome.NEUTRAL else self._counted(outcome, status, reason)
+        counted = outcome if outcome is NEUTRAL else self._counted(outcome, status, reason)
         endpoint.breaker.report(self._token, counted, took, now, is_whole=is_whole)
-        if counted is not Outcome.NEUTRAL and not is_whole:
-            rule.breakers.note_attempt(now, is_failure=counted is not Outcome.SUCCESS)
+        if counted is not NEUTRAL and not is_whole:
+            rule.breakers.note_attempt(now, is_failure=counted is not SUCCESS)
         rule.upstream_counters.count_bad_attempt(outcome)
         if endpoint.has_peers:
             endpoint.learn(outcome, took, now)
-            if self._status and outcome is Outcome.NEUTRAL:
+            if self._status and outcome is NEUTRAL:
                 if self.stuck_for(now):
                     endpoint.standing.abandon(now - self._attempt_at, now)
             elif self._status:
@@ -477,7 +475,7 @@ class Attempts(RequestState):
         """The same for breakers, which count only what they are set to: another answer is an answer."""
         if self._rule.failures.count(status or self._status, reason):
             return outcome
-        return Outcome.NEUTRAL if reason else Outcome.SUCCESS
+        return NEUTRAL if reason else SUCCESS
 
     def on_endpoint_lost(self) -> None:
         """The endpoint hangs: go elsewhere instead of waiting, if that is safe and this very request is overdue."""
@@ -526,7 +524,7 @@ class Attempts(RequestState):
             self._connection.abort()
         if self._endpoint is not None:
             self._endpoint.standing.lag(now - self._attempt_at, now)
-        self._end_attempt(Outcome.NEUTRAL, now)
+        self._end_attempt(NEUTRAL, now)
         self._connection = None
         self._endpoint = endpoint
         self._token = token
@@ -553,5 +551,5 @@ class Attempts(RequestState):
             if hedge.is_under_way:
                 counters = self._rule.upstream_counters
                 counters.count_hedge("first")
-                counters.count_bad_attempt(Outcome.NEUTRAL)
+                counters.count_bad_attempt(NEUTRAL)
             hedge.cancel()

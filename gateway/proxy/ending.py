@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admission.sample import Sample
 from gateway.core.errors import GatewayError, Shed
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import FAILURE, NEUTRAL, SUCCESS, Outcome
 from gateway.proxy.attempts import Attempts
 from gateway.proxy.outcomes import is_for_want_of_capacity, outcome_of
 from gateway.resilience.failures import WITHOUT_CONNECTION
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SWITCHING: Final = 101
 SERVER_ERROR: Final = 500
 _OK: Final = 200
-_FAILED: Final = frozenset({Outcome.FAILURE, Outcome.TIMEOUT})
+_FAILED: Final = frozenset({FAILURE, Outcome.TIMEOUT})
 
 
 class Ending(Attempts):
@@ -66,7 +66,7 @@ class Ending(Attempts):
         now = now or plane.clock.now()
         rule = self._rule
         if not reason:
-            outcome = Outcome.SUCCESS if status < SERVER_ERROR else Outcome.FAILURE
+            outcome = SUCCESS if status < SERVER_ERROR else FAILURE
         else:
             outcome = outcome_of(status, reason) if rule is None else self._outcome(status, reason, now)
         if self._hedge is not None:
@@ -85,9 +85,7 @@ class Ending(Attempts):
         if self._endpoint is not None:
             self._end_attempt(outcome, now, status, reason)
         place = self._place
-        held_up = 0.0
-        if place is not None:
-            held_up = self._end_place(place, now)
+        held_up = 0.0 if place is None else self._end_place(place, now)
         if place is not None and place.is_counted:
             rule.gate.end_stream()
         elif self._admitted_at >= 0:
@@ -101,12 +99,13 @@ class Ending(Attempts):
             self._ticket = None
         if self._dispatched_at >= 0:
             counters = rule.upstream_counters
-            if self._group_token or self._passes or outcome is not Outcome.SUCCESS or rule.breakers.is_active:
+            if self._group_token or self._passes or outcome is not SUCCESS or rule.breakers.is_active:
                 self._tell_breakers(rule, outcome, status, reason, now)
             took = now - self._dispatched_at
             counters.seconds.observe(took)
             counters.clock += now
-            counters.squares += (took - held_up) ** 2
+            active = took - held_up
+            counters.squares += active * active
             if reason or self._is_late or status >= SERVER_ERROR or status < _OK:
                 self._count_apart(counters, status, reason, outcome)
         elif rule is not None and not rule.group.is_awake:
@@ -136,14 +135,14 @@ class Ending(Attempts):
             rule.group.leave(self._group_token, counted, seconds, now, is_whole=is_whole)
         breakers = rule.breakers
         if self._passes or breakers.is_active or counted in _FAILED:
-            found = Outcome.NEUTRAL if is_whole else counted
+            found = NEUTRAL if is_whole else counted
             breakers.note(self.page, found, began=self._dispatched_at, seconds=seconds, now=now, passes=self._passes)
 
     def _count_apart(self, counters: UpstreamCounters, status: int, reason: str, outcome: Outcome) -> None:
         """Count a request that had an attempt and was not simply good."""
         if self._is_late:
             counters.late += 1
-            if outcome is Outcome.SUCCESS:
+            if outcome is SUCCESS:
                 counters.late_good += 1
         if outcome in _FAILED:
             counters.failed += 1

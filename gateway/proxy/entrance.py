@@ -127,7 +127,7 @@ class Entrance(Ending):
         if rule.chooser is not None:
             traffic_class = rule.chooser.choose(self._head.headers, is_trusted=self._client.is_trusted)
         if gate.try_admit(now, kind):
-            rule.upstream_counters.wait(traffic_class.name).observe(0.0)
+            rule.upstream_counters.admit_at_once(traffic_class.name)
             self._admitted_at = now
             self._in_flight_then = gate.in_flight
             self._dispatch(rule, now)
@@ -135,7 +135,7 @@ class Entrance(Ending):
         shadow = gate.let_pass()
         if shadow is not None:
             self._plane.sheds.in_shadow(rule, traffic_class, shadow)
-            rule.upstream_counters.wait(traffic_class.name).observe(0.0)
+            rule.upstream_counters.admit_at_once(traffic_class.name)
             self._admitted_at = now
             self._in_flight_then = gate.in_flight
             self._dispatch(rule, now)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from aiobreaker import CircuitBreakerState  # type: ignore[import-untyped] # the library has no annotations
 
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import NEUTRAL, SUCCESS, Outcome
 from gateway.resilience.library import ClockedBreaker
 from gateway.resilience.open_time import OpenTime
 from gateway.resilience.page import Page
@@ -49,8 +49,6 @@ _LEASE: Final = 2.0
 _WIDE_OPEN: Final = 64
 """A ramp ends here at the latest: by then it has seen more good calls than any trip needs by default."""
 
-_SUCCESS: Final = Outcome.SUCCESS
-_NEUTRAL: Final = Outcome.NEUTRAL
 
 _LIBRARY: Final[dict[State, CircuitBreakerState]] = {
     "closed": CircuitBreakerState.CLOSED,
@@ -187,17 +185,17 @@ class Breaker(ClockedBreaker):
             call = self._answering.pop(token, None) if self._answering else None
             if call is None:
                 return
-        if outcome is _NEUTRAL:
+        if outcome is NEUTRAL:
             return
         page = call[1]
-        if page is self._page and outcome is _SUCCESS:
+        if page is self._page and outcome is SUCCESS:
             page.note(seconds, now)
         if self._is_flowing:
             window = self._window
             if now >= window.until:
                 window.roll(now)
             window.calls += 1
-            if outcome is _SUCCESS:
+            if outcome is SUCCESS:
                 if self._failed_in_a_row:
                     self._end_row()
                 if self._has_parts:
@@ -207,7 +205,7 @@ class Breaker(ClockedBreaker):
         self._report_notable(outcome, seconds, now, None if is_whole else page)
 
     def _report_notable(self, outcome: Outcome, seconds: float, now: float, page: Page | None) -> None:
-        is_failure = outcome is not _SUCCESS
+        is_failure = outcome is not SUCCESS
         is_slow = page is not None and seconds >= page.slow
         word = self.state_word
         if word == "half_open":

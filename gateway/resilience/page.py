@@ -11,11 +11,12 @@ first and not used since gives way.
 
 from __future__ import annotations
 
+import re
 from math import exp, inf, log
 from typing import Final
 
-_DIGITS: Final = frozenset("0123456789")
-_LONG: Final = 25
+_wildcards: Final = re.compile(r"/(?:[^/0-9]{25}[^/]*|[^/0-9]*[0-9][^/]*)").sub
+"""Replaces each segment that has a digit, or 25 characters or more."""
 _DEPTH: Final = 5
 """Slashes: one before each of four segments, and the one behind them."""
 _MOST: Final = 256
@@ -175,10 +176,7 @@ class Pages:
 
 def template(path: str) -> str:
     """The name of a path's page."""
-    parts = path.split("/", _DEPTH)
-    for place, part in enumerate(parts):
-        if len(part) >= _LONG or not (part.isalpha() or _DIGITS.isdisjoint(part)):
-            parts[place] = "*"
-    if len(parts) > _DEPTH:
-        parts[_DEPTH] = "*"
-    return "/".join(parts)
+    if path.count("/") < _DEPTH:
+        return _wildcards("/*", path)
+    *parts, _ = path.split("/", _DEPTH)
+    return _wildcards("/*", "/".join(parts)) + "/*"

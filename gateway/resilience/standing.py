@@ -5,14 +5,12 @@ from __future__ import annotations
 from math import exp, log
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import NEUTRAL, SUCCESS, Outcome
 from gateway.resilience.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SUCCESS: Final = Outcome.SUCCESS
-_NEUTRAL: Final = Outcome.NEUTRAL
 _TIMEOUT: Final = Outcome.TIMEOUT
 
 _WINDOW: Final = 10.0
@@ -108,14 +106,14 @@ class Standing:
 
     def note(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
         """A call has ended: its answer began after ``seconds``, and was complete after ``total`` when that is known."""
-        if outcome is _NEUTRAL:
+        if outcome is NEUTRAL:
             return
         window = self.window
         if now >= window.until:
             window.roll(now)
         window.calls += 1
         self._noted_at = now
-        if outcome is _SUCCESS:
+        if outcome is SUCCESS:
             self.consecutive = 0
             if self._failing:
                 self._fail(0.0)

@@ -37,11 +37,13 @@ class RouteCounters:
 
     def count(self, method: str, code: int, seconds: float) -> None:
         """Count one finished request; ``seconds`` from its first byte to its last."""
-        if method not in METHODS:
-            method = "other"
-        key = (method, code)
         requests = self.requests
-        requests[key] = requests.get(key, 0) + 1
+        key = (method, code)
+        count = requests.get(key)
+        if count is None:
+            key = (method if method in METHODS else "other", code)
+            count = requests.get(key, 0)
+        requests[key] = count + 1
         self.seconds.observe(seconds)
 
     def count_error(self, reason: str) -> None:
@@ -192,6 +194,11 @@ class UpstreamCounters:
         if found is None:
             found = self._waits[traffic_class] = Histogram()
         return found
+
+    def admit_at_once(self, traffic_class: str) -> None:
+        """Count one request of this class that did not wait for admission."""
+        found = self._waits.get(traffic_class) or self.wait(traffic_class)
+        found.counts[0] += 1
 
     def count_shed(self, traffic_class: str, reason: str, mode: str) -> None:
         """Count one request that the gate turned away, or would have in shadow mode."""

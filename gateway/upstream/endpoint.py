@@ -227,7 +227,7 @@ class Endpoint:
 
     def _on_free(self, connection: UpstreamConnection, now: float) -> None:
         idle = self._idle
-        if self._is_gone or len(idle) >= self._max_idle or connection in self._misnamed:
+        if self._is_gone or len(idle) >= self._max_idle or (self._misnamed and connection in self._misnamed):
             connection.abort()
             return
         idle.append(connection)

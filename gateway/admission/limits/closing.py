@@ -6,7 +6,7 @@ from enum import Enum
 from math import ceil, exp, inf, log
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import FAILURE, SUCCESS, Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.limits.opening import Close
@@ -108,7 +108,7 @@ class Closing:
         self._time += self.n * (now - self._seen_at)
         self._seen_at = now
         self.n -= 1
-        if sample.outcome is not Outcome.SUCCESS:
+        if sample.outcome is not SUCCESS:
             return self._note_unanswered(sample.outcome, now)
         self._answered_at = now
         self._unanswered = 0
@@ -117,7 +117,7 @@ class Closing:
 
     def _note_unanswered(self, outcome: Outcome, now: float) -> Verdict | None:
         """When clients leave, for long and as many as the limit, nobody is served: half, and trials from there."""
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             self._answered_at = now
             self._unanswered = 0
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.admission.limits.admissions import Admissions
 from gateway.admission.limits.evidence import line_evidence, sharing_evidence
 from gateway.admission.limits.pace import Pace
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import FAILURE, SUCCESS, Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample
@@ -40,8 +40,9 @@ _PAUSE: Final = 0.05
 _STUCK: Final = 3.0
 # Requests a second, from the first on, that are no burst.
 _SMOOTH: Final = 2000.0
-# Seconds: a denser sample of a fast service would cost more than it shows.
+# Seconds: a denser sample of a fast service would cost more than it shows, and so would denser ticks.
 _SHORTEST_MEMORY: Final = 0.02
+_SHORTEST_TICK: Final = 0.00025
 _SILENCE: Final = 1.0
 _SILENT_LATENCIES: Final = 3.0
 # Clients that leave one after the other, in limits, before it is the service, whether the limit binds or not.
@@ -54,6 +55,7 @@ _MEMORY: Final = 12
 _TICKS: Final = 8
 # From so many answers on the usual latency is a moving mean.
 _MANY: Final = 20
+_WEIGHT: Final = 0.05
 
 
 class Close(NamedTuple):
@@ -81,6 +83,10 @@ class Opening:
         "_before_hold",
         "_begun_at",
         "_bound_at",
+        "_calm",
+        "_calm_at",
+        "_calm_time",
+        "_calm_until",
         "_count",
         "_evidence",
         "_first_held",
@@ -90,6 +96,7 @@ class Opening:
         "_left",
         "_look_at",
         "_pace",
+        "_sampled",
         "_share_at",
         "_start",
         "_unanswered",
@@ -106,8 +113,14 @@ class Opening:
         self.n = 0
         self.due = -inf
         self.admissions = Admissions()
+        self._sampled = self.admissions.open
         self._start = start or initial
         self._count = 0
+        # Successes that are learned together at the next tick: while the limit is far away each of them shows the same.
+        self._calm = 0
+        self._calm_time = 0.0
+        self._calm_at = 0.0
+        self._calm_until = -inf
         self._answered_at = 0.0
         self._unanswered = 0
         self._left = 0
@@ -144,6 +157,8 @@ class Opening:
 
     def held_back(self, now: float) -> None:
         """Before the first answer a burst waits, and what goes on coming after it does not."""
+        if self._calm:
+            self._learn_calm()
         if self._hold_until <= now:
             self._bound_at = now
             self._release()
@@ -166,10 +181,19 @@ class Opening:
         at, now, n, _, outcome = sample
         left = self.n = self.n - 1
         took = now - at
-        is_success = outcome is Outcome.SUCCESS
-        admissions = self.admissions
-        in_sample = admissions.open
-        is_death = in_sample and (at, n) in in_sample and admissions.end(at, n, took, has_ended=is_success)
+        is_success = outcome is SUCCESS
+        value = self.value
+        sampled = self._sampled
+        is_near = 2 * n >= value or 2 * left >= value
+        is_sampled = sampled and (at, n) in sampled
+        if is_success and now < self._calm_until and not is_sampled and not is_near:
+            self._calm += 1
+            self._calm_time += took
+            self._calm_at = now
+            return None
+        if self._calm:
+            self._learn_calm()
+        is_death = is_sampled and self.admissions.end(at, n, took, has_ended=is_success)
         if not is_success:
             return self._note_unanswered(outcome, now)
         self._answered_at = now
@@ -177,30 +201,43 @@ class Opening:
         self._left = max(self._left - _LEAVE_EACH, 0)
         self._count = count = self._count + 1
         usual = self.usual
-        self.usual = usual = usual + (0.05 if count > _MANY else 1 / count) * (took - usual)
+        self.usual = usual = usual + (_WEIGHT if count > _MANY else 1 / count) * (took - usual)
         pace = self._pace
         pace.ended += 1
         if now >= pace.due:
-            pace.note(now, left + 1, usual / _TICKS)
-            admissions.horizon = max(_MEMORY * usual, _SHORTEST_MEMORY)
-        value = self.value
+            pace.note(now, left + 1, max(usual / _TICKS, _SHORTEST_TICK))
+            self.admissions.horizon = max(_MEMORY * usual, _SHORTEST_MEMORY)
+            self._calm_until = -inf if self._before_hold or count <= _MANY else pace.due
         if self._hold_until > now:
             self.value = max(value, left + 1)
         else:
             if self._before_hold:
                 self._release()
                 value = self.value
-            if (2 * n >= value or 2 * left >= value) and self._evidence < _FIRM:
+                is_near = 2 * n >= value or 2 * left >= value
+            if is_near and self._evidence < _FIRM:
                 self.value = value + _STEP
-        if is_death and admissions.deaths >= self._look_at:
-            deaths = admissions.deaths
+        if is_death and self.admissions.deaths >= self._look_at:
+            deaths = self.admissions.deaths
             self._look_at = deaths + max(1, min(32, deaths // 8))
             return self._look(now)
         return None
 
+    def _learn_calm(self) -> None:
+        """Learn from the successes since the last tick, as from one after the other."""
+        calm = self._calm
+        self._answered_at = self._calm_at
+        self._unanswered = 0
+        self._left = max(self._left - _LEAVE_EACH * calm, 0)
+        self._count += calm
+        self._pace.ended += calm
+        self.usual += (1 - (1 - _WEIGHT) ** calm) * (self._calm_time / calm - self.usual)
+        self._calm = 0
+        self._calm_time = 0.0
+
     def _note_unanswered(self, outcome: Outcome, now: float) -> Close | None:
         """An error is an answer; when clients leave, for long and as many as the limit, nobody is served any more."""
-        if outcome is Outcome.FAILURE or not self._count:
+        if outcome is FAILURE or not self._count:
             self._answered_at = now
             self._unanswered = 0
             return None

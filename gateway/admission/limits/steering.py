@@ -79,7 +79,7 @@ from gateway.admission.limits.elasticity import Elasticity
 from gateway.admission.limits.memory import Memory
 from gateway.admission.limits.window import Window
 from gateway.admission.sample import Change
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import FAILURE, SUCCESS, Outcome
 
 if TYPE_CHECKING:
     from gateway.admission.sample import Sample
@@ -233,7 +233,7 @@ class Steering:
         admitted_at, now, in_flight, kind, outcome = sample
         if admitted_at < self._changed_at:
             return None
-        if outcome is not Outcome.SUCCESS:
+        if outcome is not SUCCESS:
             change = self._note_failed(outcome, now)
             if change is not None or outcome is not Outcome.TIMEOUT:
                 return change
@@ -261,7 +261,7 @@ class Steering:
 
     def _note_failed(self, outcome: Outcome, now: float) -> Change | None:
         """An error is an answer that says nothing about latency; a second without any answer is no stability."""
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             self._answered_at = now
             self._unanswered = 0
             return None
