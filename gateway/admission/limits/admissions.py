@@ -19,13 +19,12 @@ _SPARSE: Final = 96
 _ALONE: Final = 12
 _FEW: Final = 8
 _FEW_ENDED: Final = 6
+# Nats: of two explanations that differ by less, the one with the longer time alone.
+_DOUBT: Final = 1.0
 # Requests of all kinds that weigh in what a rare kind usually takes.
 _DRAWN: Final = 4
 # Kinds that differ by more than this are nothing that could be taken for one.
 _MIXED: Final = 4.0
-# Latency in proportion to n: a scatter of r/n below this, and so much below that of r.
-_PROPORTIONAL: Final = 0.35
-_CLEARER: Final = 0.7
 
 
 class Admission:
@@ -165,11 +164,11 @@ class Admissions:
         ended = sum(entry.has_ended for entry in self.entries)
         return sum(entry.took for entry in self.entries) / ended if ended else 0.0
 
-    def alone(self) -> float:
-        """How long a request takes when nobody waits, in seconds; 0: unknown.
+    def alone(self) -> tuple[float, float]:
+        """How long a request takes when nothing waits, in seconds, and behind how many places it would; 0: unknown.
 
-        By kind: time ÷ ends where least were in flight. Kinds with too few are taken together, each latency in units of
-        what its kind usually takes; when they are too few all the same, it is time ÷ ends over all of the kind.
+        By kind (:func:`_alone`). Kinds with too few are taken together, each latency in units of what its kind usually
+        takes; when they are too few all the same, it is time ÷ ends over all of the kind.
         """
         kinds: dict[str, list[Admission]] = {}
         for entry in self.entries:
@@ -177,21 +176,25 @@ class Admissions:
                 kinds[entry.kind].append(entry)
             except KeyError:
                 kinds[entry.kind] = [entry]
-        total = longest = 0.0
+        total = longest = places = 0.0
+        known = 0
         shortest = inf
         rare: list[list[Admission]] = []
         for entries in kinds.values():
-            alone = _alone(entries)
+            alone, count = _alone(entries)
             total += alone * len(entries)
+            places += count * len(entries)
             if alone:
+                known += len(entries)
                 shortest, longest = min(shortest, alone), max(longest, alone)
             else:
                 rare.append(entries)
         self.is_mixed = longest > _MIXED * shortest
+        places /= max(known, 1)
         if not rare:
-            return total / len(self.entries) if kinds else 0.0
+            return (total / len(self.entries) if kinds else 0.0), places
         together, is_known = _alone_together(rare)
-        return (total + together) / len(self.entries) if is_known or total else 0.0
+        return ((total + together) / len(self.entries) if is_known or total else 0.0), places
 
     def span(self) -> tuple[int, int]:
         """The least n of all, and the newest."""
@@ -231,26 +234,42 @@ class Admissions:
         return f"<Admissions kept={len(self.entries)} in_flight={len(self.open)} stride={self._stride}>"
 
 
-def _alone(entries: list[Admission]) -> float:
-    """How long a request of one kind takes when nobody waits, in seconds; 0: unknown."""
+def _alone(entries: list[Admission]) -> tuple[float, float]:
+    """How long a request of one kind takes when nothing waits, in seconds, and the places c; 0: unknown.
+
+    A line behind c places makes latencies max(1, n / c) times as long. The c is the likeliest one, with exponential
+    times; those still in flight have lasted for at least as long as they have.
+    """
     ordered = sorted(entries, key=_by_n)
-    wanted = max(_FEW, len(ordered) // _ALONE)
-    time = 0.0
-    ended = 0
-    for number, entry in enumerate(ordered, 1):
-        time += entry.took
-        ended += entry.has_ended
-        if number >= wanted and ended >= _FEW_ENDED:
-            break
-    if ended < _FEW_ENDED:
-        return 0.0
-    least = ordered[0].n
-    if least <= 2:  # noqa: PLR2004 - only where it was alone once does the proportion say so
-        done = [(entry.took, entry.took / entry.n) for entry in ordered if entry.has_ended]
-        plain, shared = _scatter([took for took, _ in done]), _scatter([part for _, part in done])
-        if shared < _PROPORTIONAL and shared < _CLEARER * plain:
-            return sum(part for _, part in done) / len(done) * least
-    return time / ended
+    deaths = waited = sum(entry.has_ended for entry in ordered)
+    if deaths < _FEW_ENDED:
+        return 0.0, 0.0
+    # seconds of those with n up to c, and of the others divided by their n; and ln n of the others that have ended
+    below = 0.0
+    above = sum(entry.took / entry.n for entry in ordered)
+    longer = sum(log(entry.n) for entry in ordered if entry.has_ended)
+    tried: list[tuple[float, float, float]] = []
+    last = len(ordered) - 1
+    for index, entry in enumerate(ordered):
+        n = entry.n
+        below += entry.took
+        above -= entry.took / n
+        if entry.has_ended:
+            waited -= 1
+            longer -= log(n)
+        if index < last and ordered[index + 1].n == n:
+            continue
+        places = [float(n)]
+        if index < last and above > 0.0 and waited < deaths:
+            between = waited * below / (above * (deaths - waited))
+            if n < between < ordered[index + 1].n:
+                places.append(between)
+        for count in places:
+            time = (below + count * max(above, 0.0)) / deaths
+            if time > 0.0:
+                tried.append((deaths * log(time) + longer - waited * log(count), time, count))
+    least = min(tried, default=(0.0, 0.0))[0]
+    return max(((time, count) for unlikely, time, count in tried if unlikely <= least + _DOUBT), default=(0.0, 0.0))
 
 
 def _alone_together(kinds: list[list[Admission]]) -> tuple[float, bool]:
@@ -283,12 +302,3 @@ def _alone_together(kinds: list[list[Admission]]) -> tuple[float, bool]:
 
 def _by_n(entry: Admission) -> int:
     return entry.n
-
-
-def _scatter(values: list[float]) -> float:
-    """Standard deviation ÷ mean; infinite when there are too few."""
-    count = len(values)
-    mean = sum(values) / count if count else 0.0
-    if count < FEWEST // 4 or not mean:
-        return float("inf")
-    return float((sum((value - mean) ** 2 for value in values) / count) ** 0.5 / mean)

@@ -21,10 +21,12 @@ _FIRM: Final = 3.0
 # Deaths over which the threshold rises by another ln 2: the evidence is looked at again and again.
 _LOOKS: Final = 64
 _FEWEST_DEATHS: Final = 4
+# From so many on what speaks against a line is believed.
+_AGAINST: Final = 8
 _CONTRAST: Final = 1.5
 # What the limit grows by for each success; with one, an unbounded service waits for twice as long at its start.
 _STEP: Final = 2
-_ROOM: Final = 1.25
+_ROOM: Final = 1.4
 # A backlog of so many seconds is worth a limit, whatever the start value.
 _BACKLOG: Final = 0.5
 _USUAL: Final = 1.5
@@ -165,7 +167,9 @@ class Opening:
         if self._count:
             # All places may be taken by what takes long, so that nothing ends that would open the limit.
             is_stuck = now - self._answered_at > max(_BURST, _STUCK * self.usual)
-            if is_stuck and not self._unanswered and self._evidence < _FIRM:
+            is_stuck = is_stuck and not self._unanswered and self._evidence < _FIRM
+            is_none = self._evidence < 0 and self.admissions.deaths >= _AGAINST and self._hold_until <= now
+            if is_stuck or is_none:
                 self.value += _STEP
             return
         self._held += 1
@@ -275,7 +279,7 @@ class Opening:
         least, newest = self.admissions.span()
         rate = max(rate, self._pace.best(_USUAL * usual))
         is_growing = n >= _GROWN * self._n_before(now, _USUAL * usual)
-        alone = self.admissions.alone()
+        alone, places = self.admissions.alone()
         shared = self._pace.alone()
         if shared and shared < _SHARED * alone and not self.admissions.is_mixed:  # the first to end are the short ones
             alone = shared  # those admitted when few were in flight were slowed down by those after them
@@ -286,7 +290,7 @@ class Opening:
             return None
         deaths = self.admissions.deaths
         strong = _STRONG + log(1 + deaths / _LOOKS) + log(max(self._start / n, 1))
-        limit = ceil(_ROOM * rate * alone) + 1
+        limit = ceil(_ROOM * max(rate * alone, places)) + 1
         if evidence >= strong:
             return self._close(limit, alone, n, now, usual, "line") if limit < n else None
         enough, more = (_ENOUGH_FULL, 0.0) if n >= self._start else (_ENOUGH, _SHARING)
