@@ -36,6 +36,11 @@ NEAR = 5
 FEW = 6
 SHARED = 7
 THRASH = 8
+TRIALS = 9
+ROUTES = 10
+CHANCE = 11
+TURNS = 12
+HELD = 13
 WHY: Final[dict[int, str]] = {
     0: "",
     BURST: "a burst before the first answer: nothing is known, only the start value decides",
@@ -45,6 +50,11 @@ WHY: Final[dict[int, str]] = {
     NEAR: "0.9 and 1.5 of one slow worker differ by 0.03 nats a request",
     FEW: "a few dozen answers in all",
     THRASH: "not solved: what was let in before the line was seen thrashes, and drains at a part of the rate",
+    TRIALS: "the limit is found, and a trial of another takes one or two S, of which there are few",
+    ROUTES: "one request in fifty takes a thousand times as long, and says nothing until it ends",
+    CHANCE: "at 0.9 a line comes by chance and looks like overload while it lasts",
+    TURNS: "a quarter goes to the slow endpoint whatever one limit for all four is",
+    HELD: "clients hold a worker after its answer, which latencies do not show",
     SHARED: "two services behind one limit: the slow one takes the places of the other",
 }
 
@@ -152,6 +162,14 @@ def _poisson_cell(  # noqa: PLR0917 - each is one fact about it
             why = NEAR
         elif draw == "constant" and load >= 5:
             why = CONSTANT
+        elif draw == "routes":
+            why = ROUTES
+        elif usual >= 3.0:
+            why = TRIALS
+    elif load >= 0.9:
+        why = ROUTES if draw == "routes" else CHANCE
+    if service.startswith("one slow endpoint") and load > 0.2:
+        why = TURNS
     if service.startswith("knee") and load >= KNEE:
         why = THRASH
     return Cell(
@@ -179,7 +197,7 @@ def _unbounded_cells() -> Iterator[Cell]:
         until = _until(usual, rate)
         yield Cell(
             f"unbounded, {_seconds(usual)} {draw}, {used} in use", usual, UNBOUNDED, _work(draw, usual),
-            _workers(UNBOUNDED), _open((0.0, rate)), until, "harm", rate * until,
+            _workers(UNBOUNDED), _open((0.0, rate)), until, "harm", rate * until, why=BURST if used > 100 else 0,
         )  # fmt: skip
     for users, usual, draw in product(
         (10, 100, 1000), (0.001, 0.02, 0.3, 3.0, 10.0, 60.0), ("constant", "exponential")
@@ -260,7 +278,7 @@ def _slow_clients(usual: float, load: float) -> Cell:
 
     return Cell(
         f"16 workers held by slow clients, {_seconds(usual)}, {load:g}x", mean, 16, work, _workers(16),
-        _open((0.0, rate)), until, "good" if load > 1 else "harm", rate * until,
+        _open((0.0, rate)), until, "good" if load > 1 else "harm", rate * until, why=HELD if load >= 0.9 else 0,
     )  # fmt: skip
 
 
@@ -304,7 +322,9 @@ def _changing_cells(usual: float) -> Iterator[Cell]:
         "autoscaled 8 to 32 workers, 2x", "good", ((0.0, 2 * rate),), why=CAPACITY_UP,
         changes=((early, partial(_resize, 32)),),
     )  # fmt: skip
-    yield cell("32 to 8 workers, 2x", "good", ((0.0, 2 * rate),), slots=32, changes=((early, partial(_resize, 8)),))
+    yield cell("32 to 8 workers, 2x", "good", ((0.0, 2 * rate),), slots=32, why=TRIALS if usual >= 3.0 else 0,
+        changes=((early, partial(_resize, 8)),),
+    )  # fmt: skip
     yield cell(
         "unbounded, three times as slow", "harm", ((0.0, 50 / usual),), slots=UNBOUNDED, why=SLOWER,
         changes=((early, partial(_hurry, 1 / 3)),),
@@ -314,7 +334,9 @@ def _changing_cells(usual: float) -> Iterator[Cell]:
         changes=((0.0, partial(_hurry, 0.1)), (early, partial(_hurry, 1.0))),
     )  # fmt: skip
     yield cell("restart under 0.9x, 8 workers", "harm", ((0.0, 0.9 * rate),), restart=early)
-    yield cell("restart under 5x, 8 workers", "good", ((0.0, 5 * rate),), restart=early)
+    yield cell(
+        "restart under 5x, 8 workers", "good", ((0.0, 5 * rate),), restart=early, why=TRIALS if usual >= 3.0 else 0
+    )
     yield cell("restart, unbounded", "harm", ((0.0, 300 / usual),), slots=UNBOUNDED, restart=early)
     for count, slots in ((90, UNBOUNDED), (400, UNBOUNDED), (64, 64)):
         yield Cell(
@@ -358,6 +380,7 @@ def _stream_cells(usual: float) -> Iterator[Cell]:
         yield Cell(
             f"half event streams, 8 workers, {name}, {load:g}x", usual, 8, mixed, _workers(8), _open((0.0, rate)),
             until, "good" if load > 1 else "harm", rate * until, streams={"stream": long},
+            why=TRIALS if load > 1 and usual >= 3.0 else 0,
         )  # fmt: skip
 
 

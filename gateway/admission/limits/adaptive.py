@@ -160,7 +160,9 @@ class Adaptive:
             return self._open_again(closing.close.n, "restore")
         low, high = _SLOWER
         factor = max(low, min(high, 1.5 * closing.close.alone / closing.mean)) if closing.mean else 1.0
-        self._steer(closing.value, factor, is_proven=closing.is_clear, usual=closing.mean)
+        if closing.is_free:
+            factor = 1.0
+        self._steer(closing.value, factor, is_proven=closing.is_clear or closing.is_free, usual=closing.mean)
         return self._set(closing.value, "room")
 
     def _steer(self, limit: int, factor: float, *, is_proven: bool, usual: float) -> None:

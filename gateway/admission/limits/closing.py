@@ -54,6 +54,7 @@ class Closing:
         "_bound_at",
         "_count",
         "_look",
+        "_raised",
         "_raises",
         "_seen_at",
         "_time",
@@ -61,6 +62,7 @@ class Closing:
         "close",
         "due",
         "is_clear",
+        "is_free",
         "mean",
         "n",
         "value",
@@ -72,6 +74,9 @@ class Closing:
         self.n = n
         self.mean = close.alone
         self.is_clear = False
+        # a raise got more done, in proportion: nothing waited
+        self.is_free = False
+        self._raised: tuple[int, int, float] | None = None
         self.due = inf
         self._begun_at = -1.0
         self._count = 0
@@ -166,8 +171,12 @@ class Closing:
         noise = (1 / max(close.ended, 1) + 1 / count) ** 0.5
         raised = min(ceil(lacks * self.value), close.n)
         is_short = lacks > _LACKING and log(lacks) > _SURE * noise and noise < _CLEAR and raised > self.value
+        if self._is_free(count, rate):
+            self.is_free = True
+            return Verdict.TRUE
         if is_short and self._raises < _RAISES and not is_last:
             self._raises += 1
+            self._raised = (self.value, count, rate)
             self.value = raised
             self._restart(now)
             return Verdict.RAISED
@@ -178,6 +187,14 @@ class Closing:
                 self.value = raised
             return Verdict.TRUE
         return None
+
+    def _is_free(self, count: int, rate: float) -> bool:
+        """Whether the last raise got more done, in proportion."""
+        if self._raised is None:
+            return False
+        limit, ended, slower = self._raised
+        wider = log(self.value / limit)
+        return wider * (log(rate / slower) - wider / 2) / (1 / ended + 1 / count) >= _TRUE
 
     def __repr__(self) -> str:
         return f"<Closing limit={self.value} ends={self._count}>"
