@@ -9,13 +9,15 @@ Theory of operation
     | stage | evidence | action |
     |---|---|---|
     | OPEN | no answer yet, requests still come 0.1 s after the first had to wait | grow by arrivals |
+    | OPEN | what has ended speaks against a line | grow by arrivals |
     | OPEN | a success while at least half of the limit was in flight | grow by one |
     | OPEN | weak evidence of a line | hold the limit for two latencies |
-    | OPEN | strong evidence of a line, and it matters | CLOSING, at 1.25 x (rate x latency alone) + 1 |
+    | OPEN | strong evidence of a line, and it matters | CLOSING, at 1.4 x max(rate x latency alone, places) + 1 |
     | OPEN | more in flight got no more done | CLOSING, at half |
     | OPEN | no answer for long, and as many clients have left as the limit | PROVEN, at half |
     | CLOSING | nobody waits in the upstream | grow by 30 % |
     | CLOSING | less gets done in proportion to the cut | OPEN, where it was; everything is forgotten |
+    | CLOSING | a raise gets more done, in proportion | PROVEN, and up |
     | CLOSING | as much gets done, or no difference shows | PROVEN |
 """
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, log
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.admission.limits.evidence import Life, Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SPACING: Final = 0.001
 """Seconds between two samples, on average, where many come."""
@@ -165,10 +168,11 @@ class Admissions:
         return sum(entry.took for entry in self.entries) / ended if ended else 0.0
 
     def alone(self) -> tuple[float, float]:
-        """How long a request takes when nothing waits, in seconds, and behind how many places it would; 0: unknown.
+        """Seconds that a request takes when nothing waits, and the places that a line stands before; 0: unknown.
 
-        By kind (:func:`_alone`). Kinds with too few are taken together, each latency in units of what its kind usually
-        takes; when they are too few all the same, it is time ÷ ends over all of the kind.
+        The places are the likeliest of all kinds together: who waits, waits for others. The time is by kind. Kinds with
+        too few are taken together, each latency in units of what its kind usually takes; when they are too few all the
+        same, it is time ÷ ends over all of the kind.
         """
         kinds: dict[str, list[Admission]] = {}
         for entry in self.entries:
@@ -176,23 +180,22 @@ class Admissions:
                 kinds[entry.kind].append(entry)
             except KeyError:
                 kinds[entry.kind] = [entry]
-        total = longest = places = 0.0
-        known = 0
+        if not kinds:
+            return 0.0, 0.0
+        places = _places(self.entries)
+        total = longest = 0.0
         shortest = inf
         rare: list[list[Admission]] = []
         for entries in kinds.values():
-            alone, count = _alone(entries)
+            alone = _alone(entries, places)
             total += alone * len(entries)
-            places += count * len(entries)
             if alone:
-                known += len(entries)
                 shortest, longest = min(shortest, alone), max(longest, alone)
             else:
                 rare.append(entries)
         self.is_mixed = longest > _MIXED * shortest
-        places /= max(known, 1)
         if not rare:
-            return (total / len(self.entries) if kinds else 0.0), places
+            return total / len(self.entries), places
         together, is_known = _alone_together(rare)
         return ((total + together) / len(self.entries) if is_known or total else 0.0), places
 
@@ -234,21 +237,29 @@ class Admissions:
         return f"<Admissions kept={len(self.entries)} in_flight={len(self.open)} stride={self._stride}>"
 
 
-def _alone(entries: list[Admission]) -> tuple[float, float]:
-    """How long a request of one kind takes when nothing waits, in seconds, and the places c; 0: unknown.
+def _alone(entries: list[Admission], places: float) -> float:
+    """How long a request of one kind takes before a line behind this many places, in seconds; 0: unknown."""
+    deaths = sum(entry.has_ended for entry in entries)
+    if deaths < _FEW_ENDED:
+        return 0.0
+    return sum(entry.took / max(entry.n / places, 1.0) for entry in entries) / deaths
 
-    A line behind c places makes latencies max(1, n / c) times as long. The c is the likeliest one, with exponential
-    times; those still in flight have lasted for at least as long as they have.
+
+def _places(entries: Iterable[Admission]) -> float:
+    """The c of a line that makes latencies max(1, n / c) times as long; 0: unknown.
+
+    It is the likeliest one, with exponential times, or the highest that is as good; what is still in flight has lasted
+    for at least as long as it has.
     """
     ordered = sorted(entries, key=_by_n)
     deaths = waited = sum(entry.has_ended for entry in ordered)
     if deaths < _FEW_ENDED:
-        return 0.0, 0.0
+        return 0.0
     # seconds of those with n up to c, and of the others divided by their n; and ln n of the others that have ended
     below = 0.0
     above = sum(entry.took / entry.n for entry in ordered)
     longer = sum(log(entry.n) for entry in ordered if entry.has_ended)
-    tried: list[tuple[float, float, float]] = []
+    tried: list[tuple[float, float]] = []
     last = len(ordered) - 1
     for index, entry in enumerate(ordered):
         n = entry.n
@@ -259,17 +270,17 @@ def _alone(entries: list[Admission]) -> tuple[float, float]:
             longer -= log(n)
         if index < last and ordered[index + 1].n == n:
             continue
-        places = [float(n)]
+        counts = [float(n)]
         if index < last and above > 0.0 and waited < deaths:
             between = waited * below / (above * (deaths - waited))
             if n < between < ordered[index + 1].n:
-                places.append(between)
-        for count in places:
+                counts.append(between)
+        for count in counts:
             time = (below + count * max(above, 0.0)) / deaths
             if time > 0.0:
-                tried.append((deaths * log(time) + longer - waited * log(count), time, count))
+                tried.append((deaths * log(time) + longer - waited * log(count), count))
     least = min(tried, default=(0.0, 0.0))[0]
-    return max(((time, count) for unlikely, time, count in tried if unlikely <= least + _DOUBT), default=(0.0, 0.0))
+    return max((count for unlikely, count in tried if unlikely <= least + _DOUBT), default=0.0)
 
 
 def _alone_together(kinds: list[list[Admission]]) -> tuple[float, bool]:

@@ -80,6 +80,20 @@ def test_alone_is_what_requests_take_where_least_are_in_flight() -> None:
     assert admissions.alone()[0] == pytest.approx(0.1)
 
 
+def test_the_places_before_which_a_line_stands_are_those_from_which_on_it_takes_longer() -> None:
+    """Five places of a tenth of a second each, and twice as long for each five more: also when the last still wait."""
+    admissions = Admissions()
+    for number in range(40):
+        n = number + 1
+        admissions.begin(number / 100, n, "")
+        if n <= 30:
+            admissions.end(number / 100, n, 0.1 * max(1.0, n / 5), has_ended=True)
+    admissions.age(0.8, -1.0)
+    alone, places = admissions.alone()
+    assert 4 <= places <= 8
+    assert 0.08 <= alone <= 0.15
+
+
 def test_a_rare_slow_route_counts_by_its_share() -> None:
     """Nineteen of 10 ms and one that has lasted for ten seconds."""
     admissions = Admissions()

@@ -112,6 +112,20 @@ def test_places_that_are_taken_by_what_takes_long_are_made_up_for() -> None:
     assert opening.value == 102
 
 
+def test_what_speaks_against_a_line_lets_in_what_comes() -> None:
+    """Those that came while more were in flight ended sooner, eight times: no request waits for the next success."""
+    opening = Opening(100)
+    for number in range(1, 101):
+        opening.begin(number / 1000, number, "")
+    for number in range(90, 101):
+        opening.held_back(0.11)
+        before = opening.value
+        opening.update(Sample(number / 1000, 0.11, number, "", Outcome.SUCCESS))
+    assert opening.admissions.deaths >= 8
+    opening.held_back(0.111)
+    assert opening.value == before + 4  # for the success, and for the one that came
+
+
 def test_a_hold_ends_by_itself() -> None:
     """With the next request that has to wait, if nothing ends meanwhile."""
     opening = Opening(100)
@@ -267,6 +281,27 @@ def test_a_cut_that_went_too_far_is_corrected() -> None:
     found = _prove(closing, 66.0)
     assert found[0] is Verdict.RAISED
     assert closing.value >= 16
+
+
+def _raised(closing: Closing, rate: float) -> float:
+    """So many end a second until the limit is raised; the instant."""
+    now, value = 0.0, closing.value
+    while closing.value == value:
+        now += 1 / rate
+        closing.held_back(now)
+        closing.update(_ended(now - 0.1, now, closing.value))
+        closing.begin(now, closing.value, "")
+    return now
+
+
+@pytest.mark.parametrize("is_free", [True, False])
+def test_a_raise_that_gets_more_done_in_proportion_was_no_line(is_free: bool) -> None:  # noqa: FBT001 - a case
+    """The upper limit is held, and growth is what is tried next; when it gets no more done it was one."""
+    closing = _drained(Closing(CLOSE._replace(alone=0.05), 80))
+    begun = _raised(closing, 50.0)
+    found = _prove(closing, 5.0 * closing.value if is_free else 50.0, start=begun, seconds=20.0)
+    assert found[-1] is Verdict.TRUE
+    assert closing.is_free is is_free
 
 
 def test_a_cut_under_which_nobody_is_served_is_halved() -> None:
