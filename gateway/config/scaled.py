@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from gateway.config.settings import Upstream
     from gateway.config.shown import Path
     from gateway.config.walk import Walk
+    from gateway.pool.settings import Pool
 
 
 def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
     """Add what cannot hold in scaling and pool of one upstream."""
-    pool = upstream.pool
-    if pool is not None and walk.is_whole((*path, "pool")) and pool.max and pool.max < pool.min:
-        walk.problem((*path, "pool"), f"expected min <= max; got {pool.min}, {pool.max}")
+    if upstream.pool is not None and walk.is_whole((*path, "pool")):
+        _check_bounds(walk, (*path, "pool"), upstream.pool)
     scaling = upstream.scaling
     here: Path = (*path, "scaling")
     if scaling is None or not walk.is_whole(here):
@@ -37,6 +37,13 @@ def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
     for key, rule in broken_rules(scaling.actuator).items():
         walk.problem((*here, "actuator", key), rule)
     _check_owner(walk, here, upstream)
+
+
+def _check_bounds(walk: Walk, path: Path, pool: Pool) -> None:
+    if pool.max and pool.max < pool.min:
+        walk.problem(path, f"expected min <= max; got {pool.min}, {pool.max}")
+    elif not pool.most:
+        walk.problem(path, 'expected "max" of at least 1 where "min" is 0')
 
 
 def _check_owner(walk: Walk, here: Path, upstream: Upstream) -> None:

@@ -58,6 +58,18 @@ class Endpoints(Struct, frozen=True, tag=True):
     warm: tuple[str, ...] = ()
 
 
+class Outlook(Struct, frozen=True, tag=True):
+    """No endpoint of the upstream serves: whether one is coming, and in how many seconds it, or the next try, will.
+
+    ``wait`` is 0 while that is not known. It holds for so many ``seconds``; 0: until something else is said.
+    """
+
+    upstream: str
+    is_coming: bool
+    wait: float
+    seconds: float = 0.0
+
+
 class Cover(Struct, frozen=True, tag=True):
     """Accept connections also for the ``workers`` with these numbers, which do not answer; and for no others."""
 
@@ -113,7 +125,7 @@ class Rescale(Struct, frozen=True, tag=True):
     ratio: float
 
 
-Order = Configure | Endpoints | Cover | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+Order = Configure | Endpoints | Outlook | Cover | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
 
 
 class Ready(Struct, frozen=True, tag=True):

@@ -7,6 +7,7 @@ import mmap
 import os
 import random
 import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
@@ -28,6 +29,7 @@ from gateway.control.scaling.pool_actuator import PoolActuator
 from gateway.control.seat import Seat
 from gateway.control.sharing import Sharing
 from gateway.control.status import BreakerStatus, Status, UpstreamStatus, breaker_statuses, totals_status
+from gateway.control.vacancies import Vacancies
 from gateway.core.clock import SystemClock
 from gateway.core.ledger import begin, size
 from gateway.keda.source import Board
@@ -94,6 +96,7 @@ class ControlProcess:
         self._pools: dict[str, ProcessPool] = {}
         self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
         self._scaling: Scaling | None = None
+        self._vacancies: Vacancies | None = None
         self._board = Board(tuple(settings.upstreams), self._clock)
         self._keda: KedaServer | None = None
         self._doors: Listeners | None = None
@@ -105,6 +108,7 @@ class ControlProcess:
         self._sharing: Sharing = None  # type: ignore[assignment]  # made by start
         self._dealing: asyncio.Task[None] | None = None
         self._is_draining = False
+        self._killed = asyncio.Event()
         self._started = (self._clock.now(), self._clock.wall())
         self._changed = asyncio.Event()
         self._was_ready = False
@@ -178,6 +182,7 @@ class ControlProcess:
             )
             self._seats.append(seat)
             seat.start()
+        self._vacancies = Vacancies(self._pools, self._scaling.targets, clock=self._clock, send=self.send)
         self._scaling.start()
         self._watching = asyncio.create_task(self._guard.keep_going("watch", self._watch), name="watch")
         if len(self._seats) > 1:
@@ -193,9 +198,13 @@ class ControlProcess:
         return True
 
     async def stop(self) -> None:
-        """Fail readiness, close the doors, drain the workers, then end the pools."""
+        """Fail readiness, after the shutdown delay close the doors, drain the workers, then end the pools."""
         self._is_draining = True
-        self._log.info("draining", timeout=float(self._settings.gateway.drain_timeout))
+        delay = float(self._settings.gateway.shutdown_delay) if self._was_ready else 0.0
+        self._log.info("draining", delay=delay, timeout=float(self._settings.gateway.drain_timeout))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):  # all goes on as before, but for readiness
+                await self._killed.wait()
         for task in (self._watching, self._dealing):
             if task is not None:
                 task.cancel()
@@ -213,6 +222,7 @@ class ControlProcess:
 
     def kill(self) -> None:
         """End all processes at once; whoever waits for them sees them end."""
+        self._killed.set()
         for seat in self._seats:
             seat.kill()
         for pool in self._pools.values():
@@ -233,7 +243,12 @@ class ControlProcess:
                 for seat in self._seats
                 if seat.absence > _COVERED and seat.number not in covered
             ]
-        reasons += [f"no process of pool {name} is ready" for name, pool in self._pools.items() if not pool.endpoints]
+        # one that may be empty is served all the same: its first request waits for a process
+        reasons += [
+            f"no process of pool {name} is ready"
+            for name, pool in self._pools.items()
+            if (outlook := pool.outlook) is not None and (pool.settings.min or not outlook.is_coming)
+        ]
         return tuple(reasons)
 
     def remarks(self) -> tuple[str, ...]:
@@ -364,6 +379,8 @@ class ControlProcess:
         living = self._totals.living
         news = self._totals.take_news()
         self._recollection.note(living, news, self._clock.wall())
+        if self._vacancies is not None:
+            self._vacancies.look(living)
         self._endpoints.look(
             {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"}, news
         )

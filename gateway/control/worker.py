@@ -42,6 +42,7 @@ from gateway.control.messages import (
     Endpoints,
     Expect,
     Order,
+    Outlook,
     Ready,
     Rescale,
     Shares,
@@ -127,9 +128,8 @@ class Worker:
         obeying = asyncio.create_task(self._obey())
         timeout = await self._drain
         await self._cover(())
-        for listener in set(sockets) - set(self._listeners[self._number]):  # else that door would stay open
-            listener.close()
-        finished = await self._plane.drain(timeout)
+        # those of the other workers too, or their doors would stay open; who closes last has accepted the last client
+        finished = await self._plane.drain(timeout, list(dict.fromkeys(sockets)))
         await self._plane.close()
         obeying.cancel()
         if self._ticking is not None:
@@ -155,6 +155,8 @@ class Worker:
     async def _carry_out(self, order: Order) -> None:
         if isinstance(order, Endpoints):
             self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
+        elif isinstance(order, Outlook):
+            self._plane.expect_endpoint(order.upstream, order.wait, order.seconds, is_coming=order.is_coming)
         elif isinstance(order, Shares):
             self._plane.parts.deal(order.limits, order.queues)
         elif isinstance(order, Checked):

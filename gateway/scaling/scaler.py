@@ -275,6 +275,8 @@ class Scaler:
     def _kept(self, signals: Signals, wanted: int) -> int:
         """What scale-in must leave: a little more than is wanted, so that chance does not ask for it back."""
         slots, each = demand_slots(signals), signals.slots_per_replica
+        if not wanted and not slots and not signals.queued:
+            return 0  # nobody asks for anything: the last replica may go, too
         return max(wanted, replicas_for(slots + max(DEADBAND * each, DEADBAND_SHARE * slots), each))
 
     def _overruled(self, plan: Plan, reason: str, revert: Revert | None, load: float, now: float) -> tuple[int, str]:

@@ -58,13 +58,13 @@ async def _answers(gateway: RunningGateway, pid: int) -> bool:
 
 
 async def test_no_process_no_readiness() -> None:
-    """While no process is ready the gateway is not, says why, and sheds with no_endpoint."""
+    """While no process is ready the gateway is not, and says why; a request waits for as long as it may."""
     command = ["sh", "-c", "echo starting; sleep 1000"]
     async with running(pool_toml(command)) as gateway:
         code, text = await gateway.ask("/readyz")
         assert (code, json.loads(text)["reasons"]) == (503, ["no process of pool app is ready"])
-        code, text = await gateway.get()
-        assert (code, json.loads(text)["reason"]) == (503, "no_endpoint")
+        code, text = await gateway.get(headers={"X-Request-Timeout-Ms": "300"})
+        assert (code, json.loads(text)["reason"]) == (504, "request_timeout")
 
 
 async def test_what_processes_write_is_logged_safely() -> None:
