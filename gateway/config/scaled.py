@@ -56,7 +56,7 @@ def _check_owner(walk: Walk, here: Path, upstream: Upstream) -> None:
         walk.problem((*here, "actuator", "kind"), 'expected a "pool" table beside "scaling"', '"pool"')
     elif pool is not None and kind not in {"pool", "publish"}:
         walk.problem((*here, "actuator", "kind"), "expected none: the gateway runs this pool itself", f'"{kind}"')
-    elif pool is not None and pool.min <= pool.most and max(scaling.min, pool.min) > min(scaling.max, pool.most):
+    elif pool is not None and pool.min <= pool.most > 0 and max(scaling.min, pool.min) > min(scaling.max, pool.most):
         bounds = f"pool {pool.min} to {pool.most}, scaling {scaling.min} to {scaling.max}"
         walk.problem(here, f"expected bounds that have a number in common with those of the pool; got {bounds}")
     elif kind == "publish" and pool is None and scaling.mode == "live":

@@ -76,6 +76,12 @@ class Cover(Struct, frozen=True, tag=True):
     workers: tuple[int, ...]
 
 
+class Reopen(Struct, frozen=True, tag=True):
+    """Open these files anew in the place of the descriptors: logs were rotated."""
+
+    files: dict[int, str]
+
+
 class Drain(Struct, frozen=True, tag=True):
     """Finish what is in flight within ``timeout`` seconds, then exit."""
 
@@ -125,7 +131,9 @@ class Rescale(Struct, frozen=True, tag=True):
     ratio: float
 
 
-Order = Configure | Endpoints | Outlook | Cover | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+Order = (
+    Configure | Endpoints | Outlook | Cover | Reopen | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+)
 
 
 class Ready(Struct, frozen=True, tag=True):

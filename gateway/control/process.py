@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from gateway.control.dispositions import ENDING, outlive
 from gateway.control.listeners import BindFailed
 from gateway.control.supervision import ControlProcess
 from gateway.core.clock import SystemClock
@@ -44,8 +45,11 @@ async def _run(loaded: Loaded, path: str) -> int:
 
 async def _serve(control: ControlProcess, log: Logger) -> int:
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    loop.add_signal_handler(signal.SIGHUP, control.open_logs_anew)
+    outlive(loop, log)
     try:
         await control.start()
     except BindFailed as error:

@@ -20,7 +20,7 @@ from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
 from gateway.control.keda_door import listen_for_keda
 from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure, Cover
+from gateway.control.messages import Configure, Cover, Reopen
 from gateway.control.recollection import Recollection, state_file
 from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
@@ -35,6 +35,7 @@ from gateway.core.ledger import begin, size
 from gateway.keda.source import Board
 from gateway.pool.pool import ProcessPool
 from gateway.proxy.assembly import tables_of_gateway
+from gateway.telemetry.files import open_anew, standard_files
 from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
@@ -109,6 +110,7 @@ class ControlProcess:
         self._dealing: asyncio.Task[None] | None = None
         self._is_draining = False
         self._killed = asyncio.Event()
+        self._files = standard_files()
         self._started = (self._clock.now(), self._clock.wall())
         self._changed = asyncio.Event()
         self._was_ready = False
@@ -228,6 +230,15 @@ class ControlProcess:
         for pool in self._pools.values():
             pool.kill()
         self._close_doors()
+
+    def open_logs_anew(self) -> None:
+        """Open log files under their names again, here and in the workers, as after a rotation."""
+        failed = open_anew(self._files)
+        self.send(Reopen(self._files))
+        self._log.info("log files opened anew", files=sorted(set(self._files.values()) - failed.keys()))
+        for path, why in failed.items():
+            self._log.error("log file not opened anew", file=path, why=why)
+        self._log.warning("configuration not reloaded", why="it is read at the start; restart the gateway to change it")
 
     def not_ready(self) -> tuple[str, ...]:
         """Why no traffic should come here now; empty when it should."""

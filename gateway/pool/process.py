@@ -53,6 +53,7 @@ class PoolProcess:
                 env={**os.environ, **door.environment},
                 stdout=ends["stdout"],
                 stderr=ends["stderr"],
+                blocked=warden.IGNORED,
             )
         except OSError:
             self._close()
@@ -87,7 +88,7 @@ class PoolProcess:
     def signal(self, number: signal.Signals) -> None:
         """Signal the command and everything below it."""
         if number == signal.SIGKILL:
-            self._child.signal(signal.SIGUSR1)  # the warden finds what has left the group too
+            self._child.signal(warden.KILL)  # the warden finds what has left the group too
         else:
             self._child.signal_group(number)
 
