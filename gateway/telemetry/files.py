@@ -42,3 +42,10 @@ def open_anew(files: Mapping[int, str]) -> dict[str, str]:
         os.dup2(new, fd)
         os.close(new)
     return failed
+
+
+def silence_output() -> None:
+    """Write standard output to nothing from here on: what is left in its buffer must not fail once more at the exit."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
