@@ -1,7 +1,8 @@
 """Standard streams that may be closed, full, or a pipe that has ended, and are no reason to fail.
 
-A descriptor of 0 to 2 that is closed goes to the next file or socket that is opened, and whatever is written to "standard
-error" then goes into that; libuv aborts when it is to close one. So they are opened, on nothing, before anything else is.
+A descriptor of 0 to 2 that is closed goes to the next file or socket that is opened, and whatever is written to
+"standard error" then goes into that; libuv aborts when it is to close one. So they are opened, on nothing, before
+anything else is.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def open_missing() -> None:
             os.open(os.devnull, os.O_RDONLY if fd == 0 else os.O_WRONLY)  # the lowest number that is free
             os.set_inheritable(fd, True)  # noqa: FBT003 - the standard library's signature
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     raw = io.BufferedWriter(_Patient(2, "w", closefd=False))
     encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
     sys.stderr = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
