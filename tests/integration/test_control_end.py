@@ -252,11 +252,17 @@ async def test_a_unix_socket_is_served_replaced_when_stale_and_removed_at_the_en
 
 
 async def test_a_worker_that_cannot_start_is_not_tried_for_ever(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the first workers fail three times in a row, starting has failed."""
+    """When the first workers fail three times in a row, starting has failed; no page says that nothing is queued."""
     log = structlog.wrap_logger(structlog.testing.CapturingLogger())
     settings = msgspec.convert(tomllib.loads(toml(slow)), Settings, dec_hook=lambda kind, text: kind.parse(text))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     control = ControlProcess(settings, log=log)
     await control.start()
     assert await control.until_ready() is False
+    statuses: dict[str, int] = {}
+    async with aiohttp.ClientSession() as session:
+        for page in ("/queue", "/v1/signals/app", "/readyz"):
+            async with session.get(f"http://{control.admin_address}{page}") as response:
+                statuses[page] = response.status
     await control.stop()
+    assert set(statuses.values()) == {503}, statuses  # what is not known is not 0, and nobody may act on it

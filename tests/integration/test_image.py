@@ -171,7 +171,20 @@ def test_what_an_earlier_build_left_is_not_packed(tmp_path: Path) -> None:
     stale = tmp_path / "build" / "lib" / "gateway" / "__init__.py"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    command = [*"-m pip wheel --quiet --no-index --no-build-isolation --no-deps --wheel-dir wheels .".split()]
+    command = [
+        *[
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-index",
+            "--no-build-isolation",
+            "--no-deps",
+            "--wheel-dir",
+            "wheels",
+            ".",
+        ]
+    ]
     subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, check=True)
     (wheel,) = (tmp_path / "wheels").iterdir()
     with zipfile.ZipFile(wheel) as packed:
