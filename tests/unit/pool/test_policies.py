@@ -92,7 +92,7 @@ def test_output_is_cut_at_line_ends_only(lines: list[bytes], data: st.DataObject
 
 
 def test_a_line_without_end_does_not_fill_memory() -> None:
-    """A line that goes on and on is handed on in pieces of 8 KiB."""
+    """A line that goes on and on is handed on in pieces of 64 KiB."""
     got: list[str] = []
     output = Lines(got.append)
     for _ in range(100):
