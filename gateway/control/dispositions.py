@@ -1,8 +1,8 @@
 """What each signal does to the control process and its workers (signal(7)).
 
-SIGINT, SIGTERM and SIGQUIT drain. SIGHUP opens log files anew, as after a rotation. Everything else that would end a
-process by default is outlived, with a line in the log: a proxy is no place for a habit of another program's signals.
-Faults (SIGSEGV, SIGABRT and their like) keep their default, and so do stops.
+SIGINT, SIGTERM and SIGQUIT drain. SIGHUP opens log files anew, as after a rotation. Every other signal that ends a
+process by default is outlived, with a line in the log: who sends SIGUSR1 expects of it what another program does, and
+not the end of all requests. Faults (SIGSEGV, SIGABRT and their like) and stops keep their default.
 """
 
 from __future__ import annotations
