@@ -39,8 +39,10 @@ class Outlook(NamedTuple):
 def look_out(starts: Sequence[Start], *, usual: float | None, desired: int, now: float) -> Outlook:
     """The outlook of a pool of which no process serves; ``usual`` is how long a start takes, None while unknown.
 
-    A pool that wants none has one on its way as soon as there is a request.
+    A pool that wants none has one on its way as soon as there is a request; one on standby serves at once.
     """
+    if any(one.state == "standby" for one in starts):
+        return Outlook(is_coming=True, wait=0.0)
     if not desired:
         return Outlook(is_coming=True, wait=usual or 0.0)
     hopeful = [one for one in starts if one.state in _STARTING and one.failures <= FAILURES]

@@ -9,6 +9,8 @@ def test_a_pool_that_wants_none_has_one_coming_with_the_next_request() -> None:
     """A start then takes as long as it usually does; unknown is 0."""
     assert look_out([], usual=None, desired=0, now=5.0) == Outlook(is_coming=True, wait=0.0)
     assert look_out([], usual=7.0, desired=0, now=5.0) == Outlook(is_coming=True, wait=7.0)
+    warm = [Start("standby", 0, 1.0, 0.0)]
+    assert look_out(warm, usual=7.0, desired=0, now=5.0) == Outlook(is_coming=True, wait=0.0)
 
 
 def test_the_first_of_several_starts_counts_and_one_that_is_late_is_expected_any_moment() -> None:
