@@ -213,6 +213,8 @@ class ControlProcess:
         if self._doors is not None:
             self._doors.close()
         timeout = float(self._settings.gateway.drain_timeout)
+        if self._vacancies is not None:
+            self._vacancies.is_ending = True
         stopping = [part.stop() for part in (self._scaling, self._keda) if part is not None]
         await asyncio.gather(*stopping, *(seat.drain(timeout) for seat in self._seats))
         self._recollection.write()

@@ -28,7 +28,10 @@ _FIRST: Final = "first_request"
 
 
 class Vacancies:
-    """Tells workers by ``send`` what to expect of upstreams without an endpoint that serves."""
+    """Tells workers by ``send`` what to expect of upstreams without an endpoint that serves.
+
+    ``is_ending`` from the moment on in which nothing is decided any more; a pool still serves those who wait then.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Vacancies:
         self._clusters = {name: target for name, target in targets.items() if target.is_counted_elsewhere}
         self._clock = clock
         self._send = send
+        self.is_ending = False
         self._said: dict[str, tuple[bool, float]] = {}  # whether one is coming, and when that was said
         self._arrived: dict[str, float] = {}
 
@@ -84,7 +88,8 @@ class Vacancies:
         target = self._targets[name]
         if target.scaler.mode == "pinned":
             return
-        if not target.start_first(self._clock.now(), _FIRST) and name in self._pools:
+        is_decided = not self.is_ending and target.start_first(self._clock.now(), _FIRST)
+        if not is_decided and name in self._pools:
             self._pools[name].resize(1)
 
     def __repr__(self) -> str:
