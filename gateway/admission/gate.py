@@ -16,6 +16,9 @@ and then (with Poisson arrivals, with probability e^-ENOUGH a departure); above 
 not proven, or no more than a crowd waits, nobody is shed before the longest wait, which is in proportion to what the
 upstream takes; while nothing is known it has no end but the deadline of the request.
 
+*Suspension.* While no endpoint serves and one is coming, nothing is admitted: requests wait, and one whose deadline
+lies before the expected first answer is refused on arrival. The time until then is not held against those who wait.
+
 *When to come back*: when what waits has drained, and while the overload lasts, after as long as it has lasted already
 (:mod:`gateway.admission.overload`).
 """
@@ -69,6 +72,7 @@ class Gate:
     Classes of bands above ``last_band`` may not wait; the gateway lowers it to protect itself.
     ``hope`` is the capacity that is coming; None mostly.
     ``streams`` gave their place back before their end; at most ``max_streams`` may, None: any number.
+    ``suspended_until`` is the instant at which an endpoint is expected to serve; None while one does.
     """
 
     __slots__ = (
@@ -88,6 +92,7 @@ class Gate:
         "queue",
         "rate",
         "streams",
+        "suspended_until",
     )
 
     def __init__(self, limit: Limit, queue: Queue) -> None:
@@ -97,6 +102,7 @@ class Gate:
         self.bar: Callable[[float], bool] | None = None
         self.last_band = LAST_BAND
         self.hope: Hope | None = None
+        self.suspended_until: float | None = None
         self.streams = 0
         self.max_streams: int | None = None
         self.changes: dict[str, int] = {}
@@ -134,8 +140,12 @@ class Gate:
             return Refusal("self_protection", ticket.traffic_class.band, self.last_band, self._tell(now))
         queue.expire(now)
         ahead = queue.ahead_of(ticket, now)
+        if self.suspended_until is not None:
+            refusal = self._judge_suspended(ticket, ahead, now)
+            if refusal is not None:
+                return refusal
         # While the limit is open the rate is what was asked for, and says nothing of how long a wait would be.
-        if (
+        elif (
             ahead and self.limit.stage is not Stage.OPEN
         ):  # whoever is next is never refused: if the rate is wrong, it is by waiting that we learn better
             wait = self.predict(ahead) if self.hope is None else self.hope.wait(ahead + 1, self.rate, now)
@@ -263,6 +273,28 @@ class Gate:
         self.hope = hope
         self.queue.hold(inf if hope is None else hope.at, now)
 
+    def suspend(self, until: float) -> None:
+        """No endpoint serves; one is expected to from the instant ``until`` on, which may be past or change."""
+        self.suspended_until = until
+        self._bear()
+
+    def resume(self, now: float) -> None:
+        """An endpoint serves: the wait of those who are here counts from now on."""
+        self.suspended_until = None
+        self._drained = 0
+        self._drained_since = now
+        self.queue.excuse(now)
+        self._bear()
+        self.admit_waiting(now)
+
+    def _judge_suspended(self, ticket: Ticket, ahead: int, now: float) -> Refusal | None:
+        """Refuse a request that would be answered too late, though an endpoint comes when it is expected."""
+        comes_in = max((self.suspended_until or now) - now, 0.0)
+        wait = 0.0 if self.limit.stage is Stage.OPEN or not ahead else self.predict(ahead)
+        needed = comes_in + wait + self.latency / 2
+        left = min(ticket.deadline - now, self.queue.allowed_wait("queue_timeout"))
+        return Refusal("deadline_unreachable", needed, max(left, 0.0), comes_in) if needed > left else None
+
     def waiting(self) -> dict[str, int]:
         """How many wait, by class."""
         return self.queue.waiting()
@@ -298,12 +330,17 @@ class Gate:
 
     def _tell(self, now: float) -> float:
         """The same for somebody who is refused: an overload that has lasted is expected to go on."""
+        if self.suspended_until is not None:
+            return min(max(self.suspended_until - now, self.retry_after()), LONGEST)
         lasting = self._overload.refuse(now)
         # capacity that is coming ends an overload, however long that has lasted
         return min(max(self.retry_after(), lasting if self.hope is None else self.hope.at - now), LONGEST)
 
     def _bear(self) -> None:
         """Be as patient as what is known of the upstream asks for."""
+        if self.suspended_until is not None:
+            self.queue.be_patient(inf, 0.0, is_patient=True)
+            return
         stage = self.limit.stage
         latency = self.limit.latency or self.latency
         self.queue.be_patient(longest_wait(stage, latency), self.rate, is_patient=self._patience.is_kept(stage))

@@ -123,7 +123,7 @@ class ShadowQueueGate(Gate):
             return  # as in admit_waiting: the loop that is running goes on
         self._is_admitting = True
         try:
-            while self._aside and self.in_flight < self.limit.value:
+            while self._aside and self.in_flight < self.limit.value and self.suspended_until is None:
                 ticket, _ = self._aside.popitem(last=False)
                 self.in_flight += 1
                 watch = self.limit.watch

@@ -22,6 +22,9 @@ overload that is known to be one.
 not have been in vain. Who could not wait that long is shed as ever. When it has come, or is not coming any more, those
 who wait already may wait on, or all of them would be shed in the moment in which they could be served.
 
+*After a suspension* (:meth:`Queue.excuse`), in which no endpoint served, the time until its end does not count as a
+wait, unless the longest wait is set by the operator.
+
 *Memory.* Only keys that wait have a flow, so there are never more than requests that wait; the flow of a key
 that was served lately is kept until its next service would be no later than a newcomer's.
 
@@ -187,6 +190,7 @@ class Queue:
     __slots__ = (
         "_bands",
         "_classes",
+        "_excused_until",
         "_held_until",
         "_is_auto",
         "_max_length",
@@ -217,6 +221,7 @@ class Queue:
         self._number = count()
         self._held_until = inf
         self._spared_until = -inf
+        self._excused_until = -inf
         self.target = self._max_wait
         self.count = 0
         self.size = 0
@@ -370,6 +375,11 @@ class Queue:
         self._held_until = until
         self._note_again()
 
+    def excuse(self, now: float) -> None:
+        """Count the wait of everybody who is here from now on."""
+        if self._is_auto:
+            self._excused_until = now
+
     def look_again(self, now: float) -> None:
         """After a hold newer tickets may be due before older ones: note the flows anew while that may be."""
         if now < self._spared_until + self._max_wait:
@@ -385,7 +395,7 @@ class Queue:
     def _due(self, flow: Flow) -> float:
         """The instant at which the oldest ticket of a flow is to be shed."""
         ticket = next(iter(flow.tickets))
-        arrived_at = ticket.arrived_at
+        arrived_at = max(ticket.arrived_at, self._excused_until)
         longest = arrived_at + self._max_wait
         if self.is_patient or arrived_at < self._spared_until or self._held_until <= min(longest, ticket.deadline):
             return longest

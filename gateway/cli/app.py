@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli import streams
 from gateway.cli.check import check
 from gateway.cli.drill import drill
 from gateway.cli.explain import explain
@@ -53,4 +54,5 @@ def _options(
 
 def main() -> None:
     """Run the command that was typed."""
-    app()
+    streams.open_missing()
+    streams.run(app)

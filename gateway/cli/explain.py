@@ -139,7 +139,9 @@ def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
         else:
             yield "endpoint", endpoint
     if upstream.pool is not None:
-        yield "pool", f"{upstream.pool.min} processes of: {' '.join(upstream.pool.command)}"
+        least, most = upstream.pool.min, upstream.pool.most
+        many = f"{least}" if least == most else f"{least} to {most}"
+        yield "pool", f"{many} processes of: {' '.join(upstream.pool.command)}"
 
 
 def _class(settings: Settings, route: Route, request: Request) -> Iterator[tuple[str, str]]:

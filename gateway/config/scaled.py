@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from gateway.config.settings import Upstream
     from gateway.config.shown import Path
     from gateway.config.walk import Walk
+    from gateway.pool.settings import Pool
 
 
 def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
     """Add what cannot hold in scaling and pool of one upstream."""
-    pool = upstream.pool
-    if pool is not None and walk.is_whole((*path, "pool")) and pool.max and pool.max < pool.min:
-        walk.problem((*path, "pool"), f"expected min <= max; got {pool.min}, {pool.max}")
+    if upstream.pool is not None and walk.is_whole((*path, "pool")):
+        _check_bounds(walk, (*path, "pool"), upstream.pool)
     scaling = upstream.scaling
     here: Path = (*path, "scaling")
     if scaling is None or not walk.is_whole(here):
@@ -39,6 +39,13 @@ def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
     _check_owner(walk, here, upstream)
 
 
+def _check_bounds(walk: Walk, path: Path, pool: Pool) -> None:
+    if pool.max and pool.max < pool.min:
+        walk.problem(path, f"expected min <= max; got {pool.min}, {pool.max}")
+    elif not pool.most:
+        walk.problem(path, 'expected "max" of at least 1 where "min" is 0')
+
+
 def _check_owner(walk: Walk, here: Path, upstream: Upstream) -> None:
     """What carries out must be able to: a pool needs a pool, and a pool is nobody else's."""
     scaling, pool = upstream.scaling, upstream.pool
@@ -49,7 +56,7 @@ def _check_owner(walk: Walk, here: Path, upstream: Upstream) -> None:
         walk.problem((*here, "actuator", "kind"), 'expected a "pool" table beside "scaling"', '"pool"')
     elif pool is not None and kind not in {"pool", "publish"}:
         walk.problem((*here, "actuator", "kind"), "expected none: the gateway runs this pool itself", f'"{kind}"')
-    elif pool is not None and pool.min <= pool.most and max(scaling.min, pool.min) > min(scaling.max, pool.most):
+    elif pool is not None and pool.min <= pool.most > 0 and max(scaling.min, pool.min) > min(scaling.max, pool.most):
         bounds = f"pool {pool.min} to {pool.most}, scaling {scaling.min} to {scaling.max}"
         walk.problem(here, f"expected bounds that have a number in common with those of the pool; got {bounds}")
     elif kind == "publish" and pool is None and scaling.mode == "live":

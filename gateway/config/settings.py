@@ -40,6 +40,10 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout: Annotated[
         Seconds, Meta(description="requests in flight may finish for this long at the end", extra={"zero": True})
     ] = Seconds(30)
+    shutdown_delay: Annotated[
+        Seconds,
+        Meta(description="at the end readiness fails for this long before the doors close", extra={"zero": True}),
+    ] = Seconds(0)
     state_dir: Annotated[
         str,
         Meta(

@@ -22,7 +22,11 @@ Reading. Each worker sends what it has counted since its start every quarter of 
 channel is still full. ``supervision`` keeps the sum, ``gathering`` and ``status`` read it out, ``admin``
 answers. Nothing that is asked of the admin address waits for a worker.
 
-End. The first SIGINT or SIGTERM makes readiness fail, closes the doors, gives the workers ``drain_timeout``
-for what is in flight, then ends the pools' processes, which may be serving it; exit status 0. The second
-one ends everything at once; exit status 130.
+Vacancy. While no process of a pool serves, or no replica of a Deployment that is scaled from here, workers hold
+requests; ``vacancies`` tells them when the first one is expected, and asks for it where none was wanted.
+
+End. The first SIGINT, SIGTERM or SIGQUIT makes readiness fail, after ``shutdown_delay`` closes the doors, gives the
+workers ``drain_timeout`` for what is in flight, then ends the pools' processes, which may be serving it; exit status
+0. Whoever closes a listening socket accepts first who waits in its queue, so the last one to close loses nobody. The
+second signal ends everything at once; exit status 130. ``dispositions`` says what the other signals do.
 """

@@ -77,6 +77,8 @@ class Channel(Generic[In]):
 
     async def flush(self, within: float) -> None:
         """Wait until the kernel has taken everything, for at most ``within`` seconds."""
+        if self._writer.is_closing():
+            return
         self._writer.transport.set_write_buffer_limits(0)
         try:
             async with asyncio.timeout(within):

@@ -58,10 +58,28 @@ class Endpoints(Struct, frozen=True, tag=True):
     warm: tuple[str, ...] = ()
 
 
+class Outlook(Struct, frozen=True, tag=True):
+    """No endpoint of the upstream serves: whether one is coming, and in how many seconds it, or the next try, will.
+
+    ``wait`` is 0 while that is not known. It holds for so many ``seconds``; 0: until something else is said.
+    """
+
+    upstream: str
+    is_coming: bool
+    wait: float
+    seconds: float = 0.0
+
+
 class Cover(Struct, frozen=True, tag=True):
     """Accept connections also for the ``workers`` with these numbers, which do not answer; and for no others."""
 
     workers: tuple[int, ...]
+
+
+class Reopen(Struct, frozen=True, tag=True):
+    """Open these files anew in the place of the descriptors: logs were rotated."""
+
+    files: dict[int, str]
 
 
 class Drain(Struct, frozen=True, tag=True):
@@ -113,7 +131,9 @@ class Rescale(Struct, frozen=True, tag=True):
     ratio: float
 
 
-Order = Configure | Endpoints | Cover | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+Order = (
+    Configure | Endpoints | Outlook | Cover | Reopen | Drain | Shares | Checked | BreakerOrder | Cap | Expect | Rescale
+)
 
 
 class Ready(Struct, frozen=True, tag=True):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from gateway.control.dispositions import ENDING, outlive
 from gateway.control.listeners import BindFailed
 from gateway.control.supervision import ControlProcess
 from gateway.core.clock import SystemClock
+from gateway.telemetry.files import silence_output
 from gateway.telemetry.lines import Lines
 from gateway.telemetry.logs import Logger, capture_stdlib, make_log
 
@@ -44,8 +46,11 @@ async def _run(loaded: Loaded, path: str) -> int:
 
 async def _serve(control: ControlProcess, log: Logger) -> int:
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    loop.add_signal_handler(signal.SIGHUP, control.open_logs_anew)
+    outlive(loop, log)
     try:
         await control.start()
     except BindFailed as error:
@@ -57,7 +62,7 @@ async def _serve(control: ControlProcess, log: Logger) -> int:
     await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         if starting.result():
-            _announce(control)
+            _announce(control, log)
         else:
             sys.stderr.write("gateway: the workers cannot start; the log says why\n")
             code = 1
@@ -82,12 +87,16 @@ async def _stop(control: ControlProcess, signals: asyncio.Queue[signal.Signals],
     return code
 
 
-def _announce(control: ControlProcess) -> None:
+def _announce(control: ControlProcess, log: Logger) -> None:
     admin = _shown(control.admin_address)
     told = [f"proxy    {_shown(address)}" for address in control.addresses]
     told += [f"metrics  {admin}/metrics", f"status   {admin}/v1/status"]
-    sys.stdout.write("\n".join(told) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write("\n".join(told) + "\n")
+        sys.stdout.flush()
+    except OSError as error:  # nobody reads it, or the disk is full: serving goes on, and the log has it
+        log.warning("standard output cannot be written", error=error.strerror, lines=told)
+        silence_output()
 
 
 def _shown(address: str) -> str:

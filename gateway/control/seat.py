@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct, msgpack
 
 from gateway.control.channel import Channel, ChannelBroken
+from gateway.control.dispositions import SHIELDED
 from gateway.control.messages import Configure, Counted, Drain, Drained, Ready, Report
 from gateway.pool.backoff import Backoff
 from gateway.pool.child import Child
@@ -198,7 +199,7 @@ class Seat:
             # -P: the directory that the gateway was started in is not where its modules come from.
             command = [sys.executable, "-P", "-m", "gateway.control.worker", *map(str, fds)]
             try:
-                child = Child(command, pass_fds=fds)
+                child = Child(command, pass_fds=fds, blocked=SHIELDED)
             except OSError as error:
                 ours.close()
                 self._log.error("worker did not start", error=error.strerror)

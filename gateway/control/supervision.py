@@ -7,6 +7,7 @@ import mmap
 import os
 import random
 import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
@@ -19,7 +20,7 @@ from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
 from gateway.control.keda_door import listen_for_keda
 from gateway.control.listeners import Listeners
-from gateway.control.messages import Configure, Cover
+from gateway.control.messages import Configure, Cover, Reopen
 from gateway.control.recollection import Recollection, state_file
 from gateway.control.scaling.admission import WorkersAdmission
 from gateway.control.scaling.loop import Scaling
@@ -28,11 +29,13 @@ from gateway.control.scaling.pool_actuator import PoolActuator
 from gateway.control.seat import Seat
 from gateway.control.sharing import Sharing
 from gateway.control.status import BreakerStatus, Status, UpstreamStatus, breaker_statuses, totals_status
+from gateway.control.vacancies import Vacancies
 from gateway.core.clock import SystemClock
 from gateway.core.ledger import begin, size
 from gateway.keda.source import Board
 from gateway.pool.pool import ProcessPool
 from gateway.proxy.assembly import tables_of_gateway
+from gateway.telemetry.files import open_anew, standard_files
 from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
@@ -94,6 +97,7 @@ class ControlProcess:
         self._pools: dict[str, ProcessPool] = {}
         self._endpoints = EndpointTable(settings, rng=self._rng, log=log, send=self.send)
         self._scaling: Scaling | None = None
+        self._vacancies: Vacancies | None = None
         self._board = Board(tuple(settings.upstreams), self._clock)
         self._keda: KedaServer | None = None
         self._doors: Listeners | None = None
@@ -105,6 +109,8 @@ class ControlProcess:
         self._sharing: Sharing = None  # type: ignore[assignment]  # made by start
         self._dealing: asyncio.Task[None] | None = None
         self._is_draining = False
+        self._killed = asyncio.Event()
+        self._files = standard_files()
         self._started = (self._clock.now(), self._clock.wall())
         self._changed = asyncio.Event()
         self._was_ready = False
@@ -178,6 +184,7 @@ class ControlProcess:
             )
             self._seats.append(seat)
             seat.start()
+        self._vacancies = Vacancies(self._pools, self._scaling.targets, clock=self._clock, send=self.send)
         self._scaling.start()
         self._watching = asyncio.create_task(self._guard.keep_going("watch", self._watch), name="watch")
         if len(self._seats) > 1:
@@ -193,15 +200,21 @@ class ControlProcess:
         return True
 
     async def stop(self) -> None:
-        """Fail readiness, close the doors, drain the workers, then end the pools."""
+        """Fail readiness, after the shutdown delay close the doors, drain the workers, then end the pools."""
         self._is_draining = True
-        self._log.info("draining", timeout=float(self._settings.gateway.drain_timeout))
+        delay = float(self._settings.gateway.shutdown_delay) if self._was_ready else 0.0
+        self._log.info("draining", delay=delay, timeout=float(self._settings.gateway.drain_timeout))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):  # all goes on as before, but for readiness
+                await self._killed.wait()
         for task in (self._watching, self._dealing):
             if task is not None:
                 task.cancel()
         if self._doors is not None:
             self._doors.close()
         timeout = float(self._settings.gateway.drain_timeout)
+        if self._vacancies is not None:
+            self._vacancies.is_ending = True
         stopping = [part.stop() for part in (self._scaling, self._keda) if part is not None]
         await asyncio.gather(*stopping, *(seat.drain(timeout) for seat in self._seats))
         self._recollection.write()
@@ -213,11 +226,21 @@ class ControlProcess:
 
     def kill(self) -> None:
         """End all processes at once; whoever waits for them sees them end."""
+        self._killed.set()
         for seat in self._seats:
             seat.kill()
         for pool in self._pools.values():
             pool.kill()
         self._close_doors()
+
+    def open_logs_anew(self) -> None:
+        """Open log files under their names again, here and in the workers, as after a rotation."""
+        failed = open_anew(self._files)
+        self.send(Reopen(self._files))
+        self._log.info("log files opened anew", files=sorted(set(self._files.values()) - failed.keys()))
+        for path, why in failed.items():
+            self._log.error("log file not opened anew", file=path, why=why)
+        self._log.warning("configuration not reloaded", why="it is read at the start; restart the gateway to change it")
 
     def not_ready(self) -> tuple[str, ...]:
         """Why no traffic should come here now; empty when it should."""
@@ -233,7 +256,12 @@ class ControlProcess:
                 for seat in self._seats
                 if seat.absence > _COVERED and seat.number not in covered
             ]
-        reasons += [f"no process of pool {name} is ready" for name, pool in self._pools.items() if not pool.endpoints]
+        # one that may be empty is served all the same: its first request waits for a process
+        reasons += [
+            f"no process of pool {name} is ready"
+            for name, pool in self._pools.items()
+            if (outlook := pool.outlook) is not None and (pool.settings.min or not outlook.is_coming)
+        ]
         return tuple(reasons)
 
     def remarks(self) -> tuple[str, ...]:
@@ -364,6 +392,8 @@ class ControlProcess:
         living = self._totals.living
         news = self._totals.take_news()
         self._recollection.note(living, news, self._clock.wall())
+        if self._vacancies is not None:
+            self._vacancies.look(living)
         self._endpoints.look(
             {seat.number: living.get(seat.number) for seat in self._seats if seat.state != "dead"}, news
         )

@@ -3,8 +3,8 @@
 It inherits the listening sockets of all workers, in their order, so that it can accept for one that does not answer.
 
 It imports only what serving needs, so that a new worker serves 0.3 s after the old one died. It goes when
-it is told to, at SIGTERM, or when its channel ends because the control process died; each time what is in
-flight may finish first. SIGINT is for the control process to judge.
+it is told to, at SIGTERM or SIGQUIT, or when its channel ends because the control process died; each time what is in
+flight may finish first. It outlives the other signals (:mod:`gateway.control.dispositions`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from msgspec import msgpack
 
 from gateway.config.encoding import decode
 from gateway.control.channel import Channel, ChannelBroken
+from gateway.control.dispositions import outlive, shield
 from gateway.control.messages import (
     BreakerOrder,
     Cap,
@@ -42,7 +43,9 @@ from gateway.control.messages import (
     Endpoints,
     Expect,
     Order,
+    Outlook,
     Ready,
+    Reopen,
     Rescale,
     Shares,
 )
@@ -51,6 +54,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.ledger import Ledger
 from gateway.proxy.plane import DataPlane, Server
 from gateway.telemetry.access import AccessLog
+from gateway.telemetry.files import open_anew
 from gateway.telemetry.guard import Guard
 from gateway.telemetry.lines import Lines
 from gateway.telemetry.logs import Logger, capture_stdlib, describe, make_log
@@ -106,7 +110,9 @@ class Worker:
         self._listeners = [sockets[first : first + each] for first in range(0, len(sockets), each)]
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
-        loop.add_signal_handler(signal.SIGTERM, self._drain_within, float(self._settings.gateway.drain_timeout))
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._drain_within, float(self._settings.gateway.drain_timeout))
+        outlive(loop, self.log)
         capture_stdlib(self.log, self._clock)
         for upstream, endpoints in self._endpoints.items():
             self._plane.set_endpoints(upstream, endpoints, order=self._endpoint_orders.get(upstream, 0))
@@ -127,9 +133,8 @@ class Worker:
         obeying = asyncio.create_task(self._obey())
         timeout = await self._drain
         await self._cover(())
-        for listener in set(sockets) - set(self._listeners[self._number]):  # else that door would stay open
-            listener.close()
-        finished = await self._plane.drain(timeout)
+        # those of the other workers too, or their doors would stay open; who closes last has accepted the last client
+        finished = await self._plane.drain(timeout, list(dict.fromkeys(sockets)))
         await self._plane.close()
         obeying.cancel()
         if self._ticking is not None:
@@ -155,6 +160,8 @@ class Worker:
     async def _carry_out(self, order: Order) -> None:
         if isinstance(order, Endpoints):
             self._plane.set_endpoints(order.upstream, order.endpoints, order=order.order, warm=order.warm)
+        elif isinstance(order, Outlook):
+            self._plane.expect_endpoint(order.upstream, order.wait, order.seconds, is_coming=order.is_coming)
         elif isinstance(order, Shares):
             self._plane.parts.deal(order.limits, order.queues)
         elif isinstance(order, Checked):
@@ -165,6 +172,8 @@ class Worker:
             self._follow(order)
         elif isinstance(order, Cover):
             await self._cover(order.workers)
+        elif isinstance(order, Reopen):
+            open_anew(order.files)  # the control process says what could not be
         elif isinstance(order, Drain):
             self._drain_within(order.timeout)
 
@@ -253,7 +262,7 @@ async def _serve(channel_fd: int, ledger: memoryview, listener_fds: list[int]) -
 
 def main(arguments: list[str]) -> int:
     """Serve until drained; the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    shield()
     # The end of the channel says the same; this also reaches a worker whose loop is stuck before it listens.
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGTERM)
     channel, ledger, *listeners = map(int, arguments)

@@ -50,7 +50,6 @@ REASONS: Final[dict[str, Reason]] = {
     # the client may try again, later or less often
     "client_connection_limit": Reason(429, "connection_limit_reached", "This client has too many connections open."),
     "connection_limit": Reason(503, "connection_limit_reached", "The gateway has too many connections open."),
-    "draining": Reason(503, "destination_unavailable", "The gateway is shutting down."),
     "rate_limited": Reason(429, "http_request_denied", "This client has used up its quota for now."),
     "self_protection": Reason(
         503, "destination_unavailable", "The gateway protects itself and lets only the first class wait."

@@ -130,8 +130,6 @@ class Door:
         """Note an open connection; says why it may not stay."""
         self.connections.add(connection)
         self.counts.accepted += 1
-        if self.is_draining:
-            return Shed("draining")
         if len(self.connections) > self.max_connections and not self._make_room():
             return Shed("connection_limit", f"{self.max_connections} connections are open")
         limit = self.limits.connections_per_client

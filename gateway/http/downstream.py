@@ -455,7 +455,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         door = self._door
         if self.phase == CLOSED:
             return
-        if keep and self.phase == BUSY and door.keeps_alive and not door.is_draining:
+        if keep and self.phase == BUSY and door.keeps_alive:  # what was promised holds while draining, too
             self.phase = HEAD
             self.is_kept = True
             if self._waiting or self._is_reading_paused or self._is_write_paused:
@@ -546,8 +546,18 @@ class ClientConnection(asyncio.Protocol, Timed):
         """What counts as one client: its address, or its prefix."""
         return self._door.trust.key(self.address(identity))
 
+    def close_if_quiet(self, since: float) -> None:
+        """Close between requests, when nothing has come since that instant; before, a request may be on its way."""
+        if self.phase == HANDSHAKE:
+            if self.started_at <= since:
+                self._transport.abort()
+        elif self.is_idle:
+            idle_since = self.deadline - self._door.keepalive if self.is_kept else self.started_at
+            if idle_since <= since:
+                self._close()
+
     def close_if_idle(self) -> None:
-        """Close between requests; used when draining, and when another client needs the place."""
+        """Close between requests; used when another client needs the place."""
         if self.phase == HANDSHAKE:
             self._transport.abort()
         elif self.is_idle:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+# The longest queue that a listening socket has (net.core.somaxconn is at most this).
+_MOST_WAITING: Final = 65536
 _RESET: Final = struct.pack("ii", 1, 0)
 _COUNT: Final = struct.Struct("i")
 _LOOKS: Final = 4
@@ -84,3 +86,18 @@ def read_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
         if not data:
             return
         yield data
+
+
+def accept_waiting(listener: socket.socket) -> list[socket.socket]:
+    """Accept every client that waits in the queue of a listening socket, without blocking."""
+    accepted: list[socket.socket] = []
+    for _ in range(_MOST_WAITING):
+        try:
+            one, _ = listener.accept()
+        except ConnectionAbortedError:  # this one has left, the next may be there
+            continue
+        except OSError:  # nobody waits, or no descriptor is left
+            break
+        one.setblocking(False)  # noqa: FBT003 - its only form
+        accepted.append(one)
+    return accepted

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class Child:
@@ -19,11 +19,12 @@ class Child:
     What is left in the group when it ends is killed.
 
     ``pass_fds`` are inherited under the same numbers; standard input is empty, standard output and error are
-    the gateway's unless given. Must be made on a running loop. Rejected: asyncio's subprocesses, whose
+    the gateway's unless given. Signals that are ``blocked`` wait until the program, which has chosen what they do, lets
+    them come. Must be made on a running loop. Rejected: asyncio's subprocesses, whose
     watcher on Python 3.11 is a thread for each child.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a program is given
         self,
         command: Sequence[str],
         *,
@@ -31,16 +32,21 @@ class Child:
         env: Mapping[str, str] | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
+        blocked: Collection[int] = (),
     ) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - running what the operator configured is the purpose
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=pass_fds,
-            env=env,
-            process_group=0,
-        )
+        mask = signals.pthread_sigmask(signals.SIG_BLOCK, blocked)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - running what the operator configured is the purpose
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=pass_fds,
+                env=env,
+                process_group=0,
+            )
+        finally:
+            signals.pthread_sigmask(signals.SIG_SETMASK, mask)
         self.pid = self._process.pid
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
@@ -65,7 +71,7 @@ class Child:
         """Wait for the end; the exit status, minus the signal when one killed it."""
         return await asyncio.shield(self._ended)
 
-    def signal(self, number: signals.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send a signal to the process if it still runs."""
         if not self._ended.done():
             with suppress(ProcessLookupError):

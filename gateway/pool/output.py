@@ -1,9 +1,10 @@
 """What a pool process writes, line by line into our log, and never more than our loop can bear.
 
 A line costs us 30 µs, and the process that writes it a fraction of that, so lines are bounded: a thousand at once and a
-hundred a second after that, for each stream of each process. When that is used up, everything is dropped for a second
-without a look at it; then a line says how many were lost, and the last ten follow, because what a process says last is
-often why it ended. Lines are written a few at a time, so that other things come between.
+hundred a second after that, for each stream of each process, a long line counting as several. When that is used up,
+everything is dropped for a second without a look at it; then a line says how many were lost, and the last ten follow,
+because what a process says last is often why it ended. Lines are written a few at a time, so that other things come
+between.
 
 Rejected: to read more slowly, which would stop the service itself.
 """
@@ -17,16 +18,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LONGEST: Final = 8192
+_LONGEST: Final = 64 * 1024
 BURST: Final = 1000
 RATE: Final = 100.0
 LAST: Final = 10
 _STEP: Final = 50
+_LARGE: Final = 2048
+"""Bytes; a longer line counts as one more for each of these."""
 _PAUSE: Final = 1.0
 
 
 class Lines(asyncio.Protocol):
-    """Calls ``write`` with each line that arrives on a pipe; longer lines are cut into pieces of 8 KiB.
+    """Calls ``write`` with each line that arrives on a pipe; longer lines than 64 KiB are cut into pieces.
 
     ``gone`` is called when the pipe has ended.
     """
@@ -99,7 +102,7 @@ class Output(Lines):
             *taken, rest = lines.split(b"\n", room)
             self._drop(rest)
             self._report = self._loop.call_later(_PAUSE, self._end_flood)
-        self._room -= len(taken)
+        self._room -= len(taken) + len(lines) // _LARGE
         self._put(taken)
 
     def _drop(self, lines: bytes) -> None:
@@ -123,6 +126,9 @@ class Output(Lines):
             self._write_some()
 
     def _write_some(self) -> None:
-        for _ in range(min(_STEP, len(self._waiting))):
-            self._hand_on(self._waiting.popleft())
+        left = _STEP
+        while self._waiting and left > 0:
+            line = self._waiting.popleft()
+            left -= 1 + len(line) // _LARGE
+            self._hand_on(line)
         self._turn = self._loop.call_soon(self._write_some) if self._waiting else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from gateway.pool.backoff import Backoff
 from gateway.pool.door import Door
 from gateway.pool.moves import Seen
+from gateway.pool.outlook import Start
 from gateway.pool.process import PoolProcess
 from gateway.pool.readiness import Asker
 from gateway.pool.recycling import Bounds
@@ -114,6 +115,12 @@ class Place:
             self._traffic.in_flight(self.url) if self.url else 0,
             self.served,
         )
+
+    @property
+    def starting(self) -> Start:
+        """How the start of its process stands."""
+        begun = self._since if self.wanted_at is None else self.wanted_at
+        return Start(self.state, self.failures, begun, self.tries_again_at)
 
     @property
     def served(self) -> int:

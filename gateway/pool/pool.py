@@ -9,10 +9,12 @@ import tempfile
 from collections import Counter, deque
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from gateway.pool.memory import ceiling, room
 from gateway.pool.moves import Goal, Moves, plan
+from gateway.pool.outlook import Outlook, look_out
 from gateway.pool.place import End, Place
 from gateway.pool.renewal import Renewal
 from gateway.pool.starts import free_starts
@@ -113,6 +115,19 @@ class ProcessPool:
     def room(self) -> int | None:
         """How many processes memory allows, by the largest that there is; None while none has been measured."""
         return room((place.vitals.rss for place in self._places if place.is_able), self._ceiling)
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """When a process will serve, while none does; None while one does."""
+        if self.endpoints:
+            return None
+        known = self._cold_starts
+        return look_out(
+            [place.starting for place in self._present],
+            usual=median(known) if known else None,
+            desired=self.desired,
+            now=self._clock.now(),
+        )
 
     # --- orders ----------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from gateway.pool import warden
 from gateway.pool.child import Child
 from gateway.pool.output import Lines, Output
 from gateway.pool.vitals import Vitals, below
+from gateway.pool.words import Reader
+from gateway.telemetry.logs import Verbatim
 
 if TYPE_CHECKING:
     from gateway.pool.door import Door
@@ -53,6 +55,7 @@ class PoolProcess:
                 env={**os.environ, **door.environment},
                 stdout=ends["stdout"],
                 stderr=ends["stderr"],
+                blocked=warden.IGNORED,
             )
         except OSError:
             self._close()
@@ -77,7 +80,7 @@ class PoolProcess:
         await self._follow("status", Lines(self._on_status, self._on_gone))
         for stream in ("stdout", "stderr"):
             out = log.bind(stream=stream)
-            await self._follow(stream, Output(partial(_write_output, out), partial(_write_dropped, out)))
+            await self._follow(stream, Output(partial(_write_output, out, Reader()), partial(_write_dropped, out)))
 
     @property
     def vitals(self) -> Vitals:
@@ -87,7 +90,7 @@ class PoolProcess:
     def signal(self, number: signal.Signals) -> None:
         """Signal the command and everything below it."""
         if number == signal.SIGKILL:
-            self._child.signal(signal.SIGUSR1)  # the warden finds what has left the group too
+            self._child.signal(warden.KILL)  # the warden finds what has left the group too
         else:
             self._child.signal_group(number)
 
@@ -132,8 +135,12 @@ class PoolProcess:
             pipe.close()
 
 
-def _write_output(log: Logger, line: str) -> None:
-    log.info("pool process output", line=line)
+def _write_output(log: Logger, reader: Reader, line: str) -> None:
+    said = reader.read(line)
+    if said.fields is None:
+        log.info("pool process output", own_level=said.level, line=Verbatim(said.text))
+    else:
+        log.info("pool process output", own_level=said.level, merged=said.fields)
 
 
 def _write_dropped(log: Logger, n: int) -> None:

@@ -53,7 +53,9 @@ class Pool(Struct, frozen=True, forbid_unknown_fields=True):
             examples=[["python", "-m", "myapp", "--port", "{port}"]],
         ),
     ]
-    min: Annotated[int, Meta(ge=1, description="at least so many processes serve")] = 1
+    min: Annotated[
+        int, Meta(ge=0, description="at least so many processes serve; 0 = none until there is a request")
+    ] = 1
     max: Annotated[int, Meta(ge=0, description="at most so many serve; 0 = min")] = 0
     standby: Annotated[int, Meta(ge=0, le=100, description="ready processes beside them that wait without traffic")] = 0
     starts: Annotated[int, Meta(ge=0, description="at most so many boot at a time; 0 = half the cores")] = 0

@@ -5,8 +5,9 @@ It writes ``pid N`` to the status descriptor once the command runs, and ``exit N
 killed it) as soon as the command itself ended. It goes when the last process below it has gone.
 
 Orphans of the command become its children (PR_SET_CHILD_SUBREAPER), so everything stays below it, also what left the
-process group (``setsid``, daemons). At SIGUSR1, and when the gateway dies, it kills what is below it, again and again,
-until nothing is left. SIGTERM, which the gateway sends to the group, it passes on to those that left the group.
+process group (``setsid``, daemons). At a signal of its own, :data:`KILL`, and when the gateway dies, it kills what is
+below it, again and again, until nothing is left. SIGTERM, which the gateway sends to the group, it passes on to those
+that left the group.
 """
 
 from __future__ import annotations
@@ -19,8 +20,27 @@ import sys
 from contextlib import suppress
 from typing import Final, NoReturn
 
+# Nobody else sends this one, which cannot be said of SIGUSR1.
+KILL: Final = signal.SIGRTMIN + 5
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
+# What may be sent to all that belongs to a service and would end us; the command gets it too, and does what it does.
+IGNORED: Final = signal.valid_signals() - {
+    KILL,
+    signal.SIGKILL,
+    signal.SIGTERM,
+    signal.SIGSTOP,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+    signal.SIGCHLD,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+    signal.SIGTRAP,
+}
 _NOT_FOUND: Final = 127
 _PAUSE: Final = 0.01
 # A process of another user (sudo) cannot be killed from here: after five seconds it is left.
@@ -35,8 +55,8 @@ def main(status: int, gateway: int, command: list[str]) -> None:
     """Run the command; return when everything below has ended."""
     os.set_inheritable(status, False)  # noqa: FBT003 - the standard library's signature
     libc = ctypes.CDLL(None)
-    signal.signal(signal.SIGUSR1, _on_kill)
-    libc.prctl(_SET_PDEATHSIG, signal.SIGUSR1)
+    signal.signal(KILL, _on_kill)
+    libc.prctl(_SET_PDEATHSIG, KILL)
     libc.prctl(_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != gateway:  # it died before we could ask to be told
         return
@@ -45,8 +65,9 @@ def main(status: int, gateway: int, command: list[str]) -> None:
     if app == 0:
         _become(command, warden, libc)
     signal.signal(signal.SIGTERM, lambda *_: _terminate_strays(warden))
-    for ignored in (signal.SIGINT, signal.SIGHUP):
+    for ignored in IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)  # which were blocked while we came to be
     try:
         _watch(status, app)
     except _Killed:
@@ -54,7 +75,7 @@ def main(status: int, gateway: int, command: list[str]) -> None:
 
 
 def _on_kill(*_: object) -> NoReturn:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(KILL, signal.SIG_IGN)
     raise _Killed
 
 
@@ -119,7 +140,8 @@ def _below(warden: int) -> list[int]:
 def _become(command: list[str], warden: int, libc: ctypes.CDLL) -> None:
     # If the warden is killed, the command goes too; it may be in the middle of anything, as after a power cut.
     libc.prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    signal.signal(KILL, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     try:
         if os.getppid() == warden:
             os.execvp(command[0], command)  # noqa: S606

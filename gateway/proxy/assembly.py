@@ -153,6 +153,7 @@ class Assembly:
             rng=self._rng,
             tls=self._tls,
             limits=limits,
+            is_pool=upstream.pool is not None,
         )
 
     def _breakers(self, route: str, upstream: Upstream, group: UpstreamGroup) -> RouteBreakers:
@@ -201,9 +202,16 @@ def tables_of_gateway(settings: Settings) -> list[int]:
     return [clients, *rules] if clients else rules
 
 
-def _bar(gate: Gate, group: UpstreamGroup) -> None:
-    """While a breaker counts places the gate asks for one; when there is none at all it refuses instead of waiting."""
+def _bar(gate: Gate, group: UpstreamGroup, now: float) -> None:
+    """While a breaker counts places the gate asks for one; when there is none at all it refuses instead of waiting.
+
+    While no endpoint serves and one is coming it admits nobody.
+    """
     gate.bar = None if group.is_calm or group.is_shut else group.can_pass
+    if group.is_vacant:
+        gate.suspend(group.expected_at)
+    elif gate.suspended_until is not None and not group.is_shut:
+        gate.resume(now)
 
 
 def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | None:

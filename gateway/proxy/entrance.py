@@ -6,7 +6,7 @@ begin -> match route -> deadline -> quotas -> gate: admitted | queued | shed
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import DeadlineExceeded, GatewayError
 from gateway.http.spool import Spool
@@ -18,6 +18,9 @@ from gateway.proxy.waiting import Waiting
 if TYPE_CHECKING:
     from gateway.admission.rate_gate import RateGate
     from gateway.proxy.rule import RouteRule
+
+# Where nobody waits, a request was refused for one of these because there is no queue.
+_NO_QUEUE: Final = frozenset({"limit_reached", "queue_full"})
 
 
 class Entrance(Ending):
@@ -132,7 +135,7 @@ class Entrance(Ending):
             self._in_flight_then = gate.in_flight
             self._dispatch(rule, now)
             return
-        shadow = gate.let_pass()
+        shadow = None if rule.group.is_vacant else gate.let_pass()
         if shadow is not None:
             self._plane.sheds.in_shadow(rule, traffic_class, shadow)
             rule.upstream_counters.admit_at_once(traffic_class.name)
@@ -153,6 +156,8 @@ class Entrance(Ending):
         )
         refusal = gate.enqueue(ticket, now)
         if refusal is not None:
+            if rule.group.is_vacant and refusal.reason in _NO_QUEUE and not gate.queue.count:
+                raise self._plane.sheds.by_breaker(rule, now)  # there is no place to wait in
             if not gate.keep_aside(ticket, refusal.reason):
                 raise self._plane.sheds.by_gate(rule, traffic_class, refusal)
             self._plane.sheds.in_shadow(rule, traffic_class, refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,8 @@ from gateway.core.ids import RequestIds
 from gateway.core.ledger import Ledger
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
-from gateway.http.handshake import TlsServer
+from gateway.http.handshake import Handshake, TlsServer
+from gateway.http.sockets import accept_waiting
 from gateway.proxy.assembly import Assembly, clients_of, tables_of_gateway
 from gateway.proxy.capacity import Capacity
 from gateway.proxy.exchange import Exchange
@@ -55,6 +57,8 @@ _AWAKE: Final = 12.0
 MOST_REPORTED: Final = 100
 Server = asyncio.AbstractServer | TlsServer
 _DRAIN_LOOK: Final = 0.02
+# At the end a connection that is younger, or was used later, may have a request on its way.
+_QUIET: Final = 0.5
 
 
 class _Watch:
@@ -115,6 +119,7 @@ class DataPlane:
             name: upstream.endpoints for name, upstream in settings.upstreams.items()
         }
         self._endpoint_orders: dict[str, int] = {}
+        self._vacant_until: dict[str, float] = {}
         self._log = log
         self._guard = Guard(log, clock)
         self._steps = Steps(log)
@@ -233,6 +238,23 @@ class DataPlane:
             self._groups[upstream].set_endpoints(endpoints, self.clock.now(), warm)
             self._due[upstream] = None
 
+    def expect_endpoint(self, upstream: str, wait: float, seconds: float = 0.0, *, is_coming: bool) -> None:
+        """Where no endpoint serves: whether one is coming, and when; ``wait`` is 0 while that is not known.
+
+        It is believed for so many ``seconds``; 0 is until something else is said.
+        """
+        if upstream in self._groups:
+            now = self.clock.now()
+            self._vacant_until.pop(upstream, None)
+            if is_coming and seconds:
+                self._vacant_until[upstream] = now + seconds
+            self._groups[upstream].expect(now + wait, now, is_coming=is_coming)
+
+    def _end_vacancies(self, now: float) -> None:
+        """Believe no more what was not said again."""
+        for name in [name for name, until in self._vacant_until.items() if now >= until]:
+            self.expect_endpoint(name, 0.0, is_coming=False)
+
     def on_checked(self, upstream: str, url: str, *, is_up: bool, has_passed: bool) -> None:
         """An active check of an endpoint: what is believed of it now, and whether the last check passed."""
         if upstream in self._groups:
@@ -305,18 +327,41 @@ class DataPlane:
         """The refusals since the last call, oldest first; the newest ones when there were too many."""
         return self.sheds.take()
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - it cuts nothing off
-        """Accept no more, close what is idle, wait for what is under way; True when all of it finished in time."""
+    async def drain(
+        self,
+        timeout: float,  # noqa: ASYNC109 - it cuts nothing off
+        listeners: Sequence[socket.socket] = (),
+        quiet: float = _QUIET,
+    ) -> bool:
+        """Accept no more, close what is idle, wait for what is under way; True when all of it finished in time.
+
+        Who waits in the kernel's queues of these ``listeners`` believes to be connected, and is served; then they are
+        closed. A connection is idle when nothing has come on it for ``quiet`` seconds: before, a request may be on
+        its way.
+        """
         door = self.door
         door.is_draining = True
+        waiting = [one for listener in listeners for one in accept_waiting(listener)]
         for server in self._servers:
             server.close()
+        for listener in listeners:
+            listener.close()
+        for one in waiting:
+            await self._take(one)
         deadline = self.clock.now() + timeout
-        for connection in list(door.connections):
-            connection.close_if_idle()
-        while door.connections and self.clock.now() < deadline:  # noqa: ASYNC110 - once in a process's life
+        while door.connections and (now := self.clock.now()) < deadline:
+            for connection in list(door.connections):
+                connection.close_if_quiet(now - quiet)
             await asyncio.sleep(_DRAIN_LOOK)
         return not door.connections
+
+    async def _take(self, accepted: socket.socket) -> None:
+        """Serve a client that was accepted elsewhere."""
+        if self._tls is None:
+            with suppress(OSError):
+                await self._loop.connect_accepted_socket(partial(ClientConnection, self.door), accepted)
+        else:
+            Handshake(self.door, accepted, self._tls, self.start_task)
 
     async def close(self) -> None:
         """Close everything at once, and wait until it is closed."""
@@ -441,6 +486,8 @@ class DataPlane:
         if self._to_look_at:
             call("places", self._look_at_places, now)
         call("departures", self.door.departures.look)
+        if self._vacant_until:
+            call("vacancies", self._end_vacancies, now)
         for name, watch in list(self._awake.items()):
             self._tick_upstream(name, now)
             if now >= watch.look_at:

@@ -74,7 +74,7 @@ class Sheds:
     def by_breaker(self, rule: RouteRule, now: float) -> Shed:
         """No endpoint may be asked now: all breakers are open, or there is none."""
         group = rule.group
-        reason = "breaker_open" if group.endpoints else "no_endpoint"
+        reason = "breaker_open" if group.endpoints and not group.is_vacant else "no_endpoint"
         refusal = Refusal(reason, group.not_passing, len(group.endpoints), group.retry_in(now))
         name, wait = self._note(rule, rule.traffic_class, refusal, "enforce")
         return _shed(name, refusal, {"Retry-After": str(wait)})

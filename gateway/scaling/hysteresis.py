@@ -66,7 +66,7 @@ class Hysteresis:
         if now - self._out_at < short:
             return None
         most = self._most(now - short)
-        if most <= current * SMALL:
+        if 0 < most <= current * SMALL:
             return most
         return self._most(now - self.hold) if now - self._out_at >= self.hold else None
 

@@ -36,6 +36,8 @@ DEADBAND_SHARE: Final = 0.02
 """Of what is wanted, where that is more: many replicas waver by more than a tenth of one."""
 FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
+_FIRST_ANSWERS: Final = 10.0
+"""Seconds after the first replica has come in which the objective burns for those who waited for it."""
 DRAIN: Final = 1.0
 """Seconds in which a queue should be gone once the replicas are ready."""
 
@@ -49,6 +51,7 @@ class Scaler:
 
     __slots__ = (
         "_dependency",
+        "_empty_at",
         "_frozen_load",
         "_hysteresis",
         "_ordered",
@@ -108,6 +111,7 @@ class Scaler:
         self._started_at: float | None = None
         self._pin: int | None = None
         self._pin_until = float("-inf")
+        self._empty_at = float("-inf")
 
     def step(self, signals: Signals, now: float) -> Decision | None:
         """One tick; None when everything stays as it is."""
@@ -242,13 +246,16 @@ class Scaler:
             lead = signals.cold_start_p90_s + self._tick
             self._trend.update(signals.load_slots, lead, now)
             self.season.update(signals.load_slots, lead, now + self.time_of_day)
+        if signals.signal_valid and not signals.replicas.ready:
+            self._empty_at = now
         votes = (
             demand(signals),
             # a queue that waits for what was asked for must not be asked for once more
             None if self.is_queue_held else backlog(signals, DRAIN),
             self._trend.vote(signals.spare_slots, signals.slots_per_replica),
             self.season.vote(signals.load_slots, signals.spare_slots, signals.slots_per_replica),
-            burn(signals, current),
+            # those who waited for the first replica would have waited for it before any number
+            None if now - self._empty_at < _FIRST_ANSWERS else burn(signals, current),
         )
         ceilings = (
             self._dependency.vote(signals, now),
@@ -275,6 +282,8 @@ class Scaler:
     def _kept(self, signals: Signals, wanted: int) -> int:
         """What scale-in must leave: a little more than is wanted, so that chance does not ask for it back."""
         slots, each = demand_slots(signals), signals.slots_per_replica
+        if not wanted and not slots and not signals.queued:
+            return 0  # nobody asks for anything: the last replica may go, too
         return max(wanted, replicas_for(slots + max(DEADBAND * each, DEADBAND_SHARE * slots), each))
 
     def _overruled(self, plan: Plan, reason: str, revert: Revert | None, load: float, now: float) -> tuple[int, str]:

@@ -26,7 +26,7 @@ REVERTS: Final = 2
 WITHIN: Final = 1800.0
 WINDOW: Final = 30.0
 """Seconds of service after a cold start before a scale-out is judged."""
-_NOT_JUDGED: Final = frozenset({"forecast", "below_min", "fallback", "pinned"})
+_NOT_JUDGED: Final = frozenset({"forecast", "below_min", "fallback", "pinned", "first_request"})
 GROWN: Final = 1.1
 """Times the load at the decision: more is another load, and no fault of the decision."""
 _GAIN: Final = 0.25

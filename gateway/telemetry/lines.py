@@ -14,10 +14,12 @@ busy loop a thread gets the interpreter back only every 5 ms, after every write.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import select
 import socket
 import stat
+import termios
 import threading
 from collections import deque
 from typing import Final, Protocol
@@ -26,6 +28,8 @@ from typing import Final, Protocol
 # processes on one pipe never mix.
 _PIECE: Final = 4096
 _INTERVAL: Final = 0.01
+# So many intervals a long line waits for a reader to catch up.
+_PATIENCE: Final = 20
 _WAITING: Final = 64 * 1024
 
 
@@ -149,7 +153,7 @@ def _exit(fd: int) -> _Exit:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return _Spliced(fd) if stat.S_ISFIFO(mode) else _Threaded(fd)
-    return _Plain(own, is_own=True)
+    return _Pipe(own) if stat.S_ISFIFO(mode) else _Plain(own, is_own=True)
 
 
 class _Plain:
@@ -173,6 +177,38 @@ class _Plain:
     def close(self, _timeout: float) -> None:
         if self._is_own:
             os.close(self._fd)
+
+
+class _Pipe(_Plain):
+    """A pipe that others may write to as well: what is longer than a piece waits for a moment until all of it fits in.
+
+    Else a reader that is behind would leave room for a part of it, and another process's line would come between.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, is_own=True)
+        self._patience = _PATIENCE
+        self._is_within = False
+
+    def write(self, data: bytes) -> int:
+        if len(data) > _PIECE and self._patience and not self._is_within and self._is_behind():
+            self._patience -= 1
+            return 0
+        self._patience = _PATIENCE
+        written = super().write(data)
+        self._is_within = 0 < written < len(data) or (self._is_within and not written)
+        return written
+
+    def wait(self, timeout: float) -> None:
+        super().wait(timeout)
+        self._patience = 0  # there is no later
+
+    def _is_behind(self) -> bool:
+        """Whether anything waits to be read."""
+        try:
+            return fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0") != b"\0\0\0\0"
+        except OSError:
+            return False
 
 
 class _Socket:

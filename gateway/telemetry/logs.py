@@ -1,6 +1,7 @@
 """The format of every event that is not a request: structlog in, one safe line out.
 
-A value's way: secrets hidden, cut to 2048 characters, escaped. Exceptions become their type, their
+A value's way: secrets hidden, cut to 2048 characters, escaped. What a process of a pool writes is not ours to change:
+it is only escaped. Exceptions become their type, their
 message and the places they passed, innermost first; never a traceback over several lines. What other
 libraries log through :mod:`logging` goes the same way, but without the messages of their exceptions
 (aiohttp puts what the peer sent into them) and at most 20 lines a second from one logger.
@@ -11,18 +12,18 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
-from msgspec import json
+from msgspec import Raw, json
 
-from gateway.telemetry.escape import one_line
+from gateway.telemetry.escape import escape, one_line
 from gateway.telemetry.flood import Flood
 from gateway.telemetry.redact import HIDDEN, is_secret_key, redact_text
 from gateway.telemetry.stamp import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from gateway.core.clock import Clock
     from gateway.telemetry.lines import Lines
@@ -35,6 +36,12 @@ _DEPTH: Final = 4
 _ITEMS: Final = 50
 
 Logger = structlog.typing.FilteringBoundLogger
+
+
+class Verbatim(NamedTuple):
+    """Text of somebody else's, which is neither cut nor searched for secrets."""
+
+    text: str
 
 
 def make_log(settings: Log, *, process: str, clock: Clock, lines: Lines) -> Logger:
@@ -108,10 +115,11 @@ class _Head:
     def __call__(self, _logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         head = {
             "time": self._stamp(self._clock.wall()),
-            "level": fields.pop("level", "info"),
+            "level": fields.pop("own_level", "") or fields.pop("level", "info"),
             "process": self._process,
             "event": fields.pop("event", ""),
         }
+        fields.pop("level", None)
         return {**head, **{key if key not in head else f"{key}_": value for key, value in fields.items()}}
 
 
@@ -128,11 +136,29 @@ def _expose_exception(_logger: object, _method: str, fields: MutableMapping[str,
 
 def _make_safe(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     time = fields.pop("time")  # ours, and made for each line
-    return {"time": time, **{_safe_text(str(key), _NAME): _safe(key, value, _DEPTH) for key, value in fields.items()}}
+    merged = fields.pop("merged", None)
+    safe = {"time": time, **{_safe_text(str(key), _NAME): _safe(key, value, _DEPTH) for key, value in fields.items()}}
+    if merged is not None:
+        _merge(safe, merged)
+    return safe
+
+
+def _merge(fields: dict[str, Any], merged: Mapping[str, Raw]) -> None:
+    """Add the fields of a line that was JSON already; one that has the name of ours gets a name of its own.
+
+    Its level is the line's.
+    """
+    for key, value in merged.items():
+        if key == "level":
+            continue
+        name = key
+        while name in fields:
+            name += "_"
+        fields[name] = value
 
 
 def _safe(key: object, value: object, depth: int) -> object:
-    if value is None or type(value) in {bool, int, float}:
+    if value is None or type(value) in {bool, int, float, Verbatim}:
         return value
     if is_secret_key(_text(key)):
         return HIDDEN
@@ -160,12 +186,21 @@ _ENCODER: Final = json.Encoder()
 
 
 def _render_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> bytes:
+    line = fields.get("line")
+    if type(line) is Verbatim:
+        fields["line"] = line.text
     return _ENCODER.encode(fields)
+
+
+def _shown(value: object) -> object:
+    if type(value) is Verbatim:
+        return escape(value.text)
+    return escape(bytes(value).decode("utf-8", "backslashreplace")) if isinstance(value, Raw) else value
 
 
 def _render_for_people(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> bytes:
     time, level, process, event = (fields.pop(name) for name in ("time", "level", "process", "event"))
-    rest = "".join(f" {key}={value}" for key, value in fields.items())
+    rest = "".join(f" {escape(key)}={_shown(value)}" for key, value in fields.items())
     return f"{time} {process} {level} {event}{rest}".encode()
 
 

@@ -57,11 +57,13 @@ class Limits(Protocol):
 class UpstreamGroup:
     """The endpoints that serve one upstream now.
 
-    ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
-    called when one of these may have changed, ``on_step`` at each step of a breaker, with the route if it is that of a
-    route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how long.
-    ``breaker`` watches the whole upstream where it has several endpoints.
-    ``on_trial`` is who should get a copy of the next safe request.
+    ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody; ``is_vacant`` while no
+    endpoint serves and one is coming, at the instant ``expected_at`` as far as is known. ``on_change`` is
+    called with the instant when one of these may have changed, ``on_step`` at each step of a breaker, with the route if
+    it is that of a route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how
+    long. ``breaker`` watches the whole upstream where it has several endpoints.
+    ``on_trial`` is who should get a copy of the next safe request. ``is_pool``: the gateway runs the endpoints itself,
+    so none is there before a process is ready.
 
     ``is_awake`` while time has to pass for it; ``on_wake`` is called when that begins. A group that nobody asks sleeps,
     and costs nothing.
@@ -77,6 +79,8 @@ class UpstreamGroup:
         "_connect_timeout",
         "_hanging",
         "_is_checked",
+        "_is_coming",
+        "_is_pool",
         "_is_settled",
         "_judge",
         "_limited",
@@ -98,10 +102,12 @@ class UpstreamGroup:
         "departed",
         "ejections",
         "endpoints",
+        "expected_at",
         "is_awake",
         "is_calm",
         "is_panicking",
         "is_shut",
+        "is_vacant",
         "line",
         "name",
         "on_change",
@@ -127,6 +133,7 @@ class UpstreamGroup:
         rng: Random,
         tls: ClientTls,
         limits: Limits | None = None,
+        is_pool: bool = False,
     ) -> None:
         self.name = name
         self.line = line
@@ -136,9 +143,11 @@ class UpstreamGroup:
         self.is_calm = True
         self.is_panicking = False
         self.is_shut = False
+        self.is_vacant = False
+        self.expected_at = 0.0
         self.is_awake = False
         self.on_trial: Endpoint | None = None
-        self.on_change: Callable[[], None] = _nothing
+        self.on_change: Callable[[float], None] = _nothing
         self.on_step: Callable[[UpstreamGroup, Breaker, str], None] = _nothing_more
         self.on_ejection: Callable[[UpstreamGroup, tuple[str, str, str], float], None] = _nothing_more
         self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
@@ -153,6 +162,8 @@ class UpstreamGroup:
         self._slow_start = slow_start
         self._panic_ratio = panic_ratio
         self._is_checked = is_checked
+        self._is_pool = is_pool
+        self._is_coming = is_pool
         self._limits = limits
         self._random = rng.random
         self._tls = tls
@@ -212,6 +223,7 @@ class UpstreamGroup:
             endpoint.breaker.on_page_hangs = self._on_page_hangs
             chosen[url] = endpoint
         self.endpoints = list(chosen.values())
+        self._is_coming |= self._is_pool and bool(chosen)  # should they all go again
         self._by_url = chosen
         self._rotation = []  # another one, even when only those that are out of it have changed
         self._by_breaker = {one.breaker: one for one in self.endpoints}
@@ -228,6 +240,15 @@ class UpstreamGroup:
         self.refresh(now)
         if not self.is_at_rest:
             self.wake()
+
+    def expect(self, at: float, now: float, *, is_coming: bool) -> None:
+        """Where no endpoint serves: whether one is coming, and at which instant, or the next try, as far as is known.
+
+        The endpoints of a pool speak for themselves while there are any; elsewhere this is the only word.
+        """
+        self._is_coming = is_coming
+        self.expected_at = at
+        self._look_whole(now)
 
     def watch(self, route: RouteBreakers) -> None:
         """Let time pass for the breakers of this route, too."""
@@ -253,7 +274,7 @@ class UpstreamGroup:
     def is_at_rest(self) -> bool:
         """Whether nothing is under way and nothing will change until it is asked or ordered."""
         return (
-            self.is_calm
+            (self.is_calm or self.is_vacant or not self.endpoints)
             and self._is_settled
             and not self._active
             and not self._hanging
@@ -401,15 +422,17 @@ class UpstreamGroup:
         """Whether anybody may be asked now."""
         if self.is_calm:
             return True
-        if not self.breaker.can_pass(now):
+        if self.is_vacant or not self.breaker.can_pass(now):
             return False
         if self._passing or any(one.breaker.can_pass(now) for one in self._limited):
             return True
         return now >= self._wake_at and any(one.breaker.can_pass(now) for one in self._closed)
 
     def retry_in(self, now: float) -> float:
-        """Seconds until breakers may let somebody pass again."""
+        """Seconds until breakers may let somebody pass again, or an endpoint is expected where there is none."""
         whole = self.breaker.retry_in(now)
+        if self.is_vacant or not self.endpoints:
+            return max(whole, self.expected_at - now)
         if self._passing or not self._rotation:
             return whole
         least = max(0.0, self._wake_at - now) if self._closed else inf
@@ -470,10 +493,12 @@ class UpstreamGroup:
         """Work out what follows for the whole from who lets whom pass."""
         self._wake_at = min((now + one.breaker.retry_in(now) for one in self._closed), default=inf)
         has_doubts = bool(self._limited or self._closed)
-        self.is_calm = self.breaker.is_passing and not has_doubts
+        self.is_vacant = self._is_coming and not (self._is_pool and self.endpoints)
+        has_nobody = self.is_vacant or not self.endpoints
+        self.is_calm = self.breaker.is_passing and not has_doubts and not has_nobody
         self._only = self._passing[0] if self.is_calm and len(self._passing) == 1 else None
-        self.is_shut = not self.is_calm and not (self.breaker.room and (self._passing or self._limited))
-        self.on_change()
+        self.is_shut = not (self.is_calm or self.is_vacant or (self.breaker.room and (self._passing or self._limited)))
+        self.on_change(now)
 
     def refresh(self, now: float) -> None:
         """Work out again who is in rotation, with which weight; to be called when a check or a judgement has spoken."""
@@ -587,7 +612,7 @@ class UpstreamGroup:
         return f"<UpstreamGroup {self.name} {len(self._rotation)}/{len(self.endpoints)} in rotation>"
 
 
-def _nothing() -> None:
+def _nothing(_now: float) -> None:
     """Nobody has asked to be told."""
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway import __version__
-from tests.support.running import RunningGateway, running, toml
+from tests.support.running import RunningGateway, running, toml, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +51,7 @@ async def test_the_pages(gateway: RunningGateway) -> None:
     assert pages == [
         *("/healthz", "/readyz", "/metrics", "/v1/status", "/v1/decisions", "/v1/breakers", "/v1/signals", "/queue")
     ]
+    await until(lambda: _answers(gateway, "/queue"))  # as soon as the worker's first report is there
     for page in pages:
         assert (await gateway.ask(page))[0] == 200, page
     status = await gateway.status()
@@ -58,6 +59,10 @@ async def test_the_pages(gateway: RunningGateway) -> None:
     assert status["listen"] == [urlsplit(gateway.url).netloc]
     assert status["upstreams"] == {"app": {"endpoints": [NOBODY], "in_flight": 0, "pool": []}}
     assert [worker["state"] for worker in status["workers"]] == ["ready"]
+
+
+async def _answers(gateway: RunningGateway, page: str) -> bool:
+    return (await gateway.ask(page))[0] == 200
 
 
 async def test_get_is_all_there_is(gateway: RunningGateway) -> None:

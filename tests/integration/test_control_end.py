@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import sys
@@ -79,6 +80,71 @@ async def test_what_is_in_flight_finishes_while_readiness_already_fails(slow: st
 
 async def _in_flight(gateway: object, n: int) -> bool:
     return (await gateway.status())["totals"]["in_flight"] == n  # type: ignore[attr-defined]
+
+
+async def test_readiness_fails_before_the_doors_close(slow: str) -> None:
+    """For ``shutdown_delay`` readiness says draining and everything is served as ever, on kept and on new connections."""
+    config = toml(slow).replace("workers", 'shutdown_delay = "10m"\nworkers', 1)
+    async with running(config) as gateway:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(gateway.url) as response:
+                assert response.status == 200
+            gateway.signal(signal.SIGTERM)
+            (event,) = await until(lambda: gateway.events("draining"))
+            assert event["delay"] == 600.0
+            code, text = await gateway.ask("/readyz")
+            assert (code, json.loads(text)["reasons"]) == (503, ["draining"])
+            for _ in range(3):
+                async with session.get(gateway.url) as response:
+                    assert (response.status, "Connection" in response.headers) == (200, False)
+                assert (await gateway.get())[0] == 200
+        gateway.signal(signal.SIGTERM)  # the second one does not wait
+        assert await gateway.ended() == 130
+        await until(lambda: not any(map(is_alive, gateway.family)))
+
+
+async def test_after_the_delay_comes_the_drain(slow: str) -> None:
+    """The delay ends by itself, and what is in flight then still finishes."""
+    config = toml(slow).replace("workers", 'shutdown_delay = "200ms"\nworkers', 1)
+    async with running(config) as gateway:
+        waiting = asyncio.create_task(gateway.get("/?ms=1000"))
+        await until(lambda: _in_flight(gateway, 1))
+        gateway.signal(signal.SIGTERM)
+        assert await waiting == (200, "done")
+        assert await gateway.ended() == 0
+        assert gateway.events("worker drained")[0]["finished"] is True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_drain_loses_no_client_that_had_connected(slow: str, workers: int) -> None:
+    """Clients who connect without end while the gateway drains are answered or refused by the kernel, and never cut off."""
+    async with running(toml(slow, workers=workers)) as gateway:
+        host, port = urlsplit(gateway.url).netloc.split(":")
+        answered = lost = 0
+
+        async def keep_asking() -> None:
+            nonlocal answered, lost
+            while True:
+                try:
+                    reader, writer = await asyncio.open_connection(host, int(port))
+                except ConnectionRefusedError:
+                    return
+                try:
+                    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    is_good = (await reader.read()).startswith(b"HTTP/1.1 200 ")
+                except ConnectionError:
+                    is_good = False
+                finally:
+                    writer.close()
+                answered += is_good
+                lost += not is_good
+
+        clients = [asyncio.create_task(keep_asking()) for _ in range(20)]
+        await until(lambda: answered > 100)
+        gateway.signal(signal.SIGTERM)
+        await asyncio.gather(*clients)
+        assert lost == 0
+        assert await gateway.ended() == 0
 
 
 async def test_a_drain_is_bounded_by_its_timeout(slow: str) -> None:
@@ -186,11 +252,17 @@ async def test_a_unix_socket_is_served_replaced_when_stale_and_removed_at_the_en
 
 
 async def test_a_worker_that_cannot_start_is_not_tried_for_ever(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the first workers fail three times in a row, starting has failed."""
+    """When the first workers fail three times in a row, starting has failed; no page says that nothing is queued."""
     log = structlog.wrap_logger(structlog.testing.CapturingLogger())
     settings = msgspec.convert(tomllib.loads(toml(slow)), Settings, dec_hook=lambda kind, text: kind.parse(text))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     control = ControlProcess(settings, log=log)
     await control.start()
     assert await control.until_ready() is False
+    statuses: dict[str, int] = {}
+    async with aiohttp.ClientSession() as session:
+        for page in ("/queue", "/v1/signals/app", "/readyz"):
+            async with session.get(f"http://{control.admin_address}{page}") as response:
+                statuses[page] = response.status
     await control.stop()
+    assert set(statuses.values()) == {503}, statuses  # what is not known is not 0, and nobody may act on it

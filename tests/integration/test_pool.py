@@ -58,25 +58,37 @@ async def _answers(gateway: RunningGateway, pid: int) -> bool:
 
 
 async def test_no_process_no_readiness() -> None:
-    """While no process is ready the gateway is not, says why, and sheds with no_endpoint."""
+    """While no process is ready the gateway is not, and says why; a request waits for as long as it may."""
     command = ["sh", "-c", "echo starting; sleep 1000"]
     async with running(pool_toml(command)) as gateway:
         code, text = await gateway.ask("/readyz")
         assert (code, json.loads(text)["reasons"]) == (503, ["no process of pool app is ready"])
-        code, text = await gateway.get()
-        assert (code, json.loads(text)["reason"]) == (503, "no_endpoint")
+        code, text = await gateway.get(headers={"X-Request-Timeout-Ms": "300"})
+        assert (code, json.loads(text)["reason"]) == (504, "request_timeout")
 
 
-async def test_what_processes_write_is_logged_safely() -> None:
-    """Each line on a process's output is one event with its name and stream, escaped and without secrets."""
-    script = r"printf 'one\033[31m\npassword=hunter2 two\n'; printf three >&2; exec python3 -m http.server {port}"
+async def test_what_processes_write_is_logged_as_it_is(tmp_path: Path) -> None:
+    """Each line of a process is one event with its name, stream and level, uncut; a line of JSON gives it its fields."""
+    long = "x" * 60_000
+    (tmp_path / "long").write_text(f"{long}\n")
+    script = (
+        rf"printf 'one\033[31m\npassword=hunter2 two\n'; cat {tmp_path}/long; printf 'ERROR: three\n' >&2; "
+        r"""echo '{"level": "warning", "event": "sign-in", "n": 12345678901234567890, "in": {"a": [1, 2]}}'; """
+        "exec python3 -m http.server {port}"
+    )
     async with running(pool_toml(["sh", "-c", script], ready="/")) as gateway:
         await until(lambda: gateway.events("pool process ready"))
-        events = {event["line"]: event for event in gateway.events("pool process output")}
-        assert events["one\\x1b[31m"]["stream"] == "stdout"
-        assert events["one\\x1b[31m"]["pool_process"] == "app-0"
-        assert "password=*** two" in events
-        assert "hunter2" not in "".join(gateway.log)
+        found = gateway.events("pool process output")
+        events = {event["line"]: event for event in found if "line" in event}
+        assert events["one\x1b[31m"]["stream"] == "stdout"
+        assert events["one\x1b[31m"]["pool_process"] == "app-0"
+        assert events["one\x1b[31m"]["level"] == "info"
+        assert {"password=hunter2 two", long} < set(events)
+        assert events["ERROR: three"]["level"] == "error"
+        assert "\x1b" not in "".join(gateway.log)
+        (merged,) = [event for event in found if "n" in event]
+        assert merged["level"] == "warning"
+        assert (merged["event_"], merged["n"], merged["in"]) == ("sign-in", 12345678901234567890, {"a": [1, 2]})
 
 
 async def test_a_command_that_ends_at_once_backs_off() -> None:

@@ -145,7 +145,7 @@ async def running_gateway(
         finally:
             try:
                 await gateway.settle()
-                await plane.drain(1.0)
+                await plane.drain(1.0, quiet=0.0)
             finally:
                 await plane.close()
                 access_log.close()

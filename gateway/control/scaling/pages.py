@@ -49,8 +49,13 @@ class ScalingPages:
         return as_json(target_page(found, wall_text(self._clock.wall())), status)
 
     def queue(self, _request: web.BaseRequest) -> web.Response:
-        """What KEDA's http-add-on asks an interceptor."""
-        return as_json(queue_page(self._scaling().targets.values()))
+        """What KEDA's http-add-on asks an interceptor; with 503 while any of the counts says nothing about the present.
+
+        It takes what is not there for 0, and 0 for a reason to end the last replica.
+        """
+        targets = self._scaling().targets.values()
+        is_known = all(target.signals.signal_valid for target in targets)
+        return as_json(queue_page(targets), HTTPStatus.OK if is_known else HTTPStatus.SERVICE_UNAVAILABLE)
 
     def decisions(self) -> list[object]:
         """The newest scaling decisions, newest first."""

@@ -90,6 +90,7 @@ class Target:
         self._coming = Coming()
         self._ramp = Ramp(slow_start)
         self._has_promised = False
+        self._promised: float | None = None
         self._said: tuple[LoadSnapshot | None, ...] = ()
         self._confirmed = ""
         self._is_known = False
@@ -205,8 +206,11 @@ class Target:
         if promise is not None:
             # told again at each look, so that a new worker hears of it, and nobody believes in a dead teller for long
             self._admission.expect(self.name, promise.wait, promise.growth, PROMISE)
+            self._promised = promise.wait
         elif self._has_promised:
             self._admission.expect(self.name, 0.0, 1.0, 0.0)
+        if promise is None:
+            self._promised = None
         self._has_promised = self.scaler.is_queue_held = promise is not None
         scaler = self.scaler
         if scaler.mode in _CARRIED_OUT and scaler.settings.actuator.kind in _COUNTED and signals.signal_valid:
@@ -229,6 +233,36 @@ class Target:
     def asked(self) -> int | None:
         """The number that is on trial or being brought about; None when nothing is."""
         return self.carrier.asked if self.trial is None else self.trial.decision.after
+
+    @property
+    def is_counted_elsewhere(self) -> bool:
+        """Whether its replicas are seen by somebody else than we, from whom none is a fact and not a guess."""
+        kind = self.scaler.settings.actuator.kind
+        return kind in _COUNTED and kind != "pool"
+
+    @property
+    def wants_none(self) -> bool:
+        """Whether nothing is there and nothing was asked for."""
+        return not self.actuator.view.replicas.desired and not self.asked
+
+    @property
+    def vacancy(self) -> float | None:
+        """In how many seconds the first replica will serve; None where one does, or nothing can be relied on."""
+        signals = self.signals
+        if self.scaler.mode not in _CARRIED_OUT or not signals.signal_valid or signals.replicas.ready:
+            return None
+        if self.wants_none:
+            return None if self.scaler.mode == "pinned" else signals.cold_start_p50_s
+        return self._promised
+
+    def start_first(self, now: float, reason: str) -> bool:
+        """Ask for one replica where there is none; False when decisions are not carried out here."""
+        if self.scaler.mode != "live" or not self.signals.signal_valid:
+            return False
+        if not self.asked:
+            self.scaler.order(1, reason)
+            self.decide(now)
+        return True
 
     # --- every tick ------------------------------------------------------------------------------
 
@@ -294,7 +328,9 @@ class Target:
         """Whether it takes away what may still be needed, and the limit can show that first."""
         is_asked_for = decision.mode == "pinned" or decision.reason in {"ordered", "above_max"}
         is_real = not isinstance(self.actuator, Publish)
-        return decision.after < decision.before and self.signals.limit > 0 and is_real and not is_asked_for
+        # to none only goes what nobody has asked for a whole hold, and a limit of none would show nothing
+        is_in = 0 < decision.after < decision.before
+        return is_in and self.signals.limit > 0 and is_real and not is_asked_for
 
     def _end_trial(self) -> None:
         self.trial = None

@@ -638,3 +638,48 @@ def test_a_place_that_is_taken_back_counts_whether_there_is_room_or_not() -> Non
     assert waits.admitted_at == inf
     gate.finish(sample(0.4, 0.7), 0.7)
     assert waits.admitted_at == 0.7
+
+
+def test_a_suspended_gate_holds_everybody_and_lets_them_in_when_it_resumes() -> None:
+    """Nobody is shed for a wait in which no endpoint served, however long, though the longest wait is a second."""
+    gate = Gate(Fixed(2), Queue(max_length=10, max_size=1000, max_wait=None))
+    gate.bar = lambda _now: False
+    gate.suspend(0.0)
+    requests = [Request(gate) for _ in range(3)]
+    for request in requests:
+        assert not gate.try_admit(0.0)
+        assert gate.enqueue(request, 0.0) is None
+    for now in (5.0, 60.0, 600.0):
+        gate.tick(now)
+    assert [request.told for request in requests] == [""] * 3
+    gate.bar = None
+    gate.resume(600.0)
+    assert [request.admitted_at for request in requests] == [600.0, 600.0, inf]
+    gate.tick(600.9)
+    assert requests[2].told == ""
+    gate.tick(601.1)
+    assert requests[2].told == "queue_timeout"
+
+
+def test_the_longest_wait_of_the_operator_holds_in_a_suspension_too() -> None:
+    """``max_wait`` is of any request, whatever it waits for; what cannot be served by then is refused on arrival."""
+    gate = Gate(Fixed(2), Queue(max_length=10, max_size=1000, max_wait=4.0))
+    gate.bar = lambda _now: False
+    gate.suspend(0.0)
+    request = Request(gate)
+    assert gate.enqueue(request, 0.0) is None
+    gate.tick(4.1)
+    assert request.told == "queue_timeout"
+    gate.suspend(20.0)
+    refusal = gate.enqueue(Request(gate, arrived_at=5.0), 5.0)
+    assert refusal is not None
+    assert refusal == ("deadline_unreachable", 15.0, 4.0, 15.0)
+
+
+def test_who_has_less_time_than_the_first_endpoint_takes_is_refused_with_that_time() -> None:
+    """The deadline decides; who has until then waits."""
+    gate = Gate(Fixed(2), Queue(max_length=10, max_size=1000, max_wait=None))
+    gate.bar = lambda _now: False
+    gate.suspend(12.0)
+    assert gate.enqueue(Request(gate, arrived_at=2.0, deadline=11.0), 2.0) == ("deadline_unreachable", 10.0, 9.0, 10.0)
+    assert gate.enqueue(Request(gate, arrived_at=2.0, deadline=12.5), 2.0) is None

@@ -44,6 +44,7 @@ def loaded(folder: Path, *parts: str) -> Loaded:
         ),
         (POOL + "min = 2\nmax = 4\n", "min = 6\nmax = 9", "scaling", "in common"),
         (POOL + "min = 4\nmax = 2\n", "", "pool", "min <= max"),
+        (POOL + "min = 0\n", "", "pool", '"max" of at least 1'),
     ],
 )
 def test_what_cannot_hold(tmp_path: Path, upstream: str, scaling: str, key: str, rule: str) -> None:

@@ -134,3 +134,15 @@ def _tell(heard: Heard, story: list[tuple[int, float]]) -> None:
     assert len(heard.lines) + sum(heard.dropped) == written
     numbers = [int(line) for line in heard.lines]
     assert numbers == sorted(set(numbers))
+
+
+def test_a_line_is_whole_up_to_64_kib(heard: Heard) -> None:
+    """It may come in pieces; what is longer is cut there, and long lines use up the room of several."""
+    for piece in (b"a" * 40_000, b"a" * 25_000, b"\n", b"b" * 70_000, b"\n"):
+        heard.output.data_received(piece)
+    heard.loop.run(0.2)
+    assert heard.lines == ["a" * 65_000, "b" * 65_536, "b" * 4_464]
+    for _ in range(60):
+        heard.output.data_received(b"c" * 60_000 + b"\n")
+    heard.loop.run(2.0)
+    assert heard.dropped

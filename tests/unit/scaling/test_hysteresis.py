@@ -92,3 +92,10 @@ def test_after_a_surge_most_of_it_goes_early() -> None:
     moves = follow([30] + [3] * 6, start=3)
     assert moves[0] == (0.0, 27)
     assert moves[1][0] < LEAST
+
+
+def test_the_last_replica_goes_after_a_whole_hold_only() -> None:
+    """Nothing wanted for the short time after a surge takes all but the last; nothing wanted for a hold takes it, too."""
+    moves = follow([5] + [0] * 20, start=1)[1:]
+    assert sum(change for _, change in moves) == -5  # what came in the first step
+    assert moves[-1][0] >= LEAST

@@ -288,3 +288,21 @@ def test_another_mode_begins_anew() -> None:
     decision = scaler.step(signals, 130.0)
     assert decision is not None
     assert (decision.after, decision.reason) == (3, "pinned")
+
+
+def test_who_waited_for_the_first_replica_is_no_reason_for_a_second_one() -> None:
+    """Where there was none the objective burns for those who waited; later a burn is a burn again."""
+    scaler = Scaler(replace(LIVE, min=0))
+    burning = {"slo_burn_5s": 500.0, "slo_burn_60s": 500.0, "spare_slots": 0.0, "backlog_slots": 0.0}
+    assert scaler.step(signals(0.1, 0, **burning, replicas=Replicas(ready=0, warming=1, desired=1)), 0.0) is None
+    assert scaler.step(signals(0.1, 1, **burning), 5.0) is None
+    later = scaler.step(signals(0.1, 1, **burning), 15.0)
+    assert later is not None
+    assert (later.before, later.after, later.reason) == (1, 2, "slo_burn")
+
+
+def test_nobody_asks_so_the_last_replica_goes_after_the_hold() -> None:
+    """With ``min = 0`` and no request at all for a whole hold; a trickle keeps one."""
+    silent = {"spare_slots": 0.0, "growth_slots": 0.0, "offered_rps": 0.0, "admitted_rps": 0.0}
+    assert drive(Scaler(replace(LIVE, min=0)), 0.0, 1, ticks=14, **silent) == 0
+    assert drive(Scaler(replace(LIVE, min=0)), 0.01, 1, ticks=60, **silent) == 1

@@ -188,3 +188,20 @@ def test_a_descriptor_of_another_user_does_not_block_us_either(kind: str) -> Non
     assert len(kept) + dropped == 6000
     told = [json.loads(line)["n"] for line in got.splitlines() if line.startswith(b"{")]
     assert sum(told) == dropped
+
+
+def test_a_long_line_is_not_torn_by_those_of_other_processes(pipe: tuple[int, int]) -> None:
+    """While the reader is behind it waits until all of it fits in, and at the end it is written all the same."""
+    reader, writer = pipe
+    ours, others = Lines(writer), Lines(writer)
+    for _ in range(10):
+        others.put(b"x" * 3000)
+    ours.put(b"y" * 50_000)
+    others.put(b"z")
+    assert read_all(reader).splitlines() == [b"x" * 3000] * 10 + [b"z"]
+    ours.put(b"w")
+    assert read_all(reader).splitlines() == [b"y" * 50_000, b"w"]
+    others.put(b"x" * 3000)
+    ours.put(b"y" * 50_000)
+    ours.close(0.1)
+    assert read_all(reader).splitlines() == [b"x" * 3000, b"y" * 50_000]
