@@ -19,7 +19,9 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["upstream", "endpoint"],
         Meta(description="one limit for all, or one for each endpoint, to which the numbers below then belong"),
     ] = "upstream"
-    initial: Annotated[int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed")] = 100
+    initial: Annotated[
+        int, Meta(ge=1, le=100_000, description="the limit at start; the limit, when fixed; within min and max")
+    ] = 100
     min: Annotated[int, Meta(ge=1, le=100_000, description="the limit never falls below this")] = 1
     max: Annotated[int, Meta(ge=1, le=100_000, description="the limit never grows above this")] = 10_000
     streams: Annotated[

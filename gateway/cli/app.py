@@ -19,7 +19,7 @@ app = typer.Typer(
     name="gateway",
     help="An admission-control reverse proxy for Python services.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks show local variables, which may be secrets
 )
 app.command()(run)

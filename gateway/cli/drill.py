@@ -16,6 +16,7 @@ from rich.live import Live
 
 from gateway.cli.configuration import load_or_exit
 from gateway.cli.drill_target import Target, answers, target_of
+from gateway.config.document import STANDARD_INPUT
 from gateway.core.clock import SystemClock
 from gateway.drill.drill import Drill
 from gateway.drill.gateway_process import CannotStart, started
@@ -80,6 +81,9 @@ def drill(  # noqa: PLR0913, PLR0917 - a command line
     if not host.isascii() or not host.isprintable() or " " in host:
         message = "expected the name of a host"
         raise typer.BadParameter(message, param_hint="--host")
+    if file == STANDARD_INPUT:
+        message = "expected the name of a file: the gateway that it starts reads it too"
+        raise typer.BadParameter(message, param_hint="file")
     target = Target(url, admin) if file is None else target_of(load_or_exit(file, tell_warnings=False).settings)
     target.check(is_mine=yes)
     console = Console(highlight=False)

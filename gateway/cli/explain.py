@@ -40,7 +40,9 @@ class Request(NamedTuple):
 
 
 def explain(  # noqa: PLR0913, PLR0917 - a command line
-    file: Annotated[Path, typer.Argument(help='The configuration file, or the word "decision".')],
+    file: Annotated[
+        Path, typer.Argument(help='The configuration file ("-" is standard input), or the word "decision".')
+    ],
     method: Annotated[str, typer.Argument(help="The request's method, in capitals; or the decision's id.")],
     url: Annotated[str, typer.Argument(help="http://host/path?query, or only a path.")] = "",
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help='"name: value"; may be repeated.')] = None,

@@ -1,4 +1,4 @@
-"""``gateway run FILE``."""
+"""``gateway run [FILE]``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from gateway.cli.configuration import load_or_exit
+from gateway.cli.configuration import FILE_HELP, USUAL_FILE, load_or_exit
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The configuration file.")],
+    file: Annotated[Path, typer.Argument(help=FILE_HELP)] = USUAL_FILE,
     forget: Annotated[  # noqa: FBT002 - a flag
         bool, typer.Option("--forget", help="Read and keep nothing of what limits learn, whatever state_dir says.")
     ] = False,

@@ -1,10 +1,12 @@
 """The configuration file: TOML in, settings out, with every problem said at once.
 
 The way of a file
-    ``document`` reads TOML and remembers where every key stands. ``walk`` compares the document with the
-    settings of the rooms: unknown and missing keys, types, ranges, units and formats, each problem with
-    its line, and leaves out what is broken, so that ``meaning`` can check the rest across keys in the same
-    pass: upstreams that exist, routes that tie, certificates that fit their keys. ``load`` does all of it.
+    ``document`` reads TOML, replaces environment variables (``variables``) and remembers where every key stands;
+    what is no TOML gets advice from ``syntax``. ``walk`` compares the document with the
+    settings of the rooms: unknown and missing keys (``elsewhere`` knows where they belong), types, ranges, units and
+    formats, each problem with its line, and leaves out what is broken, so that ``meaning`` can check the rest across
+    keys in the same pass: upstreams that exist, routes that tie, certificates that fit their keys, programs that
+    exist. ``bounds`` moves defaults to the bounds beside them. ``load`` does all of it.
 
 One source
     A key's type, default, range, format and one-line explanation stand at the key, in the settings of the
@@ -17,6 +19,6 @@ Strictness
     nobody believes in a protection that is not there.
 
 What it does not do
-    No environment variables, no includes, no expressions. It opens no socket and resolves no name; the
+    No includes, no expressions, and no environment variables in keys. It opens no socket and resolves no name; the
     only files that it reads besides the configuration are the certificates.
 """

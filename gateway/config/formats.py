@@ -22,6 +22,10 @@ _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*\Z")
 _OBJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")  # RFC 1123, as Kubernetes reads it
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
+_SHARE: Final = re.compile(r"p?(0?\.[0-9]+)\Z")
+_EXPRESSION: Final = re.compile(r"[\^$()\[\]\\|]|\.[*+]|\A~")
+_COLON: Final = re.compile(r"/:[A-Za-z_]")
+_ANGLED: Final = re.compile(r"<[^/]*>")
 # Fields by which a message is delimited or a connection is run (RFC 9110 §7.6.1, RFC 9112 §6): the
 # gateway writes them itself, and a second opinion on them is how requests are smuggled.
 _OWNED: Final = frozenset(
@@ -101,8 +105,26 @@ def _host(text: str) -> None:
 
 
 def _hedge_after(text: str) -> None:
+    share = _SHARE.match(text)
+    if share is not None:
+        message = f'expected the quantile as a percentage, "p{float(share[1]) * 100:g}"'
+        raise ValueError(message)
     if text:
         parse_after(text)
+
+
+def _path_pattern(text: str) -> None:
+    try:
+        PathPattern.parse(text)
+    except ValueError as error:
+        message = str(error)
+        if _EXPRESSION.search(text):
+            message = (
+                'expected a path, a prefix ("/api/*") or parameters ("/users/{id}"); regular expressions are not known'
+            )
+        elif _ANGLED.search(text):
+            message = 'expected a parameter in braces as a whole segment, such as "/users/{id}"'
+        raise ValueError(message) from None
 
 
 def _without_nul(text: str) -> None:
@@ -156,9 +178,18 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "network": _network,
     "object_name": _object_name,
     "path": _path,
-    "path_pattern": PathPattern.parse,
+    "path_pattern": _path_pattern,
     "url": _url,
 }
+
+
+def reads_as_other(path: str) -> str:
+    """What a path pattern means that reads as another router's; empty when it does not."""
+    if _COLON.search(path):
+        return 'takes ":" literally; a parameter is written in braces, such as "/users/{id}"'
+    if _EXPRESSION.search(path):
+        return 'is taken literally; it is no regular expression: "/api/*" is everything below /api'
+    return ""
 
 
 def check(name: str, text: str) -> str:

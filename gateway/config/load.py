@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from gateway.config import meaning
+from gateway.config.bounds import with_moved_defaults
 from gateway.config.document import read
 from gateway.config.encoding import from_plain
 from gateway.config.errors import InvalidConfig, Problem
@@ -24,19 +25,19 @@ class Loaded(NamedTuple):
 
 
 def load(path: Path | str) -> Loaded:
-    """Read a configuration file; ConfigError with every problem when it cannot be used."""
+    """Read a configuration file, or standard input for ``-``; ConfigError with every problem when it cannot be used."""
     file = Path(path)
     document = read(file)
     walk = Walk(document)
     fitting = walk.settings(Settings)
     for name in ("upstreams", "routes"):
         fitting.setdefault(name, {})
-    settings = _convert(fitting)
+    settings = with_moved_defaults(_convert(fitting), document.data)
     settings = meaning.with_full_paths(settings, file.absolute().parent)
     meaning.check(walk, document, settings)
     if walk.problems:
         raise InvalidConfig(walk.problems)
-    return Loaded(file, settings, tuple(sorted(walk.warnings, key=lambda warning: warning.line)))
+    return Loaded(document.file, settings, tuple(sorted(walk.warnings, key=lambda warning: warning.line)))
 
 
 def _convert(fitting: dict[str, Any]) -> Settings:

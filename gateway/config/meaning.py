@@ -5,9 +5,7 @@ Every check looks only at parts that are whole, so one mistake is reported once.
 
 from __future__ import annotations
 
-import ssl
 from difflib import get_close_matches
-from pathlib import Path as File
 from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
@@ -15,9 +13,13 @@ from msgspec.structs import asdict, replace
 from gateway.admission.classes import DEFAULT_CLASS
 from gateway.admission.rate_key import KeyReader
 from gateway.admission.rate_settings import broken_rule
+from gateway.config import shown
 from gateway.config.addresses import parse_listen
+from gateway.config.certificates import check_authorities, check_pair
+from gateway.config.formats import reads_as_other
 from gateway.config.judged import check_judged
 from gateway.config.scaled import check_scaled
+from gateway.pool.program import find_program, missing
 from gateway.pool.settings import PLACEHOLDERS
 from gateway.routing.conflicts import RouteConflict
 from gateway.routing.rewrite import PathRewrite
@@ -28,12 +30,12 @@ from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path as File
 
     from gateway.config.document import Document
     from gateway.config.settings import Route, Settings, Upstream
     from gateway.config.shown import Path
     from gateway.config.walk import Walk
-    from gateway.http.settings import Tls
     from gateway.pool.settings import Pool
 
 
@@ -70,7 +72,8 @@ def check(walk: Walk, document: Document, settings: Settings) -> None:
     upstreams = list(written) if isinstance(written, dict) else []
     _check_addresses(walk, settings)
     if settings.gateway.tls is not None and walk.is_whole(("gateway", "tls")):
-        _check_tls(walk, settings.gateway.tls)
+        check_pair(walk, ("gateway", "tls"), settings.gateway.tls.certificate, settings.gateway.tls.key)
+    _check_keda(walk, settings)
     for name in upstreams:
         if name in settings.upstreams:
             _check_upstream(walk, name, settings)
@@ -89,7 +92,7 @@ def check(walk: Walk, document: Document, settings: Settings) -> None:
 
 
 def _check_addresses(walk: Walk, settings: Settings) -> None:
-    seen: dict[object, str] = {}
+    seen: dict[object, Path] = {}
     places: list[tuple[Path, str]] = []
     if walk.is_whole(("admin", "listen")):
         places.append((("admin", "listen"), settings.admin.listen))
@@ -102,28 +105,19 @@ def _check_addresses(walk: Walk, settings: Settings) -> None:
     for path, text in places:
         address = parse_listen(text)
         if address.port and address in seen:
-            walk.problem(path, "expected every address once", f'"{text}"')
-        seen[address] = text
+            other = shown.key(seen[address])
+            walk.problem(path, f"expected every address once; {other} listens there too", f'"{text}"')
+        seen[address] = path
 
 
-def _check_tls(walk: Walk, tls: Tls) -> None:
-    path: Path = ("gateway", "tls")
-    for key, name in (("certificate", tls.certificate), ("key", tls.key)):
-        try:
-            with File(name).open("rb"):
-                pass
-        except OSError as error:
-            walk.problem((*path, key), f"cannot be read: {error.strerror}", f'"{name}"')
-    if not walk.is_whole(path):
+def _check_keda(walk: Walk, settings: Settings) -> None:
+    tls = None if settings.keda is None else settings.keda.tls
+    path: Path = ("keda", "tls")
+    if tls is None or not walk.is_whole(path):
         return
-    try:
-        # An encrypted key would otherwise ask for its password on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password=lambda: b"")
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            walk.problem((*path, "key"), "expected the key of this certificate; they do not match", f'"{tls.key}"')
-        else:
-            walk.problem(path, f"expected PEM files that can be used ({error.reason or 'not PEM'})")
+    check_pair(walk, path, tls.certificate, tls.key)
+    if tls.client_ca is not None:
+        check_authorities(walk, (*path, "client_ca"), tls.client_ca)
 
 
 def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
@@ -153,6 +147,8 @@ def _check_upstream(walk: Walk, name: str, settings: Settings) -> None:
 
 
 def _check_pool(walk: Walk, path: Path, pool: Pool) -> None:
+    if walk.is_whole((*path, "command")) and find_program(pool.command[0]) is None:
+        walk.problem((*path, "command", 0), missing(pool.command[0]), f'"{pool.command[0]}"')
     used = [word for word in PLACEHOLDERS if any(word in argument for argument in pool.command)]
     if not used:
         walk.warning((*path, "command"), 'has no "{port}", "{fd}" or "{socket}": the port is in its PORT variable only')
@@ -168,6 +164,8 @@ def _check_route(walk: Walk, name: str, route: Route, upstreams: list[str]) -> N
         walk.problem((*path, "upstream"), rule, f'"{route.upstream}"', close[0] if close else "")
     if walk.is_whole((*path, "match")):
         _check_path(walk, path, route)
+        if reads_as_other(route.match.path):
+            walk.warning((*path, "match", "path"), reads_as_other(route.match.path))
         try:
             Rule.compile(name, route.match)
         except ValueError as error:

@@ -21,7 +21,8 @@ _HEAD: Final = """\
 # Every key with its default. Made by: python -m gateway.config.reference
 #
 # What is commented out has no default; the value shown is an example. Durations need a unit
-# (ms, s, m, h, d), sizes too (B, kB, MB, GB, KiB, MiB, GiB). Unknown keys are errors.
+# (ms, s, m, h, d), sizes too (B, kB, MB, GB, KiB, MiB, GiB). Unknown keys are errors. "${NAME}" and "${NAME:-default}"
+# in a value are environment variables. A default that lies beyond a bound written beside it becomes that bound.
 # Only [upstreams] and [routes] must be there; the names in them are yours."""
 
 # What a reference must have beside the defaults so that it can be used.

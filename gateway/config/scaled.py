@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from gateway.scaling.settings import broken_rules
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.config.shown import Path
     from gateway.config.walk import Walk
     from gateway.pool.settings import Pool
+    from gateway.scaling.settings import ActuatorSettings
 
 
 def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
@@ -34,9 +36,18 @@ def check_scaled(walk: Walk, path: Path, upstream: Upstream) -> None:
         walk.problem((*here, "pin"), 'is missing; mode "pinned" needs it')
     elif scaling.mode != "pinned" and scaling.pin is not None:
         walk.warning((*here, "pin"), f'does nothing while mode is "{scaling.mode}"')
-    for key, rule in broken_rules(scaling.actuator).items():
+    broken = broken_rules(scaling.actuator)
+    for key, rule in broken.items():
         walk.problem((*here, "actuator", key), rule)
+    _check_programs(walk, (*here, "actuator"), scaling.actuator)
     _check_owner(walk, here, upstream)
+
+
+def _check_programs(walk: Walk, path: Path, actuator: ActuatorSettings) -> None:
+    """The programs that an ``exec`` actuator runs must exist."""
+    for key, command in (("command", actuator.command), ("count", actuator.count)):
+        if actuator.kind == "exec" and command and shutil.which(command[0]) is None:
+            walk.problem((*path, key, 0), "there is no such program in PATH", f'"{command[0]}"')
 
 
 def _check_bounds(walk: Walk, path: Path, pool: Pool) -> None:

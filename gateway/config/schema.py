@@ -16,6 +16,8 @@ _DURATION: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"
 _SIZE: Final = r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$"
 _RATE: Final = r"^[0-9]+(\.[0-9]+)?/[smhd]$"
 _NAME: Final = "^[A-Za-z0-9_.-]{1,64}$"
+_VARIABLE: Final = r"\$\{"
+_TEXT_WITH_VARIABLE: Final = {"type": "string", "pattern": _VARIABLE}
 _NOT_YET: Final = "Read but not acted on by this version."
 
 
@@ -50,16 +52,14 @@ def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) 
             least = {"minItems": kind.min_length} if kind.min_length else {}
             return {"type": "array", "items": _of(kind.item_type, path, definitions), **least}
         case inspect.CustomType():
-            return {
-                "type": "string",
-                "pattern": {Seconds: _DURATION, AutoSeconds: f"^auto$|{_DURATION}", Size: _SIZE}.get(kind.cls, _RATE),
-            }
+            pattern = {Seconds: _DURATION, AutoSeconds: f"^auto$|{_DURATION}", Size: _SIZE}.get(kind.cls, _RATE)
+            return {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
         case inspect.BoolType():
-            return {"type": "boolean"}
+            return {"anyOf": [{"type": "boolean"}, _TEXT_WITH_VARIABLE]}
         case inspect.LiteralType():
-            return {"enum": list(kind.values)}
+            return {"anyOf": [{"enum": list(kind.values)}, _TEXT_WITH_VARIABLE]}
         case inspect.IntType() | inspect.FloatType():
-            return _number(kind)
+            return {"anyOf": [_number(kind), _TEXT_WITH_VARIABLE]}
         case _:
             return {"type": "string"}
 

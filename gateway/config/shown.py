@@ -45,6 +45,12 @@ def value(found: object, path: Path = ()) -> str:
     return _escape(str(found))[:_LONGEST]
 
 
+def line(text: str) -> str:
+    """A line of the file: passwords in URLs replaced, escaped, and cut."""
+    text = _escape(_USERINFO.sub(r"\1***@", text))
+    return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
+
+
 def _escape(text: str) -> str:
     """No line breaks, terminal controls or direction marks reach a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

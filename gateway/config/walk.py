@@ -5,6 +5,7 @@ What is broken is left out of the result, so that the rest can still be checked.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import inspect
 
 from gateway.config import formats, shown
+from gateway.config.elsewhere import other_name, other_table
 from gateway.config.errors import Problem
 from gateway.config.planned import planned_under
 from gateway.core.units import AutoSeconds, Rate, Seconds, Size
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 BROKEN: Final = object()
 _RATE_RULE: Final = 'expected a rate above 0 and up to 1000000/s, such as "50/s", "1000/m" or "10/h"'
 _LONGEST: Final = Seconds(365 * 86400)
+_SURE: Final = 0.87  # so alike that it is the key beside it, and a slip
 _LARGEST: Final = Size(2**53)  # every reader of numbers agrees up to here
 
 
@@ -36,6 +39,7 @@ class Walk:
         self.warnings: list[Problem] = []
         self.broken: set[Path] = set()
         self._document = document
+        self._root: type = object
 
     def problem(self, path: Path, rule: str, value: str = "", nearest: str = "") -> None:
         """Record something to repair at a key, or at the nearest parent that is written."""
@@ -52,6 +56,7 @@ class Walk:
 
     def settings(self, cls: type) -> dict[str, Any]:
         """The whole document as far as it fits a settings class."""
+        self._root = cls
         fitting = self._table(inspect.type_info(cls), self._document.data, (), required=False)  # type: ignore[arg-type]
         return dict(fitting)
 
@@ -62,8 +67,16 @@ class Walk:
     def _wrong(self, path: Path, rule: str, value: object, words: Iterable[str] = ()) -> object:
         by_lower = {word.lower(): word for word in words}
         close = get_close_matches(value.lower(), list(by_lower), 1) if isinstance(value, str) else []
-        self.problem(path, rule, shown.value(value, path), by_lower[close[0]] if close else "")
+        self.problem(path, rule, self._shown(value, path), by_lower[close[0]] if close else "")
         return BROKEN
+
+    def _shown(self, value: object, path: Path) -> str:
+        """A value, and the variable that it comes from; the value of a secret one is not shown."""
+        written = self._document.written.get(path)
+        if written is None:
+            return shown.value(value, path)
+        origin = shown.value(written, path)
+        return origin if shown.is_secret(written) else f"{shown.value(value, path)} from {origin}"
 
     def _visit(self, kind: inspect.Type, value: Any, path: Path, extra: Mapping[str, Any]) -> Any:  # noqa: ANN401, PLR0911 - one line per kind of value
         match kind:
@@ -87,14 +100,25 @@ class Walk:
                 words = [str(word) for word in kind.values]
                 return value if value in kind.values else self._wrong(path, describe(kind), value, words)
             case inspect.BoolType():
-                return value if _is(value, bool) else self._wrong(path, describe(kind), value)
+                value = self._plain(value, path)
+                return value if _is(value, bool) else self._wrong(path, describe(kind) + _unquoted(value), value)
             case inspect.IntType() | inspect.FloatType():
-                return value if _is_in_range(kind, value) else self._wrong(path, describe(kind), value)
+                value = self._plain(value, path)
+                return (
+                    value if _is_in_range(kind, value) else self._wrong(path, describe(kind) + _unquoted(value), value)
+                )
             case _:
                 return self._text(value, path, extra)
 
+    def _plain(self, value: object, path: Path) -> object:
+        """A number or truth value that a variable gave as text."""
+        if path not in self._document.written or not isinstance(value, str):
+            return value
+        found = _number_or_truth(value)
+        return value if found is None else found
+
     def _not_a(self, kind: inspect.Type, value: object, path: Path) -> object:
-        return self._wrong(path, describe(kind), value)
+        return self._wrong(path, describe(kind) + _as_array(kind, value), value)
 
     def _table(self, kind: inspect.StructType, value: dict[str, Any], path: Path, *, required: bool) -> Any:  # noqa: ANN401
         fields = {field.encode_name: field for field in kind.fields}
@@ -118,8 +142,14 @@ class Walk:
     def _unknown(self, path: Path, words: list[str]) -> None:
         name = str(path[-1])
         close = get_close_matches(name.lower(), words, 1)
-        rule = "unknown key" if close else f"unknown key; expected one of {', '.join(words)}"
-        self.problem(path, rule, nearest=close[0] if close else "")
+        is_slip = bool(get_close_matches(name.lower(), words, 1, _SURE))
+        home = other_name(path) or ("" if is_slip else other_table(path, self._root))
+        if home:
+            self.problem(path, f"unknown key; it is {home}")
+        elif close:
+            self.problem(path, "unknown key", nearest=close[0])
+        else:
+            self.problem(path, f"unknown key; expected one of {', '.join(words)}")
 
     def _names(self, kind: inspect.DictType, value: dict[str, Any], path: Path) -> dict[str, Any]:
         fitting = {}
@@ -196,6 +226,30 @@ def _alternative(kind: inspect.UnionType, value: object) -> inspect.Type:
     members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
     structs = [member for member in members if isinstance(member, inspect.StructType)]
     return structs[0] if structs and _is(value, dict) else members[0]
+
+
+def _number_or_truth(text: str) -> float | bool | None:
+    """What a text would be without its quotes; None when it would be nothing."""
+    if text in {"true", "false"}:
+        return text == "true"
+    try:
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else float(text)
+    except ValueError:
+        return None
+
+
+def _unquoted(value: object) -> str:
+    return " without quotes" if isinstance(value, str) and _number_or_truth(value) is not None else ""
+
+
+def _as_array(kind: inspect.Type, value: object) -> str:
+    """How a text is written where an array is expected."""
+    if not isinstance(kind, inspect.VarTupleType) or not isinstance(value, str) or not value:
+        return ""
+    item = kind.item_type
+    is_command = isinstance(item, inspect.Metadata) and (item.extra or {}).get("format") == "argument"
+    items = value.split() if is_command and not set(value) & set("\"'\\") else [value]
+    return ", such as [" + ", ".join(shown.value(each) for each in items) + "]"
 
 
 def _is(value: object, cls: type) -> bool:

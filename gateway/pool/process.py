@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.pool import warden
 from gateway.pool.child import Child
 from gateway.pool.output import Lines, Output
+from gateway.pool.program import resolved
 from gateway.pool.vitals import Vitals, below
 from gateway.pool.words import Reader
 from gateway.telemetry.logs import Verbatim
@@ -41,9 +42,7 @@ class PoolProcess:
         self._transports: list[asyncio.ReadTransport] = []
         self._pipes: dict[str, FileIO] = {}
         self._listening: asyncio.Task[None] | None = None
-        command = list(door.command)
-        if command[0] == "python":
-            command[0] = sys.executable
+        command = resolved(door.command)
         ends: dict[str, int] = {}
         try:
             for name in ("status", "stdout", "stderr"):

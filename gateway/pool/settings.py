@@ -49,14 +49,15 @@ class Pool(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             description="program and arguments; {port} becomes a free port, {fd} a descriptor that listens, "
-            "{socket} the path of a unix socket; python is the gateway's own interpreter",
+            "{socket} the path of a unix socket; python is the gateway's own interpreter; other programs are looked for "
+            "in PATH, then beside it",
             examples=[["python", "-m", "myapp", "--port", "{port}"]],
         ),
     ]
     min: Annotated[
         int, Meta(ge=0, description="at least so many processes serve; 0 = none until there is a request")
     ] = 1
-    max: Annotated[int, Meta(ge=0, description="at most so many serve; 0 = min")] = 0
+    max: Annotated[int, Meta(ge=0, description="at most so many serve; 0 = min, or the max of scaling")] = 0
     standby: Annotated[int, Meta(ge=0, le=100, description="ready processes beside them that wait without traffic")] = 0
     starts: Annotated[int, Meta(ge=0, description="at most so many boot at a time; 0 = half the cores")] = 0
     ready: Annotated[Ready, Meta(description="when a process may serve")] = Ready()

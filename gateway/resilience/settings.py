@@ -124,5 +124,5 @@ def parse_after(text: str) -> Quantile | Seconds:
             seconds = Seconds(0)
         if seconds > 0:
             return seconds
-    message = f'expected a quantile from "p50" to "p99.9" or a duration above 0 such as "50ms"; got "{text}"'
+    message = 'expected a quantile from "p50" to "p99.9" or a duration above 0 such as "50ms"'
     raise ValueError(message)

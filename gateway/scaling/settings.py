@@ -158,8 +158,8 @@ class ScalingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     mode: Annotated[
         Mode, Meta(description="off, observe (signals), shadow (decide, act on nothing), live or pinned")
     ] = "observe"
-    min: Annotated[int, Meta(ge=0, le=100_000, description="never fewer replicas")] = 1
-    max: Annotated[int, Meta(ge=1, le=100_000, description="never more replicas")] = 10
+    min: Annotated[int, Meta(ge=0, le=100_000, description="never fewer replicas; beside a pool its min")] = 1
+    max: Annotated[int, Meta(ge=1, le=100_000, description="never more replicas; beside a pool its max")] = 10
     slo: Annotated[SloSettings, Meta(description="what good service is")] = SloSettings()
     price: Annotated[PriceSettings, Meta(description="what replicas cost")] = PriceSettings()
     actuator: Annotated[ActuatorSettings, Meta(description="what carries decisions out")] = ActuatorSettings()

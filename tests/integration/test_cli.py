@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,3 +114,47 @@ def test_schema_and_version_are_printed() -> None:
     """schema is JSON, --version is one line."""
     assert json.loads(gateway("schema").stdout)["title"] == "gateway"
     assert gateway("--version").stdout.startswith("gateway ")
+
+
+def test_a_pool_says_which_program_runs(tmp_path: Path) -> None:
+    """check names the interpreter that ``python`` is, beside the summary."""
+    file = tmp_path / "gateway.toml"
+    file.write_text('[upstreams.app.pool]\ncommand = ["python", "{port}"]\n[routes.all]\nupstream = "app"\n')
+    summary, program = gateway("check", file).stdout.splitlines()
+    assert summary == f"{file}: good; 1 route, 1 upstream, 0 warnings"
+    assert program.startswith(f"upstreams.app.pool runs {sys.executable}, Python {platform.python_version()}, ")
+
+
+def test_standard_input_is_a_file_too() -> None:
+    """``check -`` reads what is piped into it, and says so in its problems."""
+    done = gateway("check", "-", given=FILE)
+    assert (done.returncode, done.stdout) == (0, "<stdin>: good; 2 routes, 1 upstream, 0 warnings\n")
+    done = gateway("check", "-", given="a = \n")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: <stdin>:1:5: Invalid value: ")
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_usual_file_need_not_be_named(tmp_path: Path, command: str) -> None:
+    """Without a file ./gateway.toml is read; when there is none the smallest one is shown, and it is a good one."""
+    done = gateway(command, folder=tmp_path)
+    assert done.returncode == 2
+    first, _, smallest = done.stderr.split("\n", 2)
+    assert first == "error: gateway.toml: cannot be read: No such file or directory"
+    (tmp_path / "gateway.toml").write_text(smallest)
+    assert gateway("check", folder=tmp_path).stdout == "gateway.toml: good; 1 route, 1 upstream, 0 warnings\n"
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("explain",), ("simulate",), ("drill",), ("schema",)])
+def test_help_has_a_short_name(command: tuple[str, ...]) -> None:
+    """-h is help everywhere."""
+    done = gateway(*command, "-h")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
+
+
+def test_shells_can_complete() -> None:
+    """The words of a command line are completed once a shell is told so."""
+    done = gateway("--show-completion", "bash")
+    assert done.returncode == 0
+    assert "complete -o default -F " in done.stdout

@@ -72,6 +72,6 @@ def test_the_schema_refuses_unknown_keys_and_knows_planned_ones() -> None:
     upstream = made["$defs"]["Upstream"]
     assert upstream["additionalProperties"] is False
     assert made["$defs"]["Settings"]["properties"]["fleet"] == {"description": "Read but not acted on by this version."}
-    assert made["$defs"]["Gateway"]["properties"]["workers"]["minimum"] == 0
+    assert made["$defs"]["Gateway"]["properties"]["workers"]["anyOf"][0]["minimum"] == 0
     assert made["$defs"]["Limits"]["properties"]["head"]["default"] == "32KiB"
     assert made["$defs"]["Settings"]["required"] == ["upstreams", "routes"]

@@ -125,7 +125,7 @@ format = "jsn"
 endpoints = ["http://u:secret@10.0.0.1:80", { url = "ftp://a:1", wieght = 2 }, { weight = 0 }]
 [upstreams.both]
 endpoints = ["http://a:1"]
-pool = { command = ["x", "{port}"], ready = { timeout = "0s" } }
+pool = { command = ["python", "{port}"], ready = { timeout = "0s" } }
 [routes."bad name"]
 upstream = "shop"
 [routes.one]
@@ -166,7 +166,7 @@ rewrite = "/y"
     ("extra", "expected"),
     [
         ("[upstreams.b]\nendpoints = []", '6: upstreams.b: expected "endpoints" or a "pool" table'),
-        ('[upstreams.b]\nendpoints = ["http://a:1"]\npool = { command = ["{port}"] }', '6: upstreams.b: expected either "endpoints" or "pool", not both'),
+        ('[upstreams.b]\nendpoints = ["http://a:1"]\npool = { command = ["python", "{port}"] }', '6: upstreams.b: expected either "endpoints" or "pool", not both'),
         ('[upstreams.b]\nendpoints = ["http://a:1", "http://a:1/"]', "7: upstreams.b.endpoints[1]: expected every endpoint once; use weight for a larger share; got http://a:1"),
         ('[upstreams.b]\nendpoints = ["http://a:1/v1"]', '7: upstreams.b.endpoints[0]: expected no path, query or fragment in an endpoint; a route\'s "rewrite" changes paths; got "http://a:1/v1"'),
         ("[upstreams.b.pool]\ncommand = []", "7: upstreams.b.pool.command: expected an array with at least one item; got an array"),
@@ -176,7 +176,7 @@ rewrite = "/y"
         ('[routes.b]\nupstream = "app"\nmatch.path = "/b"\nset_headers = { A = "1", a = "2" }', "9: routes.b.set_headers.a: expected every field once; names differ only in case"),
         ('[routes.b]\nupstream = "app"\nmatch.path = "/b"\nset_headers = { A = "1" }\nremove_headers = ["a"]', "10: routes.b.remove_headers[0]: is also in set_headers, which replaces it already; got a"),
         ('[routes.b]\nupstream = "app"\nmatch.path = "/b"\nmatch.headers = { A = "1", a = "2" }', "9: routes.b.match.headers: expected every header field once; names differ only in case"),
-        ('[gateway]\nlisten = ["127.0.0.1:9090"]', '7: gateway.listen[0]: expected every address once; got "127.0.0.1:9090"'),
+        ('[gateway]\nlisten = ["127.0.0.1:9090"]', '7: gateway.listen[0]: expected every address once; admin.listen listens there too; got "127.0.0.1:9090"'),
         ("[gateway]\nlisten = []", "7: gateway.listen: expected an array with at least one item; got an array"),
         ('[gateway]\nclient_ip = { trusted_proxies = ["10.0.0.1/8"] }', '7: gateway.client_ip.trusted_proxies[0]: expected "unix" or a network such as "10.0.0.0/8" (10.0.0.1/8 has host bits set); got "10.0.0.1/8"'),
         ("[gateway]\ntimeouts = 5", "7: gateway.timeouts: expected a table; got 5"),
@@ -202,7 +202,7 @@ def test_zero_is_a_duration_only_where_nothing_waits(tmp_path: Path, unit: str) 
 
 def test_worth_knowing_is_not_an_error(tmp_path: Path) -> None:
     """An unused upstream, a pool without a port and a public admin address are warnings."""
-    text = MINIMAL + '[upstreams.b.pool]\ncommand = ["x"]\n[admin]\nlisten = "0.0.0.0:9090"\n'
+    text = MINIMAL + '[upstreams.b.pool]\ncommand = ["python"]\n[admin]\nlisten = "0.0.0.0:9090"\n'
     warnings = [(warning.line, warning.key) for warning in loaded(tmp_path, text).warnings]
     assert warnings == [(6, "upstreams.b"), (7, "upstreams.b.pool.command"), (9, "admin.listen")]
 
@@ -226,9 +226,9 @@ def test_certificates_must_fit_their_keys(tmp_path: Path) -> None:
         return f'{MINIMAL}[gateway.tls]\ncertificate = "{cert}"\nkey = "{key}"\n'
 
     assert loaded(tmp_path, tls("a.pem", "a.key"))
-    assert "do not match" in problems(tmp_path, tls("a.pem", "b.key"))[0]
+    assert "the key is not that of the first certificate" in problems(tmp_path, tls("a.pem", "b.key"))[0]
     assert "No such file" in problems(tmp_path, tls("a.pem", "none.key"))[0]
-    assert "PEM files that can be used" in problems(tmp_path, tls("junk.pem", "a.key"))[0]
+    assert 'a text that has "-----BEGIN CERTIFICATE-----"' in problems(tmp_path, tls("junk.pem", "a.key"))[0]
 
 
 def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
@@ -237,15 +237,23 @@ def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
     command = ["openssl", "ec", "-aes128", "-passout", "pass:secret", "-in", str(tmp_path / "a.key")]
     subprocess.run([*command, "-out", str(tmp_path / "b.key")], check=True, capture_output=True)
     text = f'{MINIMAL}[gateway.tls]\ncertificate = "a.pem"\nkey = "b.key"\n'
-    assert "PEM files that can be used" in problems(tmp_path, text)[0]
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith("8: gateway.tls.key: is encrypted, and the gateway asks for no password: ")
+    assert f'"openssl pkey -in {tmp_path}/b.key -out {tmp_path}/b.key.plain" decrypts it' in problem
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a = @", "1:5: Invalid value"),
-        ("x = 1\ny = [1,\n", "2: Invalid value at the end of the file"),
-        ("a = 1\na = 2\n", "2:6: Cannot overwrite a value"),
+        ("a = %", '1:5: Invalid value: a text stands in quotes: a = "%"; got a = %'),
+        (
+            "x = 1\ny = [1,\n",
+            '2: Invalid value at the end of the file: an array ends with "]" and has commas between its items; texts in it stand in quotes; got y = [1,',
+        ),
+        (
+            "a = 1\na = 2\n",
+            '2:6: Cannot overwrite a value: "a" is in this table already; every key stands once; got a = 2',
+        ),
     ],
 )
 def test_syntax_errors_have_a_place(tmp_path: Path, text: str, expected: str) -> None:

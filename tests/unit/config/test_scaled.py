@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Loaded
 
 FIXED = '[upstreams.app]\nendpoints = ["http://127.0.0.1:1"]\n'
-POOL = '[upstreams.app.pool]\ncommand = ["a", "{port}"]\n'
+POOL = '[upstreams.app.pool]\ncommand = ["true", "{port}"]\n'
 ROUTE = '\n[routes.all]\nupstream = "app"\n'
 
 
@@ -30,15 +30,15 @@ def loaded(folder: Path, *parts: str) -> Loaded:
     ("upstream", "scaling", "key", "rule"),
     [
         (FIXED, "min = 5\nmax = 2", "scaling", "min <= max"),
-        (FIXED, 'hold = "1h"', "scaling", "hold <= max_hold"),
+        (FIXED, 'hold = "1h"\nmax_hold = "1m"', "scaling", "hold <= max_hold"),
         (FIXED, 'mode = "pinned"', "scaling.pin", "is missing"),
-        (FIXED, 'mode = "pinned"\npin = 99', "scaling.pin", "min <= pin <= max"),
-        (FIXED, "fallback = 99", "scaling.fallback", "min <= fallback <= max"),
+        (FIXED, 'mode = "pinned"\nmax = 9\npin = 99', "scaling.pin", "min <= pin <= max"),
+        (FIXED, "fallback = 99\nmax = 9", "scaling.fallback", "min <= fallback <= max"),
         (FIXED, 'actuator = { kind = "kubernetes" }', "scaling.actuator.deployment", "is missing"),
         (FIXED, 'actuator = { kind = "pool" }', "scaling.actuator.kind", '"pool" table'),
         (
             POOL,
-            'actuator = { kind = "exec", command = ["a", "{to}"] }',
+            'actuator = { kind = "exec", command = ["true", "{to}"] }',
             "scaling.actuator.kind",
             "runs this pool itself",
         ),
@@ -81,7 +81,10 @@ def test_names_of_files_are_made_absolute(tmp_path: Path) -> None:
         ((POOL,), ("off", 1, 1, "pool")),
         ((POOL + "max = 4",), ("live", 1, 4, "pool")),
         ((POOL + "min = 2\nmax = 4", '[upstreams.app.scaling]\nmode = "observe"'), ("observe", 2, 4, "pool")),
-        ((POOL + "max = 40", '[upstreams.app.scaling]\nmode = "live"\nmin = 3'), ("live", 3, 10, "pool")),
+        ((POOL + "max = 40", '[upstreams.app.scaling]\nmode = "live"\nmin = 3'), ("live", 3, 40, "pool")),
+        ((POOL + "max = 40", '[upstreams.app.scaling]\nmode = "live"\nmax = 10'), ("live", 1, 10, "pool")),
+        ((POOL, '[upstreams.app.scaling]\nmode = "live"\nmin = 2\nmax = 8'), ("live", 2, 8, "pool")),
+        ((POOL + "min = 15\nmax = 20", '[upstreams.app.scaling]\nmode = "live"'), ("live", 15, 20, "pool")),
     ],
 )
 def test_what_is_in_force(tmp_path: Path, parts: tuple[str, ...], expected: tuple[str, int, int, str]) -> None:
