@@ -49,8 +49,8 @@ class Pool(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             description="program and arguments; {port} becomes a free port, {fd} a descriptor that listens, "
-            "{socket} the path of a unix socket; python is the gateway's own interpreter; other programs are looked for "
-            "in PATH, then beside it",
+            "{socket} the path of a unix socket; python is the gateway's own interpreter; others are looked for in "
+            "PATH, then beside it",
             examples=[["python", "-m", "myapp", "--port", "{port}"]],
         ),
     ]

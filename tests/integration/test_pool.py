@@ -106,12 +106,15 @@ def _at_least(events: list[dict[str, object]], n: int) -> list[dict[str, object]
     return events if len(events) >= n else None
 
 
-async def test_a_command_that_does_not_exist_is_said() -> None:
-    """A command that is not there ends with 127 and its name in the log."""
-    async with running(pool_toml(["no-such-command"])) as gateway:
+async def test_a_command_that_cannot_be_run_is_said(tmp_path: Path) -> None:
+    """A command whose own interpreter is not there ends with 127 and its name in the log."""
+    command = tmp_path / "command"
+    command.write_text("#!/no/such/interpreter\n")
+    command.chmod(0o700)
+    async with running(pool_toml([str(command)])) as gateway:
         await until(lambda: gateway.events("pool process ended"))
         assert gateway.events("pool process ended")[0]["status"] == 127
-        assert gateway.events("pool process output")[0]["line"] == "no-such-command: No such file or directory"
+        assert gateway.events("pool process output")[0]["line"] == f"{command}: No such file or directory"
 
 
 async def test_a_deaf_process_is_killed_after_its_drain_timeout(tmp_path: Path) -> None:
