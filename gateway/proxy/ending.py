@@ -111,10 +111,10 @@ class Ending(Attempts):
         elif rule is not None and not rule.group.is_awake:
             rule.group.wake()  # it was counted, so its figures must go out
         counted = plane.unrouted if rule is None else rule.counters
-        counted.count(self._head.method, status, now - self._started_at)
+        counted.count(self._head.method, status, now - self._started_at, reason)
         if reason:
             counted.count_error(reason)
-        if plane.access_log.wants(status, reason):
+        if plane.access_log.wants(status, reason, self._head.target):
             plane.access_log.write(self._record(status, reason, now))
 
     def _end_place(self, place: Place, now: float) -> float:
@@ -182,4 +182,5 @@ class Ending(Attempts):
             attempts=self._attempts,
             user_agent=head.headers.get("user-agent", ""),
             protocol="HTTP/1.0" if head.is_http_10 else "HTTP/1.1",
+            host=head.host,
         )

@@ -418,7 +418,7 @@ class DataPlane:
 
     def _report(self, client: ClientConnection, error: GatewayError, request_id: bytes) -> None:
         """Count and log a refusal that came before there was a request."""
-        self.unrouted.count("other", error.status, max(self.clock.now() - client.started_at, 0.0))
+        self.unrouted.count("other", error.status, max(self.clock.now() - client.started_at, 0.0), error.reason)
         self.unrouted.count_error(error.reason)
         if self.access_log.wants(error.status, error.reason):
             self.access_log.write(

@@ -44,6 +44,7 @@ class AccessRecord(NamedTuple):
     attempts: int
     user_agent: str
     protocol: str
+    host: str = ""
 
 
 class _Line(Struct, omit_defaults=True, gc=False):
@@ -68,14 +69,16 @@ class _Line(Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     user_agent: str = ""
     protocol: str = ""
+    host: str = ""
     suppressed: int = 0
+    per_second: int = 0
 
 
 class AccessLog:
-    """Writes access lines to ``lines``, at most 20 a second for each reason word.
+    """Writes access lines to ``lines``: all of them, or of errors at most 20 a second for each reason word.
 
-    When a second held more, a line with the number ``suppressed`` follows: with the next line of that
-    reason, at :meth:`sweep` or at :meth:`close`.
+    When a second held more errors, a line with the number ``suppressed`` and the bound ``per_second`` follows: with the
+    next line of that reason, at :meth:`sweep` or at :meth:`close`.
     """
 
     def __init__(self, settings: Log, clock: Clock, *, lines: Lines | None = None, process: str = "") -> None:
@@ -84,18 +87,28 @@ class AccessLog:
         self._process = process
         self._stamp = Stamp()
         self._flood = Flood()
-        self._render = json.Encoder().encode if settings.format == "json" else _for_people
+        self._render = _for_people if settings.is_for_people else json.Encoder().encode
         self._is_all = settings.access == "all"
         self._is_off = settings.access == "off"
+        self._quiet = frozenset(path.removesuffix("/*") or "/" for path in settings.quiet)
+        self._quiet_below = tuple(path[:-1] for path in settings.quiet if path.endswith("/*"))
 
-    def wants(self, status: int, reason: str) -> bool:
+    def wants(self, status: int, reason: str, target: str = "") -> bool:
         """Whether a request with this end gets a line; ask before building its record."""
-        return self._is_all or (not self._is_off and (status >= _SERVER_ERROR or reason != ""))
+        if self._is_off:
+            return False
+        if status >= _SERVER_ERROR or reason:
+            return True
+        return self._is_all and not (self._quiet and self._is_quiet(target))
+
+    def _is_quiet(self, target: str) -> bool:
+        path = target.partition("?")[0]
+        return path in self._quiet or path.startswith(self._quiet_below)
 
     def write(self, record: AccessRecord) -> None:
-        """Write the line of one request, unless its reason has had its lines for this second."""
+        """Write the line of one request; of errors alone, unless its reason has had its lines for this second."""
         reason = record.reason
-        if reason:
+        if reason and not self._is_all:
             now = self._clock.now()
             if self._flood.is_over(reason, now):
                 self._finish(reason)
@@ -117,15 +130,15 @@ class AccessLog:
     def _line(self, record: AccessRecord) -> _Line:
         (
             route, upstream, endpoint, method, target, status, reason, seconds, upstream_seconds,
-            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol,
+            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol, host,
         ) = record  # fmt: skip
         target = redact_target(target[: _TARGET + 1])
         # One look at everything that a stranger wrote; nearly always it is harmless.
-        foreign = f"{method}{client}{request_id}{trace_id}{user_agent}{protocol}{target}"
+        foreign = f"{method}{client}{request_id}{trace_id}{user_agent}{protocol}{host}{target}"
         if len(foreign) > _WORD or "\\" in foreign or not foreign.isprintable():
             target = one_line(target, _TARGET)
-            method, client, request_id, trace_id, user_agent, protocol = (
-                one_line(word, _WORD) for word in (method, client, request_id, trace_id, user_agent, protocol)
+            method, client, request_id, trace_id, user_agent, protocol, host = (
+                one_line(word, _WORD) for word in (method, client, request_id, trace_id, user_agent, protocol, host)
             )
         return _Line(
             self._stamp(self._clock.wall()),
@@ -149,6 +162,7 @@ class AccessLog:
             attempts,
             user_agent,
             protocol,
+            host,
         )
 
     def _finish(self, reason: str) -> None:
@@ -157,14 +171,16 @@ class AccessLog:
             line = _Line(self._stamp(self._clock.wall()), "warning", self._process, "requests suppressed")
             line.reason = reason
             line.suppressed = suppressed
+            line.per_second = self._flood.limit
             self._lines.put(self._render(line))
 
 
 def _for_people(line: _Line) -> bytes:
     if line.suppressed:
-        return f"{line.time} {line.process} {line.suppressed} more {line.reason}".encode()
+        bound = f"lines are bounded to {line.per_second} a second for each reason"
+        return f"{line.time} {line.process} {line.suppressed} more {line.reason}; {bound}".encode()
     told = (
-        f"{line.time} {line.process} {line.status} {line.method} {line.target} "
+        f"{line.time} {line.process} {line.status} {line.method} {line.host}{line.target} "
         f"{line.seconds * 1000:.1f}ms {line.route}→{line.endpoint or '-'} {line.client}"
     )
     return f"{told} {line.reason} {line.request_id}".encode()

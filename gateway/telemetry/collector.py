@@ -2,8 +2,10 @@
 
 Metrics are built when somebody scrapes and kept by nobody. Series that will surely be wanted exist as
 zeros from the start, because a counter that appears with its first event has no rate: for each route
-its requests (``GET``, ``200``) and the reasons that an upstream or we ourselves can cause; for requests
-that match no route the reasons that a client can cause.
+its requests (``GET`` and every other method that came, with ``200`` and the statuses that alerts are about) and the
+reasons that an upstream, we ourselves or a client can cause there; for requests that match no route the reasons that a
+client can cause; for each upstream the retries that were denied. Durations of other outcomes than ``success`` have
+series once there is one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from gateway import __version__
 from gateway.core.errors import REASONS
 from gateway.core.histogram import LATENCY_BOUNDS
 from gateway.core.outcome import Outcome
+from gateway.telemetry.counters import GOOD
 from gateway.telemetry.load import SHED_REASONS
-from gateway.telemetry.signals import series_of
+from gateway.telemetry.signals import help_of, series_of
 from gateway.telemetry.snapshot import NO_ROUTE, GateSnapshot, HistogramSnapshot, ResilienceSnapshot
 
 if TYPE_CHECKING:
@@ -42,6 +45,11 @@ _CLIENT_CAUSED: Final = tuple(
     reason for reason, (status, *_) in REASONS.items() if status < _CLIENT_GONE or status in {501, 505, 508}
 )
 _ROUTE_CAUSED: Final = tuple(reason for reason in REASONS if reason not in _CLIENT_CAUSED)
+# What a client can cause once its request has a route.
+_IN_A_ROUTE: Final = ("bad_chunk", "body_timeout", "body_too_large", "loop_detected", "rate_limited")
+# Statuses that alerts are about.
+_ALARMING: Final = (500, 502, 503, 504)
+_DENIED: Final = ("not_repeatable", "attempts", "deadline", "budget")
 _EMPTY: Final = HistogramSnapshot([0] * (len(LATENCY_BOUNDS) + 1), 0.0)
 
 
@@ -77,30 +85,45 @@ def of_the_rest(reading: Reading) -> Iterator[Metric]:
 def _requests(reading: Reading) -> Iterator[Metric]:
     snapshot = reading.snapshot
     names = reading.routes
-    requests = CounterMetricFamily("gateway_requests", "Requests finished.", labels=("route", "method", "code"))
+    requests = CounterMetricFamily(
+        "gateway_requests",
+        "Requests finished, by route, method and the status that the client got (499: it left).",
+        labels=("route", "method", "code"),
+    )
     counted = {(route, method, code): n for route, method, code, n in snapshot.requests}
-    for key in [(name, "GET", 404 if name == NO_ROUTE else 200) for name in names]:
-        counted.setdefault(key, 0)
+    methods: dict[str, set[str]] = {name: {"GET"} for name in names}
+    for route, method, _ in counted:
+        methods.setdefault(route, {"GET"}).add(method)
+    for name, each in methods.items():
+        codes = (404,) if name == NO_ROUTE else (200, *_ALARMING)
+        for key in [(name, method, code) for method in sorted(each) for code in codes]:
+            counted.setdefault(key, 0)
     for (route, method, code), n in counted.items():
         requests.add_metric((route, method, str(code)), n)
     yield requests
 
     errors = CounterMetricFamily(
-        "gateway_errors", "Requests that the gateway answered itself or broke off.", labels=("route", "reason")
+        "gateway_errors",
+        "Requests that the gateway answered itself or broke off, by reason word (/v1/decisions shows the newest).",
+        labels=("route", "reason"),
     )
     wrong = {(route, reason): n for route, reason, n in snapshot.errors}
     for name in names:
-        for reason in _CLIENT_CAUSED if name == NO_ROUTE else _ROUTE_CAUSED:
+        for reason in _CLIENT_CAUSED if name == NO_ROUTE else (*_ROUTE_CAUSED, *_IN_A_ROUTE):
             wrong.setdefault((name, reason), 0)
     for labels, n in wrong.items():
         errors.add_metric(labels, n)
     yield errors
 
     durations = HistogramMetricFamily(
-        "gateway_request_duration_seconds", "From a request's first byte to its response's last.", labels=("route",)
+        "gateway_request_duration_seconds",
+        "From a request's first byte to its response's last, by outcome; success is an answer below 400.",
+        labels=("route", "outcome"),
     )
     for route, found in _with_zeros(names, snapshot.request_seconds):
-        durations.add_metric((route,), *_buckets(found))
+        durations.add_metric((route, GOOD), *_buckets(found))
+        for word, apart in snapshot.request_seconds_apart.get(route, {}).items():
+            durations.add_metric((route, word), *_buckets(apart))
     yield durations
 
 
@@ -121,12 +144,17 @@ def _in_flight(reading: Reading) -> Iterator[Metric]:
 
 def _whole(reading: Reading) -> Iterator[Metric]:
     snapshot = reading.snapshot
-    moved = CounterMetricFamily("gateway_bytes", "Bytes moved, heads included.", labels=("direction",))
+    moved = CounterMetricFamily(
+        "gateway_bytes", "Bytes on the wire by direction, heads included, TLS not.", labels=("direction",)
+    )
     for direction, n in {**dict.fromkeys(_DIRECTIONS, 0), **snapshot.bytes}.items():
         moved.add_metric((direction,), n)
     yield moved
 
-    lag = HistogramMetricFamily("gateway_loop_lag_seconds", "How late the workers' event loops woke up.")
+    lag = HistogramMetricFamily(
+        "gateway_loop_lag_seconds",
+        "Delay of the workers' event loops behind their 20 ms tick: above 0.1 s they are saturated.",
+    )
     lag.add_metric((), *_buckets(snapshot.loop_lag_seconds or _EMPTY))
     yield lag
 
@@ -144,8 +172,14 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         "Requests in flight that gave their place in the limit back: tunnels, streams, those held up by their clients.",
         labels=("upstream",),
     )
-    limit = GaugeMetricFamily("gateway_concurrency_limit", "How many may be in flight.", labels=("upstream",))
-    changes = CounterMetricFamily("gateway_limit_changes", "Moves of the limit.", labels=("upstream", "reason"))
+    limit = GaugeMetricFamily(
+        "gateway_concurrency_limit",
+        "Requests that may be in flight at once, as the limit stands now.",
+        labels=("upstream",),
+    )
+    changes = CounterMetricFamily(
+        "gateway_limit_changes", "Moves of the concurrency limit, by reason word.", labels=("upstream", "reason")
+    )
     shed = CounterMetricFamily(
         "gateway_shed",
         "Requests that a gate turned away, or in shadow would have.",
@@ -171,7 +205,11 @@ def _admission(reading: Reading) -> Iterator[Metric]:
 
 
 def _rate_limits(reading: Reading) -> Iterator[Metric]:
-    limited = CounterMetricFamily("gateway_rate_limited", "Requests above a quota.", labels=("route", "rule", "mode"))
+    limited = CounterMetricFamily(
+        "gateway_rate_limited",
+        "Requests above a rate limit, by rule; mode shadow counts those that were let pass.",
+        labels=("route", "rule", "mode"),
+    )
     for route, rule, mode, n in reading.snapshot.rate_limited:
         limited.add_metric((route, rule, mode), n)
     yield limited
@@ -179,7 +217,11 @@ def _rate_limits(reading: Reading) -> Iterator[Metric]:
 
 def _attempts(reading: Reading) -> Iterator[Metric]:
     upstreams = {**{name: ResilienceSnapshot() for name in reading.upstreams}, **reading.snapshot.resilience}
-    attempts = CounterMetricFamily("gateway_attempts", "Attempts that ended.", labels=("upstream", "outcome"))
+    attempts = CounterMetricFamily(
+        "gateway_attempts",
+        "Attempts at endpoints that ended, by outcome; neutral says nothing about the upstream.",
+        labels=("upstream", "outcome"),
+    )
     retries = CounterMetricFamily(
         "gateway_retries", "Attempts made again, by why the one before failed.", labels=("upstream", "reason")
     )
@@ -194,7 +236,9 @@ def _attempts(reading: Reading) -> Iterator[Metric]:
         "gateway_amplification_ratio", "Attempts ÷ requests since the start.", labels=("upstream",)
     )
     panic = GaugeMetricFamily(
-        "gateway_panic", "Workers that ask every endpoint, because too few are left.", labels=("upstream",)
+        "gateway_panic",
+        "Workers in panic mode: they ask every endpoint, because too few are in rotation.",
+        labels=("upstream",),
     )
     workers = max(reading.workers.get("ready", 0), 1)
     for name, found in upstreams.items():
@@ -202,7 +246,7 @@ def _attempts(reading: Reading) -> Iterator[Metric]:
             attempts.add_metric((name, outcome), n)
         for reason, n in {**dict.fromkeys(_RETRIED, 0), **found.retries}.items():
             retries.add_metric((name, reason), n)
-        for verdict, n in found.denied.items():
+        for verdict, n in {**dict.fromkeys(_DENIED, 0), **found.denied}.items():
             denied.add_metric((name, verdict), n)
         for won, n in {**dict.fromkeys(_WINNERS, 0), **found.hedges}.items():
             hedges.add_metric((name, won), n)
@@ -239,10 +283,14 @@ def of_endpoints(reading: Reading) -> Iterator[Metric]:
     """What is known of the endpoints in the reading, and of each upstream's own breaker."""
     by_endpoint = ("upstream", "endpoint")
     state = GaugeMetricFamily(
-        "gateway_breaker_state", "Workers whose breaker is in this state.", labels=(*by_endpoint, "state")
+        "gateway_breaker_state",
+        "Workers whose breaker of the endpoint is in this state; an empty endpoint is the whole upstream.",
+        labels=(*by_endpoint, "state"),
     )
     transitions = CounterMetricFamily(
-        "gateway_breaker_transitions", "Changes of a breaker's state.", labels=(*by_endpoint, "from", "to", "reason")
+        "gateway_breaker_transitions",
+        "Changes of the state of an endpoint's breaker, by reason word.",
+        labels=(*by_endpoint, "from", "to", "reason"),
     )
     shadow = CounterMetricFamily(
         "gateway_breaker_shadow_refused", "Attempts that a breaker in shadow would have refused.", labels=by_endpoint
@@ -251,7 +299,7 @@ def of_endpoints(reading: Reading) -> Iterator[Metric]:
     share = GaugeMetricFamily(
         "gateway_endpoint_weight_ratio", "Weight in force ÷ weight, mean over workers.", labels=by_endpoint
     )
-    busy = GaugeMetricFamily("gateway_endpoint_in_flight", "Attempts under way.", labels=by_endpoint)
+    busy = GaugeMetricFamily("gateway_endpoint_in_flight", "Attempts under way at the endpoint.", labels=by_endpoint)
     reported = GaugeMetricFamily(
         "gateway_endpoint_reported_load",
         "What an endpoint says of its own load (endpoint-load-metrics).",
@@ -282,7 +330,9 @@ def of_endpoints(reading: Reading) -> Iterator[Metric]:
 
 def _connections(reading: Reading) -> Iterator[Metric]:
     snapshot = reading.snapshot
-    connections = GaugeMetricFamily("gateway_connections", "Connections open now.", labels=("side", "state"))
+    connections = GaugeMetricFamily(
+        "gateway_connections", "Connections open now, by side (client, upstream) and state.", labels=("side", "state")
+    )
     for side, state, n in snapshot.connections:
         connections.add_metric((side, state), n)
     yield connections
@@ -297,13 +347,19 @@ def _connections(reading: Reading) -> Iterator[Metric]:
 
 
 def _counts(reading: Reading) -> Iterator[Metric]:
-    endpoints = GaugeMetricFamily("gateway_endpoints", "Endpoints by state.", labels=("upstream", "state"))
+    endpoints = GaugeMetricFamily(
+        "gateway_endpoints",
+        "Endpoints of an upstream by state; fixed ones are ready, or down by an active check.",
+        labels=("upstream", "state"),
+    )
     for labels, n in reading.endpoints.items():
         endpoints.add_metric(labels, n)
     yield endpoints
 
     ends = CounterMetricFamily(
-        "gateway_pool_ends", "Pool processes that left, by how they ended.", labels=("upstream", "how")
+        "gateway_pool_ends",
+        "Pool processes that left: drained, forced (still busy, or deaf), crashed.",
+        labels=("upstream", "how"),
     )
     for labels, n in reading.pool_ends.items():
         ends.add_metric(labels, n)
@@ -315,13 +371,17 @@ def _workers(reading: Reading) -> Iterator[Metric]:
     restarts.add_metric((), reading.restarts)
     yield restarts
 
-    workers = GaugeMetricFamily("gateway_workers", "Data-plane workers by state.", labels=("state",))
+    workers = GaugeMetricFamily("gateway_workers", "Data-plane workers of the gateway by state.", labels=("state",))
     for state, n in reading.workers.items():
         workers.add_metric((state,), n)
     yield workers
 
-    memory = GaugeMetricFamily("gateway_worker_resident_memory_bytes", "Resident memory.", labels=("worker",))
-    files = GaugeMetricFamily("gateway_worker_open_fds", "Open file descriptors.", labels=("worker",))
+    memory = GaugeMetricFamily(
+        "gateway_worker_resident_memory_bytes", "Resident memory of a data-plane worker.", labels=("worker",)
+    )
+    files = GaugeMetricFamily(
+        "gateway_worker_open_fds", "Open file descriptors of a data-plane worker.", labels=("worker",)
+    )
     for number, process in reading.processes.items():
         memory.add_metric((str(number),), process.rss)
         files.add_metric((str(number),), process.fds)
@@ -329,7 +389,9 @@ def _workers(reading: Reading) -> Iterator[Metric]:
     yield files
 
     cpu = CounterMetricFamily(
-        "gateway_worker_cpu_seconds", "Processor time, that of earlier processes included.", labels=("worker",)
+        "gateway_worker_cpu_seconds",
+        "Processor time of a data-plane worker, that of its earlier processes included.",
+        labels=("worker",),
     )
     for number, seconds in reading.cpu.items():
         cpu.add_metric((str(number),), seconds)
@@ -352,9 +414,8 @@ def _signals(reading: Reading) -> Iterator[Metric]:
             if family is None:
                 labels = ("upstream", series.label) if series.label else ("upstream",)
                 # the same for every upstream, whichever of a family's signals it has
-                said = f"Signals by {series.label}" if series.label else f"Signal {name}"
                 family = families[series.family] = GaugeMetricFamily(
-                    series.family, f"{said}: see docs/scaling.md.", labels=labels
+                    series.family, help_of(series.family), labels=labels
                 )
             family.add_metric((upstream, series.value) if series.label else (upstream,), value)
     yield from families.values()
@@ -362,17 +423,27 @@ def _signals(reading: Reading) -> Iterator[Metric]:
 
 def _scaling(reading: Reading) -> Iterator[Metric]:
     desired = GaugeMetricFamily(
-        "gateway_scaling_desired_replicas", "What the last step came to, guards included.", labels=("upstream",)
+        "gateway_scaling_desired_replicas",
+        "Replicas that the last decision step came to, guards included.",
+        labels=("upstream",),
     )
-    mode = GaugeMetricFamily("gateway_scaling_mode", "1 for the mode in force.", labels=("upstream", "mode"))
+    mode = GaugeMetricFamily(
+        "gateway_scaling_mode", "1 for the scaling mode in force, 0 for the others.", labels=("upstream", "mode")
+    )
     made = CounterMetricFamily(
-        "gateway_scaling_decisions", "Decisions made.", labels=("upstream", "direction", "reason", "mode")
+        "gateway_scaling_decisions",
+        "Scaling decisions made, by direction, reason word and mode.",
+        labels=("upstream", "direction", "reason", "mode"),
     )
     vetoes = CounterMetricFamily(
-        "gateway_scaling_vetoes", "Ticks at which a guard changed a plan.", labels=("upstream", "guard")
+        "gateway_scaling_vetoes",
+        "Decision steps at which a guard changed a plan, by guard.",
+        labels=("upstream", "guard"),
     )
     failures = CounterMetricFamily(
-        "gateway_scaling_failures", "Times an actuator did not carry a decision out.", labels=("upstream", "reason")
+        "gateway_scaling_failures",
+        "Scaling decisions that their actuator did not carry out, by reason word.",
+        labels=("upstream", "reason"),
     )
     for upstream, target in reading.scaling.items():
         desired.add_metric((upstream,), target.signals["desired_replicas"])
@@ -388,10 +459,12 @@ def _scaling(reading: Reading) -> Iterator[Metric]:
 
 
 def _ledger(reading: Reading) -> Iterator[Metric]:
-    errors = CounterMetricFamily("gateway_scaling_ledger_errors", "Times the ledger could not be written.")
+    errors = CounterMetricFamily(
+        "gateway_scaling_ledger_errors", "Failed writes of the scaling ledger, [admin] ledger."
+    )
     errors.add_metric((), reading.ledger.errors)
     yield errors
-    dropped = CounterMetricFamily("gateway_scaling_ledger_dropped", "Lines that the ledger will never have.")
+    dropped = CounterMetricFamily("gateway_scaling_ledger_dropped", "Scaling decisions that the ledger has lost.")
     dropped.add_metric((), reading.ledger.dropped)
     yield dropped
 

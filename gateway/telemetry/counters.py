@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.errors import REASONS
 from gateway.core.histogram import Histogram
 from gateway.core.outcome import Outcome
 from gateway.telemetry.load import Stay, Steps
@@ -22,20 +23,46 @@ from gateway.telemetry.snapshot import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+GOOD: Final = "success"
+ENDINGS: Final = (GOOD, "client_error", "failed", "refused", "gone", "tunnel")
+"""How requests end: answered below 400, by the service with 4xx, with 5xx or broken off; turned away by us; left by
+their clients; a tunnel, whose time is no latency."""
+_OK: Final = 200
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+_OF_UPSTREAM: Final = frozenset({500, 502, 504})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
-class RouteCounters:
-    """One route's requests by method and code, its errors by reason, and its latency."""
+def ending_of(code: int, reason: str) -> str:
+    """How a request ended, of :data:`ENDINGS`, by its status and its reason word, empty where all went well."""
+    if reason == "client_gone":
+        return "gone"
+    if reason:
+        status = REASONS[reason].status
+        return "failed" if status in _OF_UPSTREAM else "refused"
+    if code < _OK:
+        return "tunnel"
+    if code < _CLIENT_ERROR:
+        return GOOD
+    return "client_error" if code < _SERVER_ERROR else "failed"
 
-    __slots__ = ("errors", "requests", "seconds")
+
+class RouteCounters:
+    """One route's requests by method and code, its errors by reason, and its latency by outcome.
+
+    ``seconds`` are those of good answers, ``seconds_apart`` those of all others by :func:`ending_of`.
+    """
+
+    __slots__ = ("errors", "requests", "seconds", "seconds_apart")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}
         self.errors: dict[str, int] = {}
         self.seconds = Histogram()
+        self.seconds_apart: dict[str, Histogram] = {}
 
-    def count(self, method: str, code: int, seconds: float) -> None:
+    def count(self, method: str, code: int, seconds: float, reason: str = "") -> None:
         """Count one finished request; ``seconds`` from its first byte to its last."""
         requests = self.requests
         key = (method, code)
@@ -44,7 +71,14 @@ class RouteCounters:
             key = (method if method in METHODS else "other", code)
             count = requests.get(key, 0)
         requests[key] = count + 1
-        self.seconds.observe(seconds)
+        if reason or not _OK <= code < _CLIENT_ERROR:
+            word = ending_of(code, reason)
+            apart = self.seconds_apart.get(word)
+            if apart is None:
+                apart = self.seconds_apart[word] = Histogram()
+            apart.observe(seconds)
+        else:
+            self.seconds.observe(seconds)
 
     def count_error(self, reason: str) -> None:
         """Count one request that we answered or broke off, by its reason word."""
@@ -307,6 +341,10 @@ class Counters:
                 "upstream_out": self.upstream_out,
             },
             request_seconds={name: _read(route.seconds) for name, route in of_routes.items()},
+            request_seconds_apart={
+                name: {word: _read(found) for word, found in route.seconds_apart.items()}
+                for name, route in of_routes.items()
+            },
             upstream_seconds={name: _read(upstream.seconds) for name, upstream in of_upstreams.items()},
             loop_lag_seconds=_read(self.loop_lag),
             accepted=self.accepted,

@@ -170,14 +170,16 @@ def _parts(reading: Reading) -> Iterator[Part]:
     )
     for name in dict.fromkeys((*reading.routes, NO_ROUTE, *requests, *errors)):
         seconds = snapshot.request_seconds.get(name)
+        apart = snapshot.request_seconds_apart.get(name, {})
         rows = (requests.get(name, []), errors.get(name, []), limited.get(name, []))
         own = Snapshot(
             requests=rows[0],
             errors=rows[1],
             rate_limited=rows[2],
             request_seconds={} if seconds is None else {name: seconds},
+            request_seconds_apart={name: apart},
         )
-        yield Part(("route", name, 0), (*rows, seconds), partial(of_routes, Reading((name,), (), own)))
+        yield Part(("route", name, 0), (*rows, seconds, apart), partial(of_routes, Reading((name,), (), own)))
     states = _by_first((*key, n) for key, n in reading.endpoints.items())
     ends = _by_first((*key, n) for key, n in reading.pool_ends.items())
     workers = max(reading.workers.get("ready", 0), 1)

@@ -10,17 +10,17 @@ class Flood:
     names of loggers); the caller sees to that.
     """
 
-    __slots__ = ("_limit", "_seconds")
+    __slots__ = ("_seconds", "limit")
 
     def __init__(self, limit: int = 20) -> None:
-        self._limit = limit
+        self.limit = limit
         self._seconds: dict[str, tuple[float, int]] = {}
 
     def is_allowed(self, key: str, now: float) -> bool:
         """Count one event; whether it may be written. A second that is over must have been swept first."""
         start, n = self._seconds.get(key, (now, 0))
         self._seconds[key] = (start, n + 1)
-        return n < self._limit
+        return n < self.limit
 
     def is_over(self, key: str, now: float) -> bool:
         """Whether this key's second has passed."""
@@ -30,7 +30,7 @@ class Flood:
     def finish(self, key: str) -> int:
         """Forget this key's second; how many events it had too many."""
         _, n = self._seconds.pop(key, (0.0, 0))
-        return max(0, n - self._limit)
+        return max(0, n - self.limit)
 
     def over(self, now: float) -> list[str]:
         """The keys whose second has passed."""

@@ -46,7 +46,7 @@ class Verbatim(NamedTuple):
 
 def make_log(settings: Log, *, process: str, clock: Clock, lines: Lines) -> Logger:
     """A logger for this process; ``process`` is a field of every line. Touches no global state."""
-    render = _render_json if settings.format == "json" else _render_for_people
+    render = _render_for_people if settings.is_for_people else _render_json
     head = _Head(process, clock)
     log: Logger = structlog.wrap_logger(
         lines,

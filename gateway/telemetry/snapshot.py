@@ -147,7 +147,8 @@ class Snapshot(Struct):
     requests: list[tuple[str, str, int, int]] = field(default_factory=list)  # route, method, code, n
     errors: list[tuple[str, str, int]] = field(default_factory=list)  # route, reason, n
     bytes: dict[str, int] = field(default_factory=dict)  # direction -> bytes
-    request_seconds: dict[str, HistogramSnapshot] = field(default_factory=dict)  # by route
+    request_seconds: dict[str, HistogramSnapshot] = field(default_factory=dict)  # by route, of good answers
+    request_seconds_apart: dict[str, dict[str, HistogramSnapshot]] = field(default_factory=dict)  # of others, by ending
     upstream_seconds: dict[str, HistogramSnapshot] = field(default_factory=dict)  # by upstream
     loop_lag_seconds: HistogramSnapshot | None = None
     accepted: int = 0

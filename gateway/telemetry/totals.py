@@ -28,7 +28,7 @@ _AT_ONCE: Final = 50
 # Lists of rows that begin with a route; figures by upstream; figures by upstream or route; what is said as a whole.
 _TABLES: Final = ("requests", "errors", "rate_limited")
 _OF_UPSTREAMS: Final = ("upstream_seconds", "gates", "resilience", "loads", "in_flight")
-_BY_NAME: Final = ("request_seconds", *_OF_UPSTREAMS)
+_BY_NAME: Final = ("request_seconds", "request_seconds_apart", *_OF_UPSTREAMS)
 _WHOLE: Final = ("bytes", "loop_lag_seconds", "accepted", "upstream_opened", "at", "strain", "connections")
 # What of a load is a plain sum.
 _LOADS: Final = (
@@ -161,6 +161,7 @@ class Totals:
             strain=max((one.strain for one in every), default=0.0),
             connections=[(*key, n) for key, n in _merged(*(one.connections for one in every)).items()],
             request_seconds=dict(whole.request_seconds),
+            request_seconds_apart=dict(whole.request_seconds_apart),
             upstream_seconds=dict(whole.upstream_seconds),
             gates=dict(whole.gates),
             resilience=dict(whole.resilience),
@@ -199,6 +200,8 @@ class Totals:
             _put(self._rows[name], route, rows)
         found = [one.request_seconds.get(route) for one in self._every()]
         _put(self._sum.request_seconds, route, _histogram(*found))
+        apart = [one.request_seconds_apart.get(route, {}) for one in self._every()]
+        _put(self._sum.request_seconds_apart, route, _histograms(*apart))
 
     def _add_up_upstream(self, name: str) -> Iterator[None]:
         self.summed += 1

@@ -152,7 +152,7 @@ class Books:
         door.begin = self._on_begin
         gateway.plane.access_log = self  # type: ignore[assignment]
 
-    def wants(self, _status: int, _reason: str) -> bool:
+    def wants(self, _status: int, _reason: str, _target: str = "") -> bool:
         return True
 
     def write(self, record: AccessRecord) -> None:
@@ -188,7 +188,8 @@ class Books:
         assert (counted.queued, counted.queued_bytes) == ({"default": 0}, 0)
 
         requests = sum(n for route, *_, n in snapshot.requests if route == "all")
-        assert requests == self.begun == len(self.records) == sum(snapshot.request_seconds["all"].counts)
+        timed = (snapshot.request_seconds["all"], *snapshot.request_seconds_apart.get("all", {}).values())
+        assert requests == self.begun == len(self.records) == sum(sum(each.counts) for each in timed)
         assert not [row for row in snapshot.requests if row[0] != "all"]
 
         admitted = sum(counted.waits["default"].counts)

@@ -51,7 +51,11 @@ async def test_everything_configured_has_its_series_from_the_first_scrape(gatewa
     found = await gateway.metrics()
     for name in (
         'gateway_requests_total{code="200",method="GET",route="web"}',
-        'gateway_request_duration_seconds_bucket{le="+Inf",route="web"}',
+        'gateway_requests_total{code="500",method="GET",route="web"}',
+        'gateway_requests_total{code="503",method="GET",route="web"}',
+        'gateway_request_duration_seconds_bucket{le="+Inf",outcome="success",route="web"}',
+        'gateway_retries_denied_total{reason="budget",upstream="app"}',
+        'gateway_errors_total{reason="body_too_large",route="web"}',
         'gateway_upstream_duration_seconds_count{upstream="app"}',
         'gateway_in_flight{upstream="app"}',
         'gateway_errors_total{reason="connect_refused",route="web"}',
@@ -82,10 +86,21 @@ async def test_requests_are_counted_once(gateway: RunningGateway) -> None:
         await gateway.get()
     found = await until(lambda: _counted(gateway, 20))
     assert found['gateway_requests_total{code="200",method="GET",route="web"}'] == 20
-    assert found['gateway_request_duration_seconds_count{route="web"}'] == 20
-    assert found['gateway_request_duration_seconds_bucket{le="+Inf",route="web"}'] == 20
+    assert found['gateway_request_duration_seconds_count{outcome="success",route="web"}'] == 20
+    assert found['gateway_request_duration_seconds_bucket{le="+Inf",outcome="success",route="web"}'] == 20
     assert found['gateway_upstream_duration_seconds_count{upstream="app"}'] == 20
     assert found['gateway_in_flight{upstream="app"}'] == 0
+
+
+async def test_the_latency_of_good_answers_is_apart(gateway: RunningGateway) -> None:
+    """A refusal is timed under its own outcome, and a method that came has the statuses that alerts are about."""
+    await gateway.get()
+    async with gateway.session.post(gateway.url, data=b"x", headers={"X-Request-Timeout-Ms": "0"}) as response:
+        assert response.status == 504
+    found = await until(lambda: _counted(gateway, 2))
+    assert found['gateway_request_duration_seconds_count{outcome="success",route="web"}'] == 1
+    assert found['gateway_request_duration_seconds_count{outcome="failed",route="web"}'] == 1
+    assert found['gateway_requests_total{code="502",method="POST",route="web"}'] == 0
 
 
 async def test_openmetrics_when_asked(gateway: RunningGateway) -> None:

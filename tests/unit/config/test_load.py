@@ -144,7 +144,7 @@ rewrite = "/y"
         '8: gateway.limits.head: expected a size with a unit, such as "64KiB"; got "32"',
         "9: gateway.limits.headers: expected a whole number of at least 1; got 0",
         "10: gateway.limits.client: unknown key; expected one of body, connections, connections_per_client, head, headers, target",
-        '12: log.format: expected "console" or "json"; got "jsn"; did you mean "json"?',
+        '12: log.format: expected "auto" or "console" or "json"; got "jsn"; did you mean "json"?',
         '14: upstreams.shop.endpoints[0]: expected no user name or password in an endpoint; got "http://***@10.0.0.1:80"',
         '14: upstreams.shop.endpoints[1].url: expected "http://host:port", "https://host:port" or "unix:/path"; got "ftp://a:1"',
         '14: upstreams.shop.endpoints[1].wieght: unknown key; did you mean "weight"?',

@@ -15,7 +15,7 @@ from gateway.telemetry.stamp import Stamp
 
 RECORD = AccessRecord(
     *("web", "app", "http://10.0.0.1:80", "GET", "/a?x=1", 200, "", 0.0123456789, 0.01),
-    *(0, 1234, "10.0.0.7", "abc", "", 1, "curl/8", "HTTP/1.1"),
+    *(0, 1234, "10.0.0.7", "abc", "", 1, "curl/8", "HTTP/1.1", "shop.test"),
 )
 
 
@@ -75,12 +75,15 @@ def test_a_line_says_what_is_known() -> None:
             "attempts": 1,
             "user_agent": "curl/8",
             "protocol": "HTTP/1.1",
+            "host": "shop.test",
         }
     ]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-@pytest.mark.parametrize("name", ["method", "target", "client", "request_id", "trace_id", "user_agent", "protocol"])
+@pytest.mark.parametrize(
+    "name", ["method", "target", "client", "request_id", "trace_id", "user_agent", "protocol", "host"]
+)
 def test_injection(name: str, form: Any) -> None:
     """No field that a client writes can end the line or carry a control character."""
     log, kept = make(format=form)
@@ -111,11 +114,42 @@ def test_a_storm_of_refusals_is_bounded_and_told() -> None:
     assert len(kept.lines) == 71
     clock.advance(1)
     log.sweep()
-    assert [(e["event"], e["reason"], e["suppressed"]) for e in kept.events[71:]] == [
-        ("requests suppressed", "malformed_head", 980)
+    assert [(e["event"], e["reason"], e["suppressed"], e["per_second"]) for e in kept.events[71:]] == [
+        ("requests suppressed", "malformed_head", 980, 20)
     ]
     log.sweep()
     assert len(kept.lines) == 72
+
+
+def test_all_is_all() -> None:
+    """Where every request is wanted, no reason has a bound."""
+    log, kept = make(access="all")
+    for _ in range(100):
+        log.write(RECORD._replace(status=404, reason="no_route"))
+    log.sweep()
+    assert len(kept.lines) == 100
+
+
+def test_health_checks_are_quiet_while_they_pass() -> None:
+    """Their paths, and those below a prefix, get a line for an error alone; nothing else is quieted."""
+    log, _ = make(access="all", quiet=("/healthz", "/internal/*"))
+    targets = ("/healthz", "/healthz?x=1", "/internal", "/internal/a", "/healthz/x", "/internals", "/", "*")
+    assert [log.wants(200, "", target) for target in targets] == [False] * 4 + [True] * 4
+    assert log.wants(500, "", "/healthz")
+    assert log.wants(200, "client_gone", "/internal/a")
+    assert not make(access="off", quiet=("/x",))[0].wants(500, "", "/y")
+
+
+@pytest.mark.parametrize(("is_terminal", "expected"), [(True, b"1970-"), (False, b"{")])
+def test_a_terminal_gets_lines_for_people(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, expected: bytes
+) -> None:
+    """Without a format, lines are for people on a terminal and JSON elsewhere."""
+    monkeypatch.setattr("os.isatty", lambda _descriptor: is_terminal)
+    log, kept = make(ManualClock(wall=0.001))
+    log.write(RECORD)
+    assert kept.lines[0].startswith(expected)
+    assert make(format="json")[0] is not None
 
 
 def test_the_next_second_begins_anew_and_the_end_tells_all() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.signals.signals import Signals
-from gateway.telemetry.signals import series_of
+from gateway.telemetry.signals import help_of, series_of
 
 
 def test_every_signal_has_its_own_series() -> None:
@@ -22,3 +22,17 @@ def test_every_signal_has_its_own_series() -> None:
     assert said["pressure"] == ("gateway_signal_pressure_ratio", "")
     assert said["demand_slots"] == ("gateway_signal_demand_slots", "")
     assert series_of("seq") is None
+
+
+def test_every_family_says_what_it_is() -> None:
+    """HELP is a sentence of its own, for the signals of the meter and for those of the decisions."""
+    names = [name for name in Signals(at=0.0, shed_rps={"queue_full": 1.0}).flat() if name != "seq"]
+    names += ["desired_replicas", "desired_replicas_lower", "voted_replicas", "scale_out_useful", "scaling_frozen"]
+    names += ["dependency_state", "shadow_regret_replica_seconds", "shadow_regret_violations"]
+    said = {}
+    for name in names:
+        series = series_of(name)
+        assert series is not None
+        said[series.family] = help_of(series.family)
+    assert "A signal of the upstream; docs/scaling.md." not in said.values()
+    assert len(set(said.values())) == len(said)

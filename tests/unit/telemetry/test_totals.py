@@ -10,7 +10,7 @@ from gateway.core.errors import REASONS
 from gateway.telemetry.counters import Counters
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.reading import ProcessReading, Reading, ScalingReading
-from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
+from gateway.telemetry.snapshot import NO_ROUTE, HistogramSnapshot, Snapshot
 from gateway.telemetry.totals import Totals, added
 
 
@@ -23,7 +23,9 @@ def flat(snapshot: Snapshot) -> dict[object, float]:
     series: dict[object, float] = {"accepted": snapshot.accepted, "opened": snapshot.upstream_opened, **snapshot.bytes}
     series.update({tuple(key): n for *key, n in snapshot.requests})
     series.update({("error", *key): n for *key, n in snapshot.errors})
-    for name, histogram in {**snapshot.request_seconds, **snapshot.upstream_seconds}.items():
+    apart = {(name, word): each for name, by in snapshot.request_seconds_apart.items() for word, each in by.items()}
+    histograms: dict[object, HistogramSnapshot] = {**snapshot.request_seconds, **snapshot.upstream_seconds, **apart}
+    for name, histogram in histograms.items():
         series.update({(name, at): n for at, n in enumerate(histogram.counts)})
         series[name, "total"] = histogram.total
     return series
@@ -39,6 +41,7 @@ def test_no_counter_ever_falls(story: list[tuple[str, int]]) -> None:
     for step, number in story:
         if step == "work":
             workers[number].route("web").count("GET", 200, 0.02)
+            workers[number].route("web").count("GET", 503, 0.3, "queue_full")
             workers[number].route("web").count_error("client_gone")
             workers[number].upstream("app").seconds.observe(0.5)
             workers[number].accepted += 1
@@ -106,8 +109,8 @@ def test_buckets_are_cumulative() -> None:
     assert buckets[0] == 1
     assert buckets == sorted(buckets)
     assert buckets[-2:] == [3, 4]
-    assert found["gateway_request_duration_seconds_count"][("route", "web"),] == 4
-    assert found["gateway_request_duration_seconds_sum"][("route", "web"),] == 100.0404
+    assert found["gateway_request_duration_seconds_count"][("outcome", "success"), ("route", "web")] == 4
+    assert found["gateway_request_duration_seconds_sum"][("outcome", "success"), ("route", "web")] == 100.0404
 
 
 def test_every_reason_word_has_its_zero_somewhere() -> None:
