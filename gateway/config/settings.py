@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -55,6 +55,13 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, description="times that a request may come round through other routes; on one route never twice"),
     ] = 3
+    via: Annotated[
+        Literal["both", "response"],
+        Meta(
+            description="both: Via on requests and responses; response: not on requests, for which nginx does not "
+            "compress, and loops through the gateway are not seen"
+        ),
+    ] = "both"
     limits: Annotated[Limits, Meta(description="the largest things taken from a client")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="how long a client may take")] = Timeouts()
     tls: Annotated[Tls | None, Meta(description="PEM files to serve TLS with; none = plain HTTP")] = None

@@ -57,13 +57,13 @@ def compose(plane: DataPlane, rule: RouteRule, head: ResponseHead, framing: Fram
     fields = head.fields
     if rule.response.removed:
         fields = without(fields, rule.response.removed)
-    parts = [status_line(head.status, head.reason), fields, plane.via]
-    if not head.has_date:
+    parts = [status_line(head.status, head.reason), fields, rule.via_back]
+    if not head.has_date and b"date" not in rule.response.removed:
         parts += (b"Date: ", plane.door.date(), b"\r\n")
     parts.append(framing.lines)
     if rule.response.added:
         parts.append(rule.response.added)
-    parts += (quotas, b"\r\n")
+    parts += (without(quotas, rule.response.removed) if quotas and rule.response.removed else quotas, b"\r\n")
     return b"".join(parts)
 
 

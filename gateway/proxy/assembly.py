@@ -109,6 +109,7 @@ class Assembly:
             fairness=_reader(upstream.queue.fairness_key),
             hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
             pseudonym=self._pseudonym,
+            has_via=self._settings.gateway.via == "both",
             recovery=service.recovery,
             breakers=self._breakers(name, upstream, service.group),
             failures=Failures(upstream.breaker.failures),

@@ -258,7 +258,7 @@ class Exchange(Entrance):
                 (
                     status_line(head.status, head.reason),
                     head.fields,
-                    self._plane.via,
+                    self._rule.via_back,
                     b"Connection: upgrade\r\nUpgrade: ",
                     upgrade,
                     b"\r\n\r\n",

@@ -40,6 +40,7 @@ class RequestPlan:
         "_after",
         "_before",
         "_host",
+        "_id",
         "_identity",
         "_scheme",
         "_via",
@@ -73,7 +74,6 @@ class RequestPlan:
         self._host = head.host
         self._identity = head.identity
         self._scheme = plane.scheme
-        self._via = rule.via
         self.budget = read_budget(head.headers)
         fields = head.fields
         removed = rule.request.removed
@@ -86,7 +86,10 @@ class RequestPlan:
         if removed:
             fields = without(fields, removed)
         self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
-        after = b"\r\n" + rule.request.added
+        # what an operator removes or sets is theirs, also where we would write it
+        self._via = b"" if b"via" in removed else rule.via
+        self._id = b"" if b"x-request-id" in removed else b"X-Request-Id: "
+        after = (b"\r\n" if self._id else b"") + rule.request.added
         if head.length < 0:
             after += b"Transfer-Encoding: chunked\r\n"
         if head.upgrade:
@@ -110,11 +113,14 @@ class RequestPlan:
         if not self._host and b"host" not in removed:
             identity = f"Host: {endpoint.authority}\r\n".encode("ascii") + identity
         deadline = client.out_of_time_at
-        if deadline != inf:
-            identity += render_budget(deadline - now, is_grpc=self.budget.is_grpc)
-        if attempt > 1:
-            identity += b"X-Gateway-Attempt: %d\r\n" % attempt
-        return b"".join((self._before, identity, self._via, b"X-Request-Id: ", request_id, self._after))
+        if deadline != inf or attempt > 1:
+            ours = b"" if deadline == inf else render_budget(deadline - now, is_grpc=self.budget.is_grpc)
+            if attempt > 1:
+                ours += b"X-Gateway-Attempt: %d\r\n" % attempt
+            identity += without(ours, removed) if removed else ours
+        if not self._id:
+            request_id = b""
+        return b"".join((self._before, identity, self._via, self._id, request_id, self._after))
 
 
 def _is_repeat(head: RequestHead) -> bool:

@@ -98,7 +98,6 @@ class DataPlane:
         self.access_log = access_log
         self.ids = RequestIds(rng)
         self.scheme = "http" if settings.gateway.tls is None else "https"
-        self.via = b"Via: 1.1 " + name.encode("ascii") + b"\r\n"
         self.body_limit = int(settings.gateway.limits.body)
         self.counters = Counters()
         self.unrouted = self.counters.route(NO_ROUTE)

@@ -38,13 +38,12 @@ class FieldEdit:
 class RouteRule:
     """One route, ready for use.
 
-    ``via`` says to upstreams who passed a request on, and by which route; ``timeout`` is ``inf`` when the whole request
+    ``via`` says to upstreams who passed a request on, and by which route, ``via_back`` to clients; ``timeout`` is ``inf`` when the whole request
     has no bound of its own.
     """
 
     __slots__ = (
         "breakers",
-        "buffer",
         "buffer",
         "chooser",
         "counters",
@@ -66,6 +65,7 @@ class RouteRule:
         "traffic_class",
         "upstream_counters",
         "via",
+        "via_back",
     )
 
     def __init__(  # noqa: PLR0913 - one place where they meet
@@ -74,6 +74,7 @@ class RouteRule:
         route: Route,
         *,
         pseudonym: str,
+        has_via: bool,
         group: UpstreamGroup,
         gate: Gate,
         traffic_class: TrafficClass,
@@ -89,7 +90,7 @@ class RouteRule:
         upstream_counters: UpstreamCounters,
     ) -> None:
         self.name = name
-        self.via = f"Via: 1.1 {pseudonym} ({name})\r\n".encode("ascii")
+        self.via = f"Via: 1.1 {pseudonym} ({name})\r\n".encode("ascii") if has_via else b""
         self.group = group
         self.gate = gate
         self.traffic_class = traffic_class
@@ -110,3 +111,4 @@ class RouteRule:
         self.rewrite = PathRewrite.compile(route.match, route.strip_prefix, route.rewrite)
         self.request = FieldEdit(route.set_headers, route.remove_headers)
         self.response = FieldEdit(route.set_response_headers, route.remove_response_headers)
+        self.via_back = b"" if b"via" in self.response.removed else f"Via: 1.1 {pseudonym}\r\n".encode("ascii")
