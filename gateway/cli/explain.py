@@ -120,6 +120,10 @@ def _answer(settings: Settings, table: RoutingTable, name: str, request: Request
     yield "upstream", route.upstream
     yield from _upstream(settings.upstreams[route.upstream])
     yield "upstream path", request.target if rewrite is None else rewrite.apply(request.target, hit)
+    prefix = "" if rewrite is None else rewrite.stripped(request.path)
+    if prefix:
+        yield "x-forwarded-prefix", prefix
+        yield "rewrite_location", str(route.rewrite_location).lower()
     yield from _policies(settings, route, request)
 
 
@@ -173,9 +177,13 @@ def _policies(settings: Settings, route: Route, request: Request) -> Iterator[tu
     for name in client.__struct_fields__:
         yield f"client timeouts.{name}", str(getattr(client, name))
     for name in upstream.timeouts.__struct_fields__:
-        yield f"upstream timeouts.{name}", str(getattr(upstream.timeouts, name))
+        own = getattr(route.timeouts, name, None)
+        whose = "upstream" if own is None else "route"
+        yield f"{whose} timeouts.{name}", str(getattr(upstream.timeouts, name) if own is None else own)
     for name in limits.__struct_fields__:
-        yield f"limits.{name}", str(getattr(limits, name))
+        own = getattr(route.limits, name, None)
+        yield f"limits.{name}", str(getattr(limits, name) if own is None else own)
+    yield "stream_keepalive", "none" if route.stream_keepalive is None else str(route.stream_keepalive)
     yield from _class(settings, route, request)
     for name in upstream.limit.__struct_fields__:
         yield f"limit.{name}", str(getattr(upstream.limit, name))

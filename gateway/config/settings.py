@@ -141,6 +141,24 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class RouteTimeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an endpoint may take for requests of this route, where that is not the upstream's own."""
+
+    head: Annotated[
+        Seconds | None, Meta(description="to begin its answer once it has the whole request", examples=["2m"])
+    ] = None
+    idle: Annotated[Seconds | None, Meta(description="between two pieces of its answer", examples=["10m"])] = None
+    tunnel: Annotated[
+        Seconds | None, Meta(description="between two pieces in a tunnel (WebSocket)", examples=["1d"])
+    ] = None
+
+
+class RouteLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """The largest things taken from a client for this route, where that is not the gateway's own."""
+
+    body: Annotated[Size | None, Meta(description="a request body, larger or smaller", examples=["1GiB"])] = None
+
+
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
     """A rule: which requests, where to, and with which policies.
 
@@ -156,6 +174,19 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[
         Seconds | None,
         Meta(description="the whole budget of a request, body included; none = only the phases", examples=["30s"]),
+    ] = None
+    timeouts: Annotated[
+        RouteTimeouts, Meta(description="how long an endpoint may take here, instead of the upstream's timeouts")
+    ] = RouteTimeouts()
+    limits: Annotated[
+        RouteLimits, Meta(description="the largest things taken here, instead of the gateway's limits")
+    ] = RouteLimits()
+    stream_keepalive: Annotated[
+        Seconds | None,
+        Meta(
+            description="an event stream that is silent for so long gets a comment between two events; none = never",
+            examples=["15s"],
+        ),
     ] = None
     class_header: Annotated[
         str | None,
@@ -185,8 +216,15 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     strip_prefix: Annotated[
-        str | None, Meta(description="removed from the path that the upstream sees", examples=["/api"])
+        str | None,
+        Meta(
+            description="removed from the path that the upstream sees, which learns it by X-Forwarded-Prefix",
+            examples=["/api"],
+        ),
     ] = None
+    rewrite_location: Annotated[
+        bool, Meta(description="with strip_prefix: Location in answers gets the prefix that the service does not know")
+    ] = True
     rewrite: Annotated[str | None, Meta(description="the path that the upstream sees, instead", examples=["/v2/*"])] = (
         None
     )

@@ -64,9 +64,9 @@ class RequestHeads:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int, max_headers: int, max_target: int) -> None:
         self._loop = loop
-        self._limit = limit
+        self._limit = int(limit)  # a size prints its own unit
         self._max_headers = max_headers
-        self._max_target = max_target
+        self._max_target = int(max_target)
         self._parser = self._make()
 
     def _make(self) -> HttpRequestParser:
@@ -158,7 +158,7 @@ class ResponseHeads:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int) -> None:
         self._loop = loop
-        self._limit = limit
+        self._limit = int(limit)
         self._parser = self._make()
 
     def _make(self) -> HttpResponseParser:

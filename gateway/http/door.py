@@ -54,6 +54,7 @@ class Door:
         "_looked_for_leavers_at",
         "_per_client",
         "begin",
+        "body_limit",
         "client_ip",
         "clock",
         "connections",
@@ -99,6 +100,7 @@ class Door:
         self.clock = clock
         self.wheel = wheel
         self.limits = limits
+        self.body_limit = int(limits.body)
         self.timeouts = timeouts
         self.keepalive = float(timeouts.keepalive)
         self.trust = Trust(client_ip)

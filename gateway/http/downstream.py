@@ -66,6 +66,7 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     __slots__ = (
         "_body",
+        "_body_limit",
         "_body_size",
         "_door",
         "_drained",
@@ -104,6 +105,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._waiting: bytes | bytearray = b""
         self._body: Body = _NO_BODY
         self._body_size = 0
+        self._body_limit = 0
         self._drained = 0
         self._is_body_due = True
         self._identity = b""
@@ -309,7 +311,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         self.phase = BODY
         self._body = head.body()
-        self._body_size = 0
+        self._body_size, self._body_limit = 0, door.body_limit
         self._is_body_due = not head.expects_continue
         self._arm(door.timeouts.body_idle)
         door.begin(self, head, self.started_at)
@@ -366,8 +368,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         if payload:
             self._is_body_due = True
             self._body_size += len(payload)
-            if self._body_size > self._door.limits.body:
-                exchange.on_request_failed(BadRequest("body_too_large", f"more than {self._door.limits.body} bytes"))
+            if self._body_size > self._body_limit:
+                exchange.on_request_failed(BadRequest("body_too_large", f"more than {self._body_limit} bytes"))
                 return
             exchange.on_request_body(payload)
         if self.phase != BODY:
@@ -405,6 +407,10 @@ class ClientConnection(asyncio.Protocol, Timed):
         self.write(_CONTINUE)
         if self.phase == BODY:
             self._arm(self._door.timeouts.body_idle)
+
+    def limit_body(self, size: int) -> None:
+        """Take so many bytes of this request's body, instead of what is usual."""
+        self._body_limit = size
 
     def limit_time(self, deadline: float) -> None:
         """Set the deadline of the whole request."""
@@ -536,15 +542,16 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._identity = fresh_identity(self.peer, self._door.scheme, host)
         return self._identity
 
-    def address(self, identity: list[tuple[bytes, bytes]] | None) -> str:
+    def address(self, head: RequestHead) -> str:
         """The client's address: the peer's, or the one that a trusted proxy tells of."""
-        if identity is not None and self.is_trusted:
-            return self._door.trust.client(self.peer, identity)
-        return self.peer
+        if not self.is_trusted:
+            return self.peer
+        trust = self._door.trust
+        return trust.client(self.peer, (head.identity or ()) if trust.is_usual else head.raw_headers)
 
-    def key(self, identity: list[tuple[bytes, bytes]] | None) -> str:
+    def key(self, head: RequestHead) -> str:
         """What counts as one client: its address, or its prefix."""
-        return self._door.trust.key(self.address(identity))
+        return self._door.trust.key(self.address(head))
 
     def close_if_quiet(self, since: float) -> None:
         """Close between requests, when nothing has come since that instant; before, a request may be on its way."""

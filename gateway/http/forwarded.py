@@ -9,6 +9,7 @@ the IPv4 address wherever it is read: the peer, an entry of X-Forwarded-For, a n
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from gateway.http.settings import ClientIp
 
 _MAX_HOPS: Final = 32
+_LISTS: Final = frozenset({b"x-forwarded-for", b"forwarded"})
+# Those that are set aside from every request, and dropped where the peer is not trusted.
+_USUAL: Final = _LISTS | {b"x-real-ip"}
+# Commas and semicolons in a quoted text divide nothing; one without an end takes the rest with it.
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*+(?:"|\Z)'
+_ELEMENT: Final = re.compile(rb'(?:[^,"]|' + _QUOTED + rb")+")
+_PAIR: Final = re.compile(rb'(?:[^;"]|' + _QUOTED + rb")+")
 UNIX: Final = "unix"
 """The peer at the other end of a unix socket, and what an operator writes to trust it."""
 _UNKNOWN: Final = "unknown"
@@ -30,9 +38,11 @@ _MAPPED_BITS: Final = 96
 class Trust:
     """Decides which peers are proxies of ours, and finds the client behind them."""
 
-    __slots__ = ("_ipv6_prefix", "_networks", "_trusts_unix", "is_trusted")
+    __slots__ = ("_ipv6_prefix", "_networks", "_trusts_unix", "header", "is_trusted", "is_usual")
 
     def __init__(self, settings: ClientIp) -> None:
+        self.header = settings.header.lower().encode("ascii")
+        self.is_usual = self.header in _USUAL
         self._networks = [_network(text) for text in settings.trusted_proxies if text != UNIX]
         self._trusts_unix = UNIX in settings.trusted_proxies
         self._ipv6_prefix = settings.ipv6_prefix
@@ -47,10 +57,20 @@ class Trust:
             return False
         return any(parsed in network for network in self._networks)
 
-    def client(self, peer: str, identity: Sequence[tuple[bytes, bytes]]) -> str:
-        """The nearest address that is not a trusted proxy, read from the right; garbage ends the search."""
+    def client(self, peer: str, fields: Sequence[tuple[bytes, bytes]]) -> str:
+        """The nearest address that is not a trusted proxy, read from the right; garbage ends the search.
+
+        A field with a single address is believed when it has one: not when it has several that differ.
+        """
+        header = self.header
+        values = [value for name, value in fields if len(name) == len(header) and name.lower() == header]
+        if not values or not self.is_trusted(peer):
+            return peer
+        if header not in _LISTS:
+            single = {_address(value.strip(b" \t")) for value in values}
+            return (single.pop() if len(single) == 1 else "") or peer
         found = peer
-        hops = _hops(identity)
+        hops = _hops(values) if header == b"x-forwarded-for" else _elements(values)
         for hop in reversed(hops[-_MAX_HOPS:]):
             if not self.is_trusted(found):
                 break
@@ -77,9 +97,19 @@ def _never(_address: str) -> bool:
     return False
 
 
-def _hops(identity: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    joined = b",".join(value for name, value in identity if name.lower() == b"x-forwarded-for")
-    return [hop for hop in (part.strip(b" \t") for part in joined.split(b",")) if hop]
+def _hops(values: Sequence[bytes]) -> list[bytes]:
+    return [hop for hop in (part.strip(b" \t") for part in b",".join(values).split(b",")) if hop]
+
+
+def _elements(values: Sequence[bytes]) -> list[bytes]:
+    """The ``for`` of each element of Forwarded (RFC 7239 §4); ``unknown`` where there is none, or more than one."""
+    found = []
+    for element in _ELEMENT.findall(b",".join(values)):
+        pairs = (pair.partition(b"=") for pair in _PAIR.findall(element))
+        nodes = [value.strip(b" \t") for name, _, value in pairs if name.strip(b" \t").lower() == b"for"]
+        if element.strip(b" \t"):
+            found.append(nodes[0] if len(nodes) == 1 else b"unknown")
+    return found
 
 
 def _address(hop: bytes) -> str:
@@ -138,6 +168,19 @@ def fresh_identity(peer: str, scheme: str, host: str) -> bytes:
         lines.append(f"X-Forwarded-Host: {host}\r\n")
         element += f';host="{host}"' if ":" in host else f";host={host}"
     return ("".join(lines) + element + "\r\n").encode("ascii")
+
+
+def with_prefix(identity: bytes, prefix: bytes) -> bytes:
+    """The same fields with ``X-Forwarded-Prefix``: the prefix that a proxy before us has taken away, and ours."""
+    before = b""
+    lines = identity.splitlines(keepends=True)
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"x-forwarded-prefix":
+            before = value.strip().rstrip(b"/")
+            lines.remove(line)
+            break
+    return b"".join((*lines, b"X-Forwarded-Prefix: ", before, prefix, b"\r\n"))
 
 
 def extended_identity(peer: str, scheme: str, host: str, identity: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -23,6 +23,22 @@ class ByteCounts(Protocol):
     upstream_opened: int
 
 
+class Times(Protocol):
+    """How long an endpoint may take, in seconds: to begin its answer, between two pieces of it, and in a tunnel."""
+
+    @property
+    def head_timeout(self) -> float:
+        """To begin its answer once it has the whole request."""
+
+    @property
+    def idle_timeout(self) -> float:
+        """Between two pieces of its answer."""
+
+    @property
+    def tunnel_timeout(self) -> float:
+        """Between two pieces in a tunnel."""
+
+
 class Line:
     """What all connections to one upstream share: timeouts, the head parser, the wheel."""
 

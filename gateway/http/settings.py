@@ -22,6 +22,14 @@ class ClientIp(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Network, ...],
         Meta(description="networks, or unix, whose forwarding fields are believed", examples=[["10.0.0.0/8", "unix"]]),
     ] = ()
+    header: Annotated[
+        str,
+        Meta(
+            description="the field by which they name the client: x-forwarded-for or forwarded (lists, read from the "
+            "right), or one that has a single address, such as x-real-ip or cf-connecting-ip",
+            extra={"format": "header_name"},
+        ),
+    ] = "x-forwarded-for"
     ipv6_prefix: Annotated[
         int, Meta(ge=1, le=128, description="an IPv6 client is the network of this many bits around its address")
     ] = 64

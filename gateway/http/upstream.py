@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.http.callbacks import Attempt
-    from gateway.http.line import Line
+    from gateway.http.line import Line, Times
 
 IDLE, HEAD, BODY, TUNNEL, FLUSH, CLOSED = range(6)
 _WRITE_BUFFER: Final = 64 * 1024
@@ -54,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_out",
         "_partial",
         "_progress",
+        "_times",
         "_transport",
         "is_write_paused",
         "keep_alive_timeout",
@@ -73,6 +74,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     ) -> None:
         Timed.__init__(self)
         self._line = line
+        self._times: Times = line
         self.on_free = on_free
         self.on_closed = on_closed
         self.on_load = on_load
@@ -113,7 +115,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         elif phase == BODY:
             self._take_body(data)
         elif phase == TUNNEL:
-            self.deadline = self._line.clock.now() + self._line.tunnel_timeout
+            self.deadline = self._line.clock.now() + self._times.tunnel_timeout
             self._attempt.on_upstream_bytes(data)  # type: ignore[union-attr]  # a tunnel has an attempt
         elif phase != FLUSH:  # nobody asked
             self.abort()
@@ -163,7 +165,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """The endpoint has caught up."""
         self.is_write_paused = False
         if self.phase == HEAD:
-            self._arm(self._line.head_timeout if self._is_request_done else inf)
+            self._arm(self._times.head_timeout if self._is_request_done else inf)
         if self._attempt is not None:
             self._attempt.on_upstream_resumed()
 
@@ -196,7 +198,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         progress = self._progress
         if progress is None:
             return False
-        deadline = progress.deadline(self._line.idle_timeout, now)
+        deadline = progress.deadline(self._times.idle_timeout, now)
         if deadline <= now:
             return True
         self._line.wheel.set(self, deadline)
@@ -261,7 +263,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             return False
         if head.status == _SWITCHING:
             self.phase = TUNNEL
-            self._arm(self._line.tunnel_timeout)
+            self._arm(self._times.tunnel_timeout)
             attempt.on_switched(head, payload)
             return False
         self._interim += 1
@@ -296,7 +298,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             attempt.on_response(head, payload, now, is_complete=True)
             return
         self.phase = BODY
-        self._arm(self._line.idle_timeout)
+        self._arm(self._times.idle_timeout)
         attempt.on_response(head, payload, now, is_complete=False)
 
     def _take_body(self, data: bytes) -> None:
@@ -317,7 +319,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             attempt.on_response_body(payload, now, is_complete=True)
             return
         if not self._is_reading_paused:
-            self.deadline = now + self._line.idle_timeout
+            self.deadline = now + self._times.idle_timeout
         if payload:
             attempt.on_response_body(payload, now, is_complete=False)
 
@@ -371,8 +373,17 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if self.phase == HEAD and self._attempt is not None:
             self._attempt.on_endpoint_lost()
 
-    def begin(self, attempt: Attempt, method: str, head: bytes, now: float, *, is_request_done: bool) -> None:
-        """Send a request head; the body follows by :meth:`write`.
+    def begin(  # noqa: PLR0913 - a request, and how long it may take
+        self,
+        attempt: Attempt,
+        method: str,
+        head: bytes,
+        now: float,
+        *,
+        is_request_done: bool,
+        times: Times | None = None,
+    ) -> None:
+        """Send a request head; the body follows by :meth:`write`. ``times`` are its own, instead of the upstream's.
 
         A head with a body to come is kept until :meth:`end_request`, or for the rest of this turn of the loop, so that
         what came from the client together leaves together.
@@ -383,8 +394,9 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self._is_request_done = is_request_done
         self.phase = HEAD
         line = self._line
+        self._times = line if times is None else times
         if is_request_done:
-            deadline = self.deadline = now + line.head_timeout
+            deadline = self.deadline = now + self._times.head_timeout
             if deadline < self.looked_at:
                 line.wheel.set(self, deadline)
         else:
@@ -418,7 +430,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Send bytes of a tunnel; they keep it open, as those of the other direction do."""
         line = self._line
         line.counts.upstream_out += len(data)
-        self.deadline = line.clock.now() + line.tunnel_timeout
+        self.deadline = line.clock.now() + self._times.tunnel_timeout
         self._transport.write(data)
 
     def end_request(self) -> None:
@@ -427,7 +439,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         if self._out is not None:
             self.flush()
         if self.phase == HEAD and not self.is_write_paused:
-            self._arm(self._line.head_timeout)
+            self._arm(self._times.head_timeout)
 
     def end_tunnel(self) -> None:
         """End our half of a tunnel; over TLS that ends both."""
@@ -461,7 +473,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         """Take the response again."""
         if self._is_reading_paused and self.phase in (BODY, TUNNEL):
             self._is_reading_paused = False
-            self._arm(self._line.idle_timeout if self.phase == BODY else self._line.tunnel_timeout)
+            self._arm(self._times.idle_timeout if self.phase == BODY else self._times.tunnel_timeout)
             self._transport.resume_reading()
 
     def wait_idle(self, deadline: float) -> None:

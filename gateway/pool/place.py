@@ -83,6 +83,7 @@ class Place:
         self._on_change = on_change
         self._on_gone = on_gone
         self._bounds = Bounds()
+        self._first_rss = 0
         self._base = 0
         self._since = self._began = self._able_since = clock.now()
         self._turn = asyncio.Event()
@@ -180,14 +181,19 @@ class Place:
         if self._process is not None:
             self.vitals = self._process.vitals
         if self.is_able and not self.due:
-            self.due = self._bounds.due(self.served, self._clock.now() - self._able_since)
+            rss = self.vitals.rss
+            self._first_rss = self._first_rss or rss
+            age = self._clock.now() - self._able_since
+            self.due = self._bounds.due(self.served, age, rss, self._first_rss)
 
     def renew(self) -> None:
         """It is not to be replaced now; if it was due it will be again."""
         self.due = ""
         self.is_retiring = False
         self._bounds = Bounds.draw(self.settings.recycle, self._rng)
-        self._bounds = Bounds(self._bounds.requests and self.served + self._bounds.requests, self._renewed_age())
+        requests = self._bounds.requests and self.served + self._bounds.requests
+        self._bounds = Bounds(requests, self._renewed_age(), self._bounds.memory)
+        self._first_rss = self.vitals.rss  # it is due again when it has grown further
 
     def _renewed_age(self) -> float:
         return self._bounds.age and self._clock.now() - self._able_since + self._bounds.age
@@ -300,6 +306,7 @@ class Place:
 
     def _become_able(self) -> float:
         now = self._able_since = self._clock.now()
+        self._first_rss = 0
         self._bounds = Bounds.draw(self.settings.recycle, self._rng)
         self.due = ""
         self.is_able = True

@@ -31,10 +31,18 @@ class WarmUp(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recycle(Struct, frozen=True, forbid_unknown_fields=True):
-    """When a process is replaced although it is well; each draws its own bounds, up to a tenth below or above."""
+    """When a process is replaced although it is well; each draws its own bounds, up to a tenth off (memory: below)."""
 
     requests: Annotated[int, Meta(ge=0, description="after so many answers; 0 = never")] = 0
     age: Annotated[Seconds, Meta(description="after so long; 0s = never", extra={"zero": True})] = Seconds(0)
+    memory: Annotated[
+        Size | None,
+        Meta(
+            description="when it and what it started have more resident memory, and a tenth more than at first; "
+            "none = never",
+            examples=["512MiB"],
+        ),
+    ] = None
 
 
 class Pool(Struct, frozen=True, forbid_unknown_fields=True):

@@ -52,9 +52,10 @@ def frame(request: RequestHead, response: ResponseHead, *, may_keep: bool) -> Fr
     return Framing(lines, is_chunked, is_kept)
 
 
-def compose(plane: DataPlane, rule: RouteRule, head: ResponseHead, framing: Framing, quotas: bytes) -> bytes:
-    """The whole head for the client: the upstream's fields, then ours."""
-    fields = head.fields
+def compose(  # noqa: PLR0913, PLR0917 - what a head is made of
+    plane: DataPlane, rule: RouteRule, head: ResponseHead, fields: bytes, framing: Framing, quotas: bytes
+) -> bytes:
+    """The whole head for the client: the upstream's ``fields``, then ours."""
     if rule.response.removed:
         fields = without(fields, rule.response.removed)
     parts = [status_line(head.status, head.reason), fields, rule.via_back]

@@ -18,7 +18,7 @@ from gateway.admission.rate_gate import RateGate, tables_of
 from gateway.admission.rate_key import KeyReader
 from gateway.http.line import Line
 from gateway.proxy.recovery import Recovery
-from gateway.proxy.rule import RouteRule
+from gateway.proxy.rule import RouteRule, RouteTimes
 from gateway.resilience.breaker import Breaker
 from gateway.resilience.failures import Failures
 from gateway.resilience.outlier import Outliers
@@ -110,6 +110,8 @@ class Assembly:
             hash_key=_reader(upstream.hash_key if upstream.balance == "ring_hash" else None),
             pseudonym=self._pseudonym,
             has_via=self._settings.gateway.via == "both",
+            body_limit=int(route.limits.body or self._settings.gateway.limits.body),
+            times=_times(route, upstream),
             recovery=service.recovery,
             breakers=self._breakers(name, upstream, service.group),
             failures=Failures(upstream.breaker.failures),
@@ -213,6 +215,19 @@ def _bar(gate: Gate, group: UpstreamGroup, now: float) -> None:
         gate.suspend(group.expected_at)
     elif gate.suspended_until is not None and not group.is_shut:
         gate.resume(now)
+
+
+def _times(route: Route, upstream: Upstream) -> RouteTimes | None:
+    """What the route says of timeouts, and of the rest what the upstream does; None when it says nothing."""
+    own, usual = route.timeouts, upstream.timeouts
+    if own.head is None and own.idle is None and own.tunnel is None:
+        return None
+    head = usual.head if own.head is None else own.head
+    return RouteTimes(
+        min(head, upstream.retry.attempt_timeout or math.inf),
+        usual.idle if own.idle is None else own.idle,
+        usual.tunnel if own.tunnel is None else own.tunnel,
+    )
 
 
 def _chooser(route: Route, classes: dict[str, TrafficClass]) -> ClassChooser | None:

@@ -126,7 +126,7 @@ class Attempts(RequestState):
     def _hash_key(self, rule: RouteRule) -> str:
         head = self._head
         plan: RequestPlan = head.plan
-        return rule.hash_key.read(self._client.key(head.identity), head.headers, plan.parameters)  # type: ignore[union-attr]  # asked by the caller
+        return rule.hash_key.read(self._client.key(head), head.headers, plan.parameters)  # type: ignore[union-attr]  # asked by the caller
 
     async def _connect(self, endpoint: Endpoint) -> None:
         try:
@@ -149,7 +149,7 @@ class Attempts(RequestState):
         plan: RequestPlan = head.plan
         client = self._client
         raw = plan.compose(client, self.request_id, endpoint, now, self._attempts)
-        connection.begin(self, head.method, raw, now, is_request_done=not self._has_body)  # type: ignore[arg-type]  # an Exchange
+        connection.begin(self, head.method, raw, now, is_request_done=not self._has_body, times=self._rule.times)  # type: ignore[arg-type]  # an Exchange
         if not self._has_body:
             return
         spool = self._spool
@@ -511,7 +511,7 @@ class Attempts(RequestState):
         """Send the request a second time."""
         plan: RequestPlan = self._head.plan
         raw = plan.compose(self._client, self.request_id, endpoint, now, self._attempts)
-        connection.begin(hedge, self._head.method, raw, now, is_request_done=True)
+        connection.begin(hedge, self._head.method, raw, now, is_request_done=True, times=self._rule.times)
 
     def adopt(self, connection: UpstreamConnection, endpoint: Endpoint, token: int, began_at: float) -> None:
         """The hedge answers first: its attempt is ours from now on, and ours is given up."""

@@ -121,6 +121,8 @@ class Ending(Attempts):
         """For how many seconds the request was no work of the service; nothing looks after its place any more."""
         place.end()
         self._plane.door.wheel.forget(place)
+        if place.keepalive is not None:
+            self._plane.door.wheel.forget(place.keepalive)
         if place.since:
             place.seconds += now - place.since
             self._rule.upstream_counters.leave_stream(now, now - place.since)
@@ -176,7 +178,7 @@ class Ending(Attempts):
             upstream_seconds=now - self._dispatched_at if self._dispatched_at >= 0 else 0.0,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
-            client=self._client.address(head.identity),
+            client=self._client.address(head),
             request_id=self.request_id.decode("ascii"),
             trace_id=trace_id(head.headers.get("traceparent", "")),
             attempts=self._attempts,

@@ -66,6 +66,8 @@ class Entrance(Ending):
         A client that expects 100-continue sends nothing before it is admitted; unless the route buffers.
         """
         head = self._head
+        if rule.body_limit != self._plane.body_limit:
+            self._client.limit_body(rule.body_limit)
         if rule.buffer:
             self._spool = Spool(EARLY_BYTES)
             if head.expects_continue:
@@ -107,7 +109,7 @@ class Entrance(Ending):
         rates: RateGate = rule.rates  # type: ignore[assignment]  # asked by begin
         head = self._head
         if plan.rate_keys is None:
-            client = "" if rates.is_of_head else self._client.key(head.identity)
+            client = "" if rates.is_of_head else self._client.key(head)
             keys = rates.keys(client, head.headers, plan.parameters)
             if rates.is_of_head:
                 plan.rate_keys = tuple(keys)
@@ -171,7 +173,7 @@ class Entrance(Ending):
             return rule.flow
         head = self._head
         plan: RequestPlan = head.plan
-        return reader.read(self._client.key(head.identity), head.headers, plan.parameters)
+        return reader.read(self._client.key(head), head.headers, plan.parameters)
 
     def on_admitted(self, now: float) -> None:
         """The gate lets the request in after a wait."""

@@ -18,12 +18,16 @@ from gateway.proxy.answer import compose, frame, quota_lines, status_line
 from gateway.proxy.attempts import EARLY_BYTES
 from gateway.proxy.ending import SERVER_ERROR, SWITCHING
 from gateway.proxy.entrance import Entrance
+from gateway.proxy.keepalive import KeepAlive, may_have_comments
+from gateway.proxy.redirect import relocated
 
 if TYPE_CHECKING:
     from gateway.http.heads import ResponseHead
     from gateway.http.upstream import UpstreamConnection
+    from gateway.proxy.place import Place
 
 _CLIENT_GONE: Final = 499
+_WITH_LOCATION: Final = frozenset({201, *range(300, 400)})
 _CONTINUE: Final = 100
 _CLIENTS_HALF: Final = 1
 _UPSTREAMS_HALF: Final = 2
@@ -168,7 +172,7 @@ class Exchange(Entrance):
         if is_complete:
             self._complete(now)
         elif self._is_stream:
-            self._give_place_back(now)
+            self._begin_stream(head, payload, now)
         else:
             plane.watch_place(self, now)
 
@@ -184,8 +188,20 @@ class Exchange(Entrance):
         framing = frame(request, head, may_keep=may_keep)
         self._is_kept = framing.is_kept
         self._is_chunked = framing.is_chunked
-        raw = compose(plane, rule, head, framing, quota_lines(rule, self._rate_keys, self._answered_at))
-        if request.is_ordinary and self._is_kept and head.has_date and not self._is_chunked and rule.rates is None:
+        fields = head.fields
+        is_moving = rule.has_location and head.status in _WITH_LOCATION
+        if is_moving and request.plan.prefix:
+            endpoint = "" if self._endpoint is None else self._endpoint.authority
+            fields = relocated(fields, request.plan.prefix, request.host.encode("ascii"), endpoint.encode("ascii"))
+        raw = compose(plane, rule, head, fields, framing, quota_lines(rule, self._rate_keys, self._answered_at))
+        if (
+            request.is_ordinary
+            and not is_moving
+            and self._is_kept
+            and head.has_date
+            and not self._is_chunked
+            and rule.rates is None
+        ):
             head.composed = (rule, raw)
         if payload:
             self._bytes_out += len(payload)
@@ -194,9 +210,21 @@ class Exchange(Entrance):
             raw += LAST_CHUNK
         client.write(raw)
 
+    def _begin_stream(self, head: ResponseHead, payload: bytes, now: float) -> None:
+        """Give the place back, and send comments from now on while the stream is silent, if the route asks for them."""
+        self._give_place_back(now)
+        place: Place = self._place  # type: ignore[assignment]  # it has just been given back
+        every = self._rule.stream_keepalive
+        if every and may_have_comments(head):
+            wheel = self._plane.door.wheel
+            place.keepalive = KeepAlive(wheel, self._client, every, is_chunked=self._is_chunked)
+            place.keepalive.note(payload, now)
+
     def on_response_body(self, payload: bytes, now: float, *, is_complete: bool) -> None:
         """Pass payload on as it comes."""
         client = self._client
+        if self._is_stream and self._place is not None and self._place.keepalive is not None:
+            payload = self._place.keepalive.note(payload, now)
         if payload:
             self._bytes_out += len(payload)
             if self._is_chunked:

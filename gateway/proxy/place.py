@@ -17,6 +17,7 @@ from gateway.core.deadlines import Timed
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.keepalive import KeepAlive
 
 LOOK: Final = 0.1
 """Seconds between two looks, and the shortest time for which an answer or a pause is borne with."""
@@ -30,10 +31,10 @@ class Place(Timed):
     """Looks again and again whether the place is to be given back; ``since`` is when it was, 0.0 while it is held.
 
     ``seconds`` is for how long it was not held, before it was taken back; ``is_counted`` says that the gate has it as a
-    stream, which may be forbidden.
+    stream, which may be forbidden. ``keepalive`` sends comments to an event stream, where the route asks for them.
     """
 
-    __slots__ = ("_exchange", "_seen", "is_counted", "seconds", "since")
+    __slots__ = ("_exchange", "_seen", "is_counted", "keepalive", "seconds", "since")
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
@@ -42,6 +43,7 @@ class Place(Timed):
         self.is_counted = False
         self.seconds = 0.0
         self.since = 0.0
+        self.keepalive: KeepAlive | None = None
 
     def on_deadline(self, now: float) -> None:
         """Time to look."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import BadRequest
 from gateway.http.budget import RELATIVE, UNLIMITED, read_budget, render_budget
-from gateway.http.forwarded import extended_identity
+from gateway.http.forwarded import extended_identity, with_prefix
 from gateway.http.heads import without
 from gateway.proxy.local import answer_locally
 
@@ -39,6 +39,7 @@ class RequestPlan:
     __slots__ = (
         "_after",
         "_before",
+        "_claim",
         "_host",
         "_id",
         "_identity",
@@ -49,6 +50,7 @@ class RequestPlan:
         "is_repeat",
         "page",
         "parameters",
+        "prefix",
         "rate_keys",
         "refusal",
         "rule",
@@ -63,8 +65,10 @@ class RequestPlan:
         *,
         path: str,
         parameters: Mapping[str, str],
+        prefix: str = "",
     ) -> None:
         self.rule = rule
+        self.prefix = prefix.encode("ascii")
         self.page = rule.breakers.pages.of(path)
         self.parameters = parameters
         # when they follow from the head alone; noted at its first request
@@ -85,6 +89,14 @@ class RequestPlan:
             removed |= {ATTEMPT.encode("ascii")}
         if removed:
             fields = without(fields, removed)
+        # a field by which only trusted proxies may say who the client is
+        self._claim = b""
+        claiming = plane.door.trust.header
+        if not plane.door.trust.is_usual and claiming.decode("ascii") in head.headers:
+            named = claiming + b":"
+            lines = fields.splitlines(keepends=True)
+            self._claim = b"".join(line for line in lines if line.lower().startswith(named))
+            fields = without(fields, {claiming})
         self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
         # what an operator removes or sets is theirs, also where we would write it
         self._via = b"" if b"via" in removed else rule.via
@@ -107,6 +119,10 @@ class RequestPlan:
             identity = extended_identity(client.peer, self._scheme, self._host, self._identity)
         else:
             identity = client.identity(self._host)
+        if self.prefix:
+            identity = with_prefix(identity, self.prefix)
+        if self._claim and client.is_trusted:
+            identity += self._claim
         removed = self.rule.request.removed
         if removed:
             identity = without(identity, removed)
@@ -133,16 +149,17 @@ def plan_request(plane: DataPlane, head: RequestHead) -> RequestPlan:
     path, question, query = head.target.partition("?")
     hit = plane.table.match(head.host, path, head.method, head.headers)
     rule = plane.rules[hit.name]
-    target = head.target
+    target, prefix = head.target, ""
     if rule.rewrite is not None and path != "*":
         target = rule.rewrite.apply(path, hit) + question + query
-    plan = RequestPlan(plane, head, rule, target, path=path, parameters=hit.parameters)
+        prefix = rule.rewrite.stripped(path)
+    plan = RequestPlan(plane, head, rule, target, path=path, parameters=hit.parameters, prefix=prefix)
     if head.max_forwards == 0:
         plan.answer = answer_locally(head)
     elif head.rounds and (
         len(head.rounds) > plane.settings.gateway.max_loops or rule.name.encode("ascii") in head.rounds
     ):
         plan.refusal = BadRequest("loop_detected")
-    elif head.length > plane.body_limit:
-        plan.refusal = BadRequest("body_too_large", f"more than {plane.body_limit} bytes")
+    elif head.length > rule.body_limit:
+        plan.refusal = BadRequest("body_too_large", f"more than {rule.body_limit} bytes")
     return plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.admission.rate_fields import policy_field
 from gateway.routing.rewrite import PathRewrite
@@ -35,14 +35,24 @@ class FieldEdit:
         self.added = "".join(f"{name}: {value}\r\n" for name, value in put.items()).encode("utf-8")
 
 
+class RouteTimes(NamedTuple):
+    """How long an endpoint may take for a route that says so itself, in seconds."""
+
+    head_timeout: float
+    idle_timeout: float
+    tunnel_timeout: float
+
+
 class RouteRule:
     """One route, ready for use.
 
-    ``via`` says to upstreams who passed a request on, and by which route, ``via_back`` to clients; ``timeout`` is ``inf`` when the whole request
-    has no bound of its own.
+    ``via`` says to upstreams who passed a request on, and by which route, ``via_back`` to clients; ``timeout`` is
+    ``inf`` when the whole request has no bound of its own, ``times`` is None when the upstream's hold;
+    ``stream_keepalive`` is 0 for none; ``has_location`` when answers may need the prefix that was taken away.
     """
 
     __slots__ = (
+        "body_limit",
         "breakers",
         "buffer",
         "chooser",
@@ -53,6 +63,7 @@ class RouteRule:
         "flow",
         "gate",
         "group",
+        "has_location",
         "hash_key",
         "name",
         "policy",
@@ -61,7 +72,9 @@ class RouteRule:
         "request",
         "response",
         "rewrite",
+        "stream_keepalive",
         "timeout",
+        "times",
         "traffic_class",
         "upstream_counters",
         "via",
@@ -75,6 +88,8 @@ class RouteRule:
         *,
         pseudonym: str,
         has_via: bool,
+        body_limit: int,
+        times: RouteTimes | None,
         group: UpstreamGroup,
         gate: Gate,
         traffic_class: TrafficClass,
@@ -91,6 +106,10 @@ class RouteRule:
     ) -> None:
         self.name = name
         self.via = f"Via: 1.1 {pseudonym} ({name})\r\n".encode("ascii") if has_via else b""
+        self.body_limit = body_limit
+        self.times = times
+        self.has_location = route.rewrite_location and route.strip_prefix is not None
+        self.stream_keepalive = 0.0 if route.stream_keepalive is None else float(route.stream_keepalive)
         self.group = group
         self.gate = gate
         self.traffic_class = traffic_class

@@ -74,6 +74,11 @@ class PathRewrite:
             readings(changed)  # asked only whether it may be sent at all
         return changed + mark + query
 
+    def stripped(self, path: str) -> str:
+        """The prefix that :meth:`apply` takes from this path, which carries no query; empty when it takes none."""
+        prefix = self._strip
+        return prefix if prefix and (path == prefix or path.startswith(prefix + "/")) else ""
+
     def _strip_from(self, path: str) -> str:
         prefix = self._strip
         if path == prefix:

@@ -159,3 +159,24 @@ async def test_a_bad_request_id_is_replaced(world: World, value: bytes) -> None:
 async def test_two_request_ids_become_one(world: World) -> None:
     _, request = await world.admitted(get(fields=b"X-Request-Id: aaa\r\nX-Request-Id: bbb\r\n"))
     assert len(request.values(b"X-Request-Id")) == 1
+
+
+CLAIMING = {"gateway": {"client_ip": {"header": "CF-Connecting-IP"}}}
+
+
+@pytest.mark.gateway(CLAIMING)
+async def test_the_field_of_a_cdn_is_thrown_away_when_a_stranger_sends_it(world: World) -> None:
+    """Where it says who the client is, only trusted proxies may say so: to us, and to the service behind us."""
+    _, request = await world.admitted(get(fields=b"CF-Connecting-IP: 6.6.6.6\r\n"))
+    assert request.values(b"CF-Connecting-IP") == []
+    assert await _client_in_log(world) == "127.0.0.1"
+
+
+@pytest.mark.gateway(
+    {"gateway": {"client_ip": {**CLAIMING["gateway"]["client_ip"], "trusted_proxies": ["127.0.0.0/8"]}}}
+)
+async def test_the_field_of_a_cdn_is_believed_from_a_trusted_proxy(world: World) -> None:
+    """The client is the one that it names, and the service gets it once."""
+    _, request = await world.admitted(get(fields=b"cf-connecting-ip: 203.0.113.9\r\nX-Forwarded-For: 6.6.6.6\r\n"))
+    assert request.values(b"CF-Connecting-IP") == [b"203.0.113.9"]
+    assert await _client_in_log(world) == "203.0.113.9"

@@ -30,6 +30,22 @@ async def test_too_much_is_refused_with_its_reason(world: World, raw: bytes, sta
     await world.refused(raw, {status}, {reason})
 
 
+@pytest.mark.parametrize(
+    ("raw", "limit"),
+    [
+        (get(fields=b"X-A: " + b"evil" * 25_000 + b"\r\n"), 16_384),
+        (get(b"/" + b"evil" * 1250), 4096),
+        (post(b"Content-Length: 1048577\r\n"), 1_048_576),
+    ],
+    ids=["head", "target", "body"],
+)
+async def test_every_limit_is_said_in_the_same_words(world: World, raw: bytes, limit: int) -> None:
+    """A refusal says how much is taken, in bytes, whichever check has found it."""
+    async with world.client() as client:
+        await client.send(raw)
+        assert (await client.answer()).json["detail"] == f"more than {limit} bytes"
+
+
 async def test_a_head_just_within_the_limits_passes(world: World) -> None:
     """45 fields and some 15 KiB: what is allowed is allowed."""
     answer, request = await world.admitted(

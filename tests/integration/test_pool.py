@@ -8,7 +8,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from tests.support.running import RunningGateway, descendants, is_alive, pool_toml, running, until
+from tests.support.running import PATIENCE, RunningGateway, descendants, is_alive, pool_toml, running, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,6 +115,38 @@ async def test_a_command_that_cannot_be_run_is_said(tmp_path: Path) -> None:
         await until(lambda: gateway.events("pool process ended"))
         assert gateway.events("pool process ended")[0]["status"] == 127
         assert gateway.events("pool process output")[0]["line"] == f"{command}: No such file or directory"
+
+
+LEAKING = """
+import http.server, sys
+kept = []
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path == "/leak":
+            kept.append(b"x" * 4_000_000)
+        body = str(len(kept)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+async def test_a_process_that_leaks_is_replaced(tmp_path: Path) -> None:
+    """From its bound of memory on another one takes its place, and no request fails of it."""
+    script = tmp_path / "leaking.py"
+    script.write_text(LEAKING)
+    toml = pool_toml(["python", str(script), "{port}"], ready="/") + '[upstreams.app.pool.recycle]\nmemory = "100MB"\n'
+    async with running(toml) as gateway:
+        await until(lambda: gateway.events("pool process ready"))
+        async with asyncio.timeout(PATIENCE):
+            while not gateway.events("pool process left"):
+                assert (await gateway.get("/leak"))[0] == 200
+        assert gateway.events("pool process left")[0]["reason"] == "recycle_memory"
+        status, kept = await gateway.get("/")
+        assert (status, int(kept) < 50) == (200, True)
 
 
 async def test_a_deaf_process_is_killed_after_its_drain_timeout(tmp_path: Path) -> None:

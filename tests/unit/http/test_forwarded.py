@@ -77,3 +77,35 @@ def test_what_the_upstream_is_told_of_a_unix_peer_is_no_address() -> None:
     assert b"unix" not in fresh
     extended = extended_identity("unix", "http", "a.test", [(b"X-Forwarded-For", b"203.0.113.7")])
     assert b"X-Forwarded-For: 203.0.113.7\r\n" in extended
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "expected"),
+    [
+        ("Forwarded", b"for=203.0.113.7", "203.0.113.7"),
+        ("Forwarded", b"for=6.6.6.6, For=203.0.113.7;proto=https;by=10.0.0.9", "203.0.113.7"),
+        ("Forwarded", b'for=203.0.113.7, proto=http;for="10.9.9.9:4711"', "203.0.113.7"),
+        ("Forwarded", b'for="[2001:db8::1]:4711"', "2001:db8::1"),
+        ("Forwarded", b'host="a,for=6.6.6.6;for=6.6.6.7";for=203.0.113.7', "203.0.113.7"),
+        ("Forwarded", b'for=203.0.113.7;host="a\\",for=6.6.6.6', "203.0.113.7"),
+        ("Forwarded", b"for=6.6.6.6, for=unknown", "10.0.0.1"),
+        ("Forwarded", b"for=6.6.6.6, for=_hidden", "10.0.0.1"),
+        ("Forwarded", b"for=6.6.6.6, proto=http", "10.0.0.1"),
+        ("Forwarded", b"for=6.6.6.6;for=6.6.6.7", "10.0.0.1"),
+        ("X-Real-IP", b"203.0.113.7", "203.0.113.7"),
+        ("X-Real-IP", b" [2001:db8::1]:443 ", "2001:db8::1"),
+        ("X-Real-IP", b"6.6.6.6, 203.0.113.7", "10.0.0.1"),
+        ("X-Real-IP", b"", "10.0.0.1"),
+        ("CF-Connecting-IP", b"203.0.113.7", "203.0.113.7"),
+    ],
+)
+def test_a_key_chooses_the_field_that_names_the_client(header: str, value: bytes, expected: str) -> None:
+    """Lists are read from the right up to a proxy that is not ours; of a single address there may be only one."""
+    ours = Trust(ClientIp(trusted_proxies=("10.0.0.0/8",), header=header))
+    others = [(b"X-Forwarded-For", b"198.51.100.1")]
+    assert ours.client("10.0.0.1", [(header.encode().lower(), value), *others]) == expected
+    assert ours.client("192.0.2.1", [(header.encode(), value)]) == "192.0.2.1"
+    assert ours.client("10.0.0.1", others) == "10.0.0.1"
+    twice = [(header.encode(), value), (header.encode(), b"6.6.6.6")]
+    if header != "Forwarded":
+        assert ours.client("10.0.0.1", twice) == "10.0.0.1"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.units import Seconds
+from gateway.core.units import Seconds, Size
 from gateway.pool.child import Child
 from gateway.pool.door import Door
 from gateway.pool.memory import ceiling, room
@@ -150,3 +150,16 @@ def test_the_page_shows_the_table() -> None:
     page = (Path(__file__).parents[3] / "docs/pool.md").read_text("utf-8")
     assert f"```mermaid\n{diagram()}\n```" in page
     assert all(f"| `{state}` |" in page for state in STATES)
+
+
+def test_a_process_that_has_grown_is_due_for_its_memory() -> None:
+    """From its own bound on, at most a tenth below the written one; not when it has been as large from the start."""
+    drawn = [Bounds.draw(Recycle(memory=Size(1000)), Random(seed)).memory for seed in range(50)]
+    assert all(900 <= bound <= 1000 for bound in drawn)
+    assert len(set(drawn)) == 50
+    bounds = Bounds(memory=1000.0)
+    assert bounds.due(0, 0.0, 1000, 500) == ""
+    assert bounds.due(0, 0.0, 1001, 500) == "recycle_memory"
+    assert bounds.due(0, 0.0, 2000, 1900) == ""
+    assert Bounds().due(0, 0.0, 10**12, 1) == ""
+    assert Bounds.draw(Recycle(), Random(1)).memory == 0
