@@ -2,7 +2,8 @@
 
 The first two are structured fields (RFC 9651), lists of strings with parameters, as in the IETF draft
 "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers-10): ``q`` requests in ``w`` seconds is
-the policy, ``r`` requests would pass now, and ``t`` seconds later there will be more.
+the policy, ``r`` requests would pass now, and ``t`` seconds later there will be more. All of them are requests of the
+route, each of which may cost more than one: whoever is refused sees ``r=0`` there, and a ``t`` within its Retry-After.
 
 *Policy.* ``w`` is whole seconds, the least in which a burst refills, and ``q / w`` is the rate; so ``q`` is the burst
 where the two agree ("50/s", burst 100: ``q=100;w=2``). What may be sent at once is ``r``, never the policy.
@@ -35,7 +36,7 @@ def policy_field(gate: RateGate) -> str:
     for rule in gate.rules:
         if not rule.is_shadow:
             seconds = max(ceil(rule.burst / rule.rate - _ROUNDING), 1)
-            count = int(max(rule.rate * seconds, 1) + _ROUNDING)
+            count = int(max(rule.rate * seconds / rule.cost, 1) + _ROUNDING)
             items.append(f"{_string(rule.name)};q={min(count, _LARGEST)};w={min(seconds, _LARGEST)}")
     return ", ".join(items)
 

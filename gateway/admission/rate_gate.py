@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.admission.rate_key import KeyReader
-from gateway.admission.rate_limit import MAX_KEYS, KeyedRateLimit, Quota
+from gateway.admission.rate_limit import MAX_KEYS, SLACK, KeyedRateLimit, Quota
 from gateway.admission.rate_settings import burst_of
 
 if TYPE_CHECKING:
@@ -87,16 +87,16 @@ class RateGate:
             place, rule = enforced[0]
             seconds = rule.limit.take(keys[place], rule.cost * cost, now)
             if seconds:
-                return _refusal(rule, keys[place], cost, now, seconds)
+                return _refusal(rule, seconds)
             rule.passed += 1
         elif enforced:
             longest = 0.0
             for place, rule in enforced:
                 seconds = rule.limit.wait(keys[place], rule.cost * cost, now)
                 if seconds > longest:
-                    longest, refusing, key = seconds, rule, keys[place]
+                    longest, refusing = seconds, rule
             if longest:
-                return _refusal(refusing, key, cost, now, longest)
+                return _refusal(refusing, longest)
             for place, rule in enforced:
                 rule.limit.take(keys[place], rule.cost * cost, now)
                 rule.passed += 1
@@ -116,15 +116,16 @@ class RateGate:
 
     def quotas(self, keys: list[str], now: float) -> list[tuple[str, Quota]]:
         """What the request's keys have left, for each enforced rule by name."""
-        return [(rule.name, rule.limit.quota(keys[place], now)) for place, rule in self._enforced]
+        return [(rule.name, rule.limit.quota(keys[place], now, rule.cost)) for place, rule in self._enforced]
 
     def __repr__(self) -> str:
         return f"<RateGate {' '.join(rule.name for rule in self.rules)}>"
 
 
-def _refusal(rule: RateRule, key: str, cost: float, now: float, seconds: float) -> RateRefusal:
+def _refusal(rule: RateRule, seconds: float) -> RateRefusal:
     rule.refused += 1
-    observed = rule.limit.debt(key, now) + rule.cost * cost
+    # from the wait itself: what the key owes may have changed since, and then the numbers would contradict it
+    observed = rule.burst + SLACK + seconds * rule.rate
     return RateRefusal(RATE_LIMITED, observed, rule.burst, seconds, rule.name)
 
 

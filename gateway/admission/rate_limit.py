@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gateway.core.ledger import Table
 
 # What rounding may take from a burst is given back: a thousandth of a request.
-_SLACK: Final = 0.001
+SLACK: Final = 0.001
 MAX_KEYS: Final = 7 * 32_768
 """Keys of one rule that a worker knows at a time; of 6 MiB for each worker, pages are taken as keys fall into them.
 
@@ -53,7 +53,10 @@ With 50,000 keys that owe something at once, one newcomer in 2,000 finds no room
 
 
 class Quota(NamedTuple):
-    """What one key has left: requests that would pass at once, seconds until there is one more (0: none is missing)."""
+    """What one key has left: requests that would pass at once, seconds until there is one more (0: none is missing).
+
+    Requests are of the cost that they have.
+    """
 
     remaining: int
     more_in: float
@@ -70,7 +73,7 @@ class KeyedRateLimit:
     def __init__(self, rate: float, burst: float, table: Table | None = None, epoch: float = 0.0) -> None:
         self._rate = rate
         self._burst = burst
-        self._allowed = burst + _SLACK
+        self._allowed = burst + SLACK
         self._epoch = epoch
         self._latest = -inf
         self.overflowed = 0
@@ -136,12 +139,12 @@ class KeyedRateLimit:
         own, total, highest = self.table.find(base, mark)
         return total + highest if own >= 0 else max(total + highest, self._shared(base))
 
-    def quota(self, key: str, now: float) -> Quota:
-        """What the key has left."""
+    def quota(self, key: str, now: float, cost: float = 1.0) -> Quota:
+        """What the key has left, in requests of this cost."""
         left = max(self._allowed - self.debt(key, now), 0.0)
-        whole = int(left)
-        is_full = left >= int(self._allowed)
-        return Quota(whole, 0.0 if is_full else (whole + 1 - left) / self._rate)
+        whole = int(left / cost)
+        is_full = left >= int(self._allowed / cost) * cost
+        return Quota(whole, 0.0 if is_full else ((whole + 1) * cost - left) / self._rate)
 
     def __repr__(self) -> str:
         return f"<KeyedRateLimit rate={self._rate:g} burst={self._burst:g} keys={len(self.table)}>"

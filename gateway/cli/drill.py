@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+import sys
+import termios
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 from msgspec import json
@@ -24,11 +26,16 @@ from gateway.drill.screen import Screen
 from gateway.drill.shape import HIGHEST_RATE, LONGEST, Ramp, phases
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from gateway.drill.gateway_process import Started
     from gateway.drill.shape import Phase
     from gateway.drill.verdict import Verdict
 
 _SHORTEST: Final = 5.0
 _LOG_EVERY: Final = 1.0
+_SIGNALLED: Final = 128
+"""What a shell adds to the number of a signal that ended a program."""
 
 
 class _Wish(NamedTuple):
@@ -72,6 +79,8 @@ def drill(  # noqa: PLR0913, PLR0917 - a command line
 ) -> None:
     """Send a climbing load and say whether the service survived: 0 = it did, 1 = it did not, 2 = cannot be tried.
 
+    A signal that ends it early gives 128 and its number, as in shells: 130 for Ctrl-C.
+
     It survives when nothing fails that no refusal with a reason explains, when it serves under the highest load as
     much as before, and when it serves everybody again afterwards.
     """
@@ -100,15 +109,23 @@ def drill(  # noqa: PLR0913, PLR0917 - a command line
 
 async def _run(file: Path | None, target: Target, wish: _Wish, console: Console) -> int:
     stop, clock = asyncio.Event(), SystemClock()
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        received.append(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
     async with AsyncExitStack() as stack:
         if not await answers(target.url):
             if file is None:
                 _say(console, f"nothing listens at {target.url}; name a configuration to start one")
                 return 2
             _say(console, f"starting a gateway with {file}")
-            own = await stack.enter_async_context(started(file, clock))
+            own = await _unless(stop, stack.enter_async_context(started(file, clock)))
+            if own is None:
+                return _SIGNALLED + received[0]
             target = Target(own.proxy, own.admin)
         one = Drill(
             target.url,
@@ -127,13 +144,49 @@ async def _run(file: Path | None, target: Target, wish: _Wish, console: Console)
             wish.json_file.write_bytes(json.format(json.encode(_plain(one, found))) + b"\n")
         if stop.is_set() and file is not None:
             _say(console, "ending")
+    if received:
+        return _SIGNALLED + received[0]
     return 0 if found.is_good else 1
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Started]) -> Started | None:
+    """What ``work`` comes to; None when ``stop`` is set before."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        return None
+    finally:
+        stopping.cancel()
+
+
+@contextmanager
+def _without_echo() -> Iterator[None]:
+    """Ctrl-C writes no ``^C`` into the picture, which would break its border."""
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (OSError, ValueError, termios.error):  # not a terminal, or closed
+        yield
+        return
+    quiet = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 async def _shown(one: Drill, stop: asyncio.Event, wish: _Wish, console: Console) -> None:
     screen = Screen(one)
     if not wish.is_plain:
-        with Live(screen.picture(), console=console, auto_refresh=False, transient=True) as live:
+        with (
+            _without_echo(),
+            Live(screen.picture(), console=console, auto_refresh=False, transient=True) as live,
+        ):
             await one.run(stop, lambda: live.update(screen.picture(), refresh=True))
         return
     due = 0.0

@@ -185,10 +185,8 @@ def _policies(settings: Settings, route: Route, request: Request) -> Iterator[tu
         yield f"limits.{name}", str(getattr(limits, name) if own is None else own)
     yield "stream_keepalive", "none" if route.stream_keepalive is None else str(route.stream_keepalive)
     yield from _class(settings, route, request)
-    for name in upstream.limit.__struct_fields__:
-        yield f"limit.{name}", str(getattr(upstream.limit, name))
-    for name in upstream.queue.__struct_fields__:
-        yield f"queue.{name}", str(getattr(upstream.queue, name))
+    yield from _table("limit", upstream.limit)
+    yield from _table("queue", upstream.queue)
     for limit in route.rate_limits:
         words = f"{limit.name}: {limit.rate} for each {limit.key}, burst {burst_of(limit):g}, cost {limit.cost:g}"
         yield "rate limit", f"{words}, {limit.mode}"

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from gateway.admission.queue import INTERVAL
 from gateway.control.scaling.inforce import in_force
+from gateway.core.units import Seconds
 from gateway.simulate.scaling.work import HEAVY_TAIL, Work
 from gateway.simulate.scaling.world import Site
 
 if TYPE_CHECKING:
     from gateway.config.settings import Settings, Upstream
-    from gateway.core.units import Seconds
     from gateway.scaling.settings import ScalingSettings
 
 Distribution = Literal["lognormal", "constant", "heavy_tail"]
@@ -53,8 +53,16 @@ def make_case(settings: Settings, name: str | None, service: Service) -> Case:
     elif scaling.mode != "live":
         notes.append(f'mode is "{scaling.mode}": what would be done in mode "live" is simulated')
     slots, why = _slots(upstream, scaling, service)
+    mean = Seconds(service.time)
+    notes.append(f"a request takes {mean} on average, {service.distribution} (--service-time, --distribution)")
     notes.append(f"a replica is taken to serve {slots} requests at once ({why})")
     cold_start = scaling.cold_start if service.cold_start is None else service.cold_start
+    notes.append(f"a replica is ready {cold_start} after it is asked for (scaling.cold_start, or --cold-start)")
+    notes.append(f"there are {scaling.min} to {scaling.max} replicas (scaling.min, scaling.max, or the pool's)")
+    objective = f"{100 * scaling.slo.objective:g} %"
+    notes.append(
+        f"a wait of more than {scaling.slo.wait} is a violation; {objective} of requests are to have none (scaling.slo)"
+    )
     scaling = replace(scaling, mode="live", pin=None, slots=slots, cold_start=cold_start)
     pool = upstream.pool
     site = Site(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from gateway.simulate.scaling.oracle import WINDOW
 from gateway.simulate.scaling.report import COLUMNS, cells
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ def print_study(study: Study, console: Console) -> None:
     hours = study.seconds / 3600
     console.print(
         f"{study.requests:,} requests in {hours:.3g} h, {study.highest_rate:,.0f} in the busiest second; "
-        f"the oracle needs up to {study.needed} replicas; seed {study.seed}",
+        f"seed {study.seed}",
+        markup=False,
+    )
+    number = f"{study.needed} replica" if study.needed == 1 else f"{study.needed} replicas"
+    console.print(
+        f"the oracle knows all of it ahead and has in every {WINDOW} s the fewest replicas that keep the objective, at "
+        f"most {number}; ÷ oracle is the cost beside those",
         markup=False,
     )
     for title, lines in (("what would change", study.differences), ("assumed", study.notes)):

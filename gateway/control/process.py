@@ -39,12 +39,13 @@ async def _run(loaded: Loaded, path: str) -> int:
     for warning in loaded.warnings:
         log.warning("configuration", warning=str(warning))
     try:
-        return await _serve(ControlProcess(loaded.settings, log=log, path=path, clock=clock), log)
+        control = ControlProcess(loaded.settings, log=log, path=path, clock=clock)
+        return await _serve(control, log, has_tls=loaded.settings.gateway.tls is not None)
     finally:
         lines.close()
 
 
-async def _serve(control: ControlProcess, log: Logger) -> int:
+async def _serve(control: ControlProcess, log: Logger, *, has_tls: bool) -> int:
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in ENDING:
@@ -62,7 +63,7 @@ async def _serve(control: ControlProcess, log: Logger) -> int:
     await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         if starting.result():
-            _announce(control, log)
+            _announce(control, log, has_tls=has_tls)
         else:
             sys.stderr.write("gateway: the workers cannot start; the log says why\n")
             code = 1
@@ -87,9 +88,10 @@ async def _stop(control: ControlProcess, signals: asyncio.Queue[signal.Signals],
     return code
 
 
-def _announce(control: ControlProcess, log: Logger) -> None:
+def _announce(control: ControlProcess, log: Logger, *, has_tls: bool) -> None:
     admin = _shown(control.admin_address)
-    told = [f"proxy    {_shown(address)}" for address in control.addresses]
+    scheme = "https" if has_tls else "http"
+    told = [f"proxy    {_shown(address, scheme)}" for address in control.addresses]
     told += [f"metrics  {admin}/metrics", f"status   {admin}/v1/status"]
     try:
         sys.stdout.write("\n".join(told) + "\n")
@@ -99,5 +101,5 @@ def _announce(control: ControlProcess, log: Logger) -> None:
         silence_output()
 
 
-def _shown(address: str) -> str:
-    return address if address.startswith("unix:") else f"http://{address}"
+def _shown(address: str, scheme: str = "http") -> str:
+    return address if address.startswith("unix:") else f"{scheme}://{address}"

@@ -8,6 +8,9 @@ worker. What they let through and we do not is refused here; RFC 9112 is the jud
 - responses (the response parser is lenient): bare CR or LF, folded lines, control bytes, other major versions
   than 1, transfer codings other than ``chunked``.
 
+Taken from upstreams, as nginx and HAProxy do (RFC 9112 §2.2): a head whose lines all end with LF alone. It goes on with
+CRLF, and there is no second reading of it. One that mixes both has two, and is refused; so is either from a client.
+
 A minor version above 1 is read as 1.1 (RFC 9110 §2.5).
 
 A contract test guards the parser's behaviour that this file relies on.
@@ -151,6 +154,17 @@ class RequestHeads:
         return BadRequest("malformed_head", "a header field is malformed")
 
 
+def end_of_bare_head(data: bytes) -> int:
+    """Where a head whose lines all end with LF alone ends, its empty line included; 0 when it is no such head."""
+    end = data.find(b"\n\n") + 2
+    return end if end > 1 and data.find(b"\r", 0, end) < 0 else 0
+
+
+def with_crlf(data: bytes, end: int) -> bytes:
+    """The same with CRLF at the ends of the lines of its head, which goes up to ``end``."""
+    return data[:end].replace(b"\n", b"\r\n") + data[end:]
+
+
 class ResponseHeads:
     """Parses response heads; one for all connections of a worker."""
 
@@ -210,5 +224,6 @@ class ResponseHeads:
         """Judge what has come of a head that is not complete; raises :class:`UpstreamFailed`."""
         if len(data) > self._limit:
             raise UpstreamFailed("upstream_head_too_large", f"more than {self._limit} bytes")
-        if not b"HTTP/1.".startswith(data[:7]) or data.count(b"\n") != data.count(b"\r\n"):
+        is_mixed = b"\r" in data and data.count(b"\n") != data.count(b"\r\n")
+        if not b"HTTP/1.".startswith(data[:7]) or is_mixed:
             raise UpstreamFailed("upstream_malformed", "not the beginning of an HTTP/1 response")

@@ -6,7 +6,8 @@ with another one. Every body takes bytes as they come and gives the payload in t
 says whether the body is complete and ``rest`` holds what came behind it.
 
 The chunked grammar is the strict one: no white space, no bare CR or LF, at most 15 hexadecimal
-digits, extensions and trailers checked, bounded, and not forwarded.
+digits, extensions and trailers checked, bounded, and not forwarded. From upstreams alone, blanks may stand behind a
+size, as old servers pad it and nginx and HAProxy take it: bodies go on in chunks of our own, so nobody reads it again.
 """
 
 from __future__ import annotations
@@ -92,13 +93,17 @@ class UntilCloseBody:
 
 
 class ChunkedBody:
-    """A chunked body; raises :class:`FramingError` at the first byte that breaks the grammar."""
+    """A chunked body; raises :class:`FramingError` at the first byte that breaks the grammar.
 
-    __slots__ = ("_carry", "_extensions", "_left", "_payload", "_state", "_trailers", "done", "rest")
+    ``may_pad`` lets blanks stand behind the size of a chunk.
+    """
+
+    __slots__ = ("_carry", "_extensions", "_left", "_may_pad", "_payload", "_state", "_trailers", "done", "rest")
 
     _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_pad: bool = False) -> None:
+        self._may_pad = may_pad
         self._state = self._SIZE
         self._carry = b""
         self._left = 0
@@ -176,6 +181,9 @@ class ChunkedBody:
         return position
 
     def _start_chunk(self, line: bytes) -> int:
+        if self._may_pad:
+            size, mark, extension = line.partition(b";")
+            line = size.rstrip(b" \t") + mark + extension
         found = _SIZE_LINE.match(line) if len(line) <= MAX_SIZE_LINE else None
         if found is None:
             raise FramingError("chunk size line is malformed")

@@ -401,4 +401,4 @@ class ResponseHead:
             return NoBody()
         if length > 0:
             return LengthBody(length)
-        return ChunkedBody() if length == CHUNKED else UntilCloseBody()
+        return ChunkedBody(may_pad=True) if length == CHUNKED else UntilCloseBody()

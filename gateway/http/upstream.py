@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.deadlines import Timed
 from gateway.core.errors import UpstreamFailed
-from gateway.http.codec import HEAD_END
+from gateway.http.codec import HEAD_END, end_of_bare_head, with_crlf
 from gateway.http.framing import Body, FramingError, NoBody, UntilCloseBody
 from gateway.http.heads import ResponseHead
 from gateway.http.sockets import Progress, read_unread, reset_on_close
@@ -221,8 +221,12 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         while True:
             end = data.find(HEAD_END)
             if end < 0:
-                self._wait_for_head(data)
-                return
+                end = end_of_bare_head(data)
+                if not end:
+                    self._wait_for_head(data)
+                    return
+                data = with_crlf(data, end)
+                end = data.find(HEAD_END)
             end += 4
             if end != len(data):
                 raw = data[:end]
@@ -235,6 +239,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 try:
                     head = ResponseHead(line.heads.parse(raw), raw, self._method)
                 except UpstreamFailed as error:
+                    end = end_of_bare_head(data)  # then the other end of a head was in the body
+                    if end:
+                        data = with_crlf(data, end)
+                        continue
                     self._fail(error)
                     return
                 if head.load:  # never kept, so whoever says the same again is heard again

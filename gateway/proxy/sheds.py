@@ -128,7 +128,18 @@ class Sheds:
         return decision
 
 
+class _Number(float):
+    """A number in words for people: whole where it is whole, never in powers of ten, no digit too few."""
+
+    __slots__ = ()
+
+    def __format__(self, form: str) -> str:
+        if form not in {"", "g"}:
+            return super().__format__(form)
+        return f"{float(self):.3f}".rstrip("0").rstrip(".")
+
+
 def _shed(rule: str, refusal: Refusal | RateRefusal, fields: dict[str, str], said: str = "") -> Shed:
     observed, allowed = round(refusal.observed, 3), round(refusal.allowed, 3)
-    detail = (said or _DETAILS[refusal.reason]).format(observed, allowed)
+    detail = (said or _DETAILS[refusal.reason]).format(_Number(observed), _Number(allowed))
     return Shed(refusal.reason, detail, fields, {"rule": rule, "observed": observed, "allowed": allowed})

@@ -31,7 +31,12 @@ MALFORMED = {
     "coding with VT": _OK + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
     "coding on HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "folded line": _OK + b"X-A: b\r\n evil\r\nContent-Length: 2\r\n\r\nok",
-    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    "bare LF in the first line": b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nok",
+    "bare LF in the last line": _OK + b"Content-Length: 2\n\nok",
+    "bare LF but for the empty line": b"HTTP/1.1 200 OK\nContent-Length: 2\n\r\nok",
+    "bare LF, and CR in a value": b"HTTP/1.1 200 OK\nX-A: b\rSet-Cookie: evil=1\nContent-Length: 2\n\nok",
+    "bare LF, folded": b"HTTP/1.1 200 OK\nX-A: b\n evil\nContent-Length: 2\n\nok",
+    "bare LF, two lengths": b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\nok",
     "bare LF after a field": _OK + b"X-A: b\nX-Evil: c\r\nContent-Length: 2\r\n\r\nok",
     "bare CR in a value": _OK + b"X-A: b\rSet-Cookie: evil=1\r\nContent-Length: 2\r\n\r\nok",
     "NUL in a value": _OK + b"X-A: ev\x00il\r\nContent-Length: 2\r\n\r\nok",
@@ -70,6 +75,32 @@ async def test_a_malformed_head_is_a_bad_gateway(world: World, raw: bytes) -> No
         await client.send(get())
         assert_is_refusal(await client.answer(), {502}, {"upstream_malformed"})
     world.expected += 1
+
+
+TOLERATED = {
+    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 2\nX-A: b\n\nok",
+    "bare LF, CRLF twice in the body": b"HTTP/1.1 200 OK\nX-A: b\nContent-Length: 6\n\nok\r\n\r\n",
+    "bare LF, LF twice in the body": b"HTTP/1.1 200 OK\nX-A: b\nContent-Length: 4\n\nok\n\n",
+    "bare LF behind an interim answer": b"HTTP/1.1 103 Hints\n\nHTTP/1.1 200 OK\nX-A: b\nContent-Length: 2\n\nok",
+    "LF twice in the body": _OK + b"X-A: b\r\nContent-Length: 6\r\n\r\nok\n\n\n\n",
+    "blanks behind a size": _OK + b"X-A: b\r\nTransfer-Encoding: chunked\r\n\r\n2 \t\r\nok\r\n0  \r\n\r\n",
+    "blanks before an extension": _OK + b"X-A: b\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a=b\r\nok\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 10_000])
+@pytest.mark.parametrize("raw", TOLERATED.values(), ids=TOLERATED)
+async def test_what_has_one_reading_is_passed_on_in_good_form(world: World, raw: bytes, pieces: int) -> None:
+    """As nginx and HAProxy take it from servers, however it is cut; the client gets CRLF, and sizes without blanks."""
+    size = max(len(raw) // pieces, 1)
+    cut = [raw[at : at + size] for at in range(0, len(raw), size)]
+    world.origin.on("/case", sends_pieces(*cut, pause=0.0))
+    for _ in range(2):  # the connection is as good as before
+        async with world.client() as client:
+            await client.send(get())
+            answer = await client.answer()
+            assert (answer.status, answer.body.rstrip(b"\r\n"), answer.value("X-A")) == (200, b"ok", "b")
+    world.expected += 2
 
 
 async def test_a_status_above_599_is_refused_or_passed_as_it_is(world: World) -> None:

@@ -94,6 +94,16 @@ def test_explain_tells_the_whole_way(file: Path) -> None:
         assert line in said
 
 
+def test_explain_says_none_as_people_do(file: Path) -> None:
+    """What is not set is "none", and no value is one of the language that the gateway is written in."""
+    for words in (("GET", "/api/v2/x"), ("GET", "/x", "-H", "x-b: 1")):
+        done = gateway("explain", file, *words)
+        assert done.returncode == 0
+        values = {line.split(maxsplit=1)[1].strip() for line in done.stdout.splitlines() if " " in line.strip()}
+        assert not values & {"None", "True", "False", "()", "[]", "{}"}
+    assert "limit.streams                  none" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("method", "url", "reason"),
     [

@@ -135,8 +135,8 @@ MISTAKES = {
     ),
     "start above max": (
         'kind = "fixed", initial = 8, mode = "shadow"',
-        "initial = 20000",
-        "upstreams.app.limit: expected min <= initial <= max; got 1, 20000, 10000",
+        "initial = 20, max = 10",
+        "upstreams.app.limit: expected min <= initial <= max; got 1, 20, 10",
     ),
     "one name twice": (
         'name = "trial"',

@@ -149,7 +149,7 @@ def test_comparison_says_in_words_what_changes(file: Path, trace: Path, tmp_path
     ("text", "words"),
     [
         ("", "trace.csv: is empty"),
-        ("what,ever\n1,2\n", "trace.csv:1: expected a header"),
+        ("what,ever\n1,2\n", "trace.csv:1: expected an access log, a header"),
         ("time,count\n1,2\nx,3\n", 'trace.csv:3: expected a number of seconds or an ISO time; got "x"'),
         ("time,count\n1,2\n2,many\n", 'trace.csv:3: expected a count of at least 0; got "many"'),
         ("time,count\n1,2\n2,-1\n", 'trace.csv:3: expected a count of at least 0; got "-1"'),
@@ -195,5 +195,5 @@ def test_the_notes_say_what_to_doubt(file: Path, tmp_path: Path) -> None:
     trace.write_text("time,count\n" + "".join(f"{60 * minute},60000\n" for minute in range(30) if minute != 7))
     said: Any = gateway("simulate", file, "--trace", trace).stdout
     assert "1 periods of 60 s are not in the file" in said
-    assert "max is 6: no policy can do without violations then" in said
+    assert "max is 6: no policy, the oracle included, can do without" in said
     assert "so no policy has much to decide" in gateway("simulate", file, "--trace", trace, "--peak", "0.1").stdout

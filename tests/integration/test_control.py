@@ -14,9 +14,11 @@ import pytest
 from aiohttp import web
 
 from tests.support.running import RunningGateway, running, toml, until
+from tests.support.tls import certified, needs_openssl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -178,3 +180,15 @@ async def test_a_worker_told_to_end_finishes_what_is_in_flight(origin: str) -> N
 
 async def _in_flight(gateway: RunningGateway) -> bool:
     return (await gateway.status())["totals"]["in_flight"] == 1
+
+
+@needs_openssl
+async def test_the_banner_says_https_where_tls_is_served(tmp_path: Path) -> None:
+    """The address that is printed is one that can be asked; the admin address stays plain."""
+    certificate, key = certified(tmp_path)
+    tls = f'[gateway.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    async with running(toml("http://127.0.0.1:1") + tls) as gateway:
+        assert gateway.url.startswith("https://127.0.0.1:")
+        assert gateway.admin.startswith("http://127.0.0.1:")
+        async with gateway.session.get(gateway.url, ssl=False) as response:
+            assert response.status == 502

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
+import termios
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,9 +118,50 @@ async def test_an_interrupt_ends_it_with_a_summary(drilling: Any, tmp_path: Path
     one = await drilling(file, "--seconds", 60, "--rate", 20)
     await until(lambda: one.says("replicas=ready:1"))
     one.process.send_signal(signal.SIGINT)
-    assert await one.process.wait() == 0, one.lines
+    assert await one.process.wait() == 130, one.lines
     await until(lambda: one.says("Ended early."))
     await until(lambda: not any(map(is_alive, one.family)))
+
+
+@pytest.mark.timeout(120)
+async def test_an_interrupt_leaves_the_terminal_as_it_was() -> None:
+    """On a terminal Ctrl-C is not echoed into the picture, whose last border would stay; the terminal echoes again."""
+    async with running(toml(f"http://127.0.0.1:{free_port()}")) as gateway:
+        ours, theirs = os.openpty()
+        before = termios.tcgetattr(theirs)
+        command = ["drill", "--url", gateway.url, "--admin", gateway.admin, "--seconds", "60", "--rate", "20"]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", *command),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=partial(_take_terminal, theirs),
+        )
+        try:
+            seen = await asyncio.to_thread(_read_until, ours, b"Ctrl-C ends it")
+            os.write(ours, b"\x03")
+            seen += await asyncio.to_thread(_read_until, ours, b"Ended early.")
+            assert await process.wait() == 130
+            assert b"^C" not in seen
+            assert termios.tcgetattr(theirs) == before
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            os.close(ours)
+            os.close(theirs)
+
+
+def _take_terminal(descriptor: int) -> None:
+    os.setsid()
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+def _read_until(descriptor: int, words: bytes) -> bytes:
+    seen = b""
+    while words not in seen:
+        seen += os.read(descriptor, 65536)
+    return seen
 
 
 @pytest.mark.timeout(120)

@@ -49,6 +49,22 @@ async def test_a_quota_that_is_used_up_is_said(origin: Origin) -> None:
     assert len(origin.requests) == 3
 
 
+async def test_a_refusal_says_its_numbers_in_full(origin: Origin) -> None:
+    """Large numbers are whole ones that differ, and what is left is counted in requests of this route."""
+    config = _config({"name": "big", "key": "route", "rate": "2000000/d", "burst": 2_000_000, "cost": 1_000_000})
+    async with running_gateway(origin.port, config) as gateway, connected(gateway.port) as client:
+        for left in (1, 0):
+            await client.send(_get())
+            assert (await client.answer()).value("RateLimit") == f'"big";r={left};t={43200}'
+        await client.send(_get())
+        answer = await client.answer()
+    assert answer.value("RateLimit-Policy") == '"big";q=2;w=86400'
+    assert (answer.value("RateLimit") or "").startswith('"big";r=0;t=43')
+    found, allowed = answer.json["detail"].removesuffix(" may be").split(" requests at once with this one; at most ")
+    assert float(found) > float(allowed) == 2_000_000
+    assert "e" not in found
+
+
 async def test_several_quotas_are_charged_together_or_not_at_all(origin: Origin) -> None:
     """A request that the second rule refuses costs nothing at the first."""
     config = _config(

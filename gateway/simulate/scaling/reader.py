@@ -4,7 +4,8 @@ What a file may be, one period or one request a line:
 
 - columns (comma, semicolon or tab) under a header that names a time, a count, or both, whatever else there is;
 - the same without a header: a count; a time; a time and a count;
-- numbers between white space: a time and a count where there are two in the first line, else counts, many a line.
+- numbers between white space: a time and a count where there are two in the first line, else counts, many a line;
+- an access log (:mod:`~gateway.simulate.scaling.logs`): our own, nginx's or Apache's, or JSON with a time in each line.
 
 A time and a count are a count for the period that begins then. A time alone is one request. A count alone is for the
 next ``step``. Times are seconds from any zero, seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO
@@ -22,10 +23,11 @@ from itertools import chain, pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.simulate.scaling.logs import LoggedRequest, is_error, log_reader
 from gateway.simulate.scaling.traces import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 TIMES: Final = ("period_utc", "offset_s", "timestamp", "datetime", "date", "time", "ts")
@@ -72,6 +74,9 @@ def _read(path: Path, since: str, until: str, step: float | None) -> Trace:
     first = next(lines, None)
     if first is None:
         raise _wrong(path, 0, "is empty")
+    of_log = log_reader(first[1], _instant)
+    if of_log is not None:
+        return _logged(path, of_log, chain((first,), lines), _bound(path, since), _bound(path, until))
     separator = next((mark for mark in ",;\t" if mark in first[1]), None)
     head = _Row(first[0], _cells(first[1].lstrip("\ufeff"), separator))
     rows: Iterator[_Row] = (_Row(number, _cells(line, separator)) for number, line in lines)
@@ -86,6 +91,30 @@ def _read(path: Path, since: str, until: str, step: float | None) -> Trace:
     if shape.counted is None:
         return _requests(path, kept.of(rows))
     return _periods(path, kept, rows, shape.counted, step)
+
+
+def _logged(
+    path: Path,
+    of_log: Callable[[str], LoggedRequest | None],
+    lines: Iterable[tuple[int, str]],
+    since: float | None,
+    until: float | None,
+) -> Trace:
+    times: list[float] = []
+    errors = others = 0
+    for _, line in lines:
+        found = of_log(line)
+        if found is None:
+            others += 1
+        elif (since is None or found.at >= since) and (until is None or found.at < until):
+            times.append(found.at)
+            errors += is_error(found.status)
+    notes = []
+    if times and errors == len(times):
+        notes.append('every line of the log is an error: [log] access = "all" would have written all requests')
+    if others:
+        notes.append(f"{others} lines of the log are no requests and were left out")
+    return _of_times(path, times)._replace(notes=tuple(notes))
 
 
 def _cells(line: str, separator: str | None) -> Sequence[str]:
@@ -111,7 +140,10 @@ def _shape(path: Path, head: _Row) -> tuple[_Shape, bool]:
         if not any(is_time):
             return _Shape(None, None), False
     found = ", ".join(head.cells[:4])
-    rule = f"expected a header with a time ({', '.join(TIMES)}), a count ({', '.join(COUNTS)}) or both, or numbers"
+    rule = (
+        f"expected an access log, a header with a time ({', '.join(TIMES)}), a count ({', '.join(COUNTS)}) or both, "
+        "or numbers"
+    )
     raise _wrong(path, head.line, f'{rule}; got "{found}"')
 
 
@@ -135,7 +167,10 @@ class _Times:
 
 
 def _requests(path: Path, rows: Iterable[tuple[float, _Row]]) -> Trace:
-    times = [instant for instant, _ in rows]
+    return _of_times(path, [instant for instant, _ in rows])
+
+
+def _of_times(path: Path, times: Sequence[float]) -> Trace:
     if len(times) < 2:  # noqa: PLR2004 - two requests make a rate
         raise _wrong(path, 0, "has fewer than two requests")
     begin, end = min(times), max(times)

@@ -114,13 +114,14 @@ def _bound(on_progress: Callable[[str, int], None], label: str) -> Callable[[int
 def _remarks(trace: Trace, story: Story) -> list[str]:
     """What a reader should know before believing a figure."""
     site, needed = story.site, max(story.unbounded)
-    found = []
+    found = list(trace.notes)
     if needed > site.most:
         found.append(
-            f"the peak needs {needed} replicas and max is {site.most}: no policy can do without violations then"
+            f"the peak needs {needed} replicas and max is {site.most}: no policy, the oracle included, can do without "
+            "violations then"
         )
     if needed <= site.least:
-        found.append(f"{site.least} replicas are always enough here, so no policy has much to decide")
+        found.append(f"min, {site.least}, is always enough here, so no policy has much to decide")
     if trace.gaps:
         found.append(f"{trace.gaps} periods of {trace.step:g} s are not in the file and count as 0")
     if trace.step > 1:

@@ -21,6 +21,8 @@ class Trace(NamedTuple):
     rates: Sequence[float]
     gaps: int = 0
     """Periods that the file did not have; they count as 0."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its figures should know."""
     is_exact: bool = False
     """Whether the requests of each second are known, so that nothing is drawn."""
 

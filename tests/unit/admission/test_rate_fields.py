@@ -145,3 +145,29 @@ def test_a_limit_is_read_from_settings() -> None:
     key, rule = broken_rule(msgspec.structs.replace(found, burst=7, cost=8.0))
     assert key == "cost"
     assert "at most the burst (7)" in rule
+
+
+@given(
+    st.integers(1, 10**6),
+    st.floats(0.1, 10**5).map(lambda cost: round(cost, 3)),
+    st.sampled_from(["10/s", "60/m", "2000000/d"]),
+    st.lists(st.floats(0.0, 50.0), max_size=20),
+)
+def test_what_a_refused_client_is_told_does_not_contradict_its_refusal(
+    burst: int, cost: float, rate: str, gaps: list[float]
+) -> None:
+    """With 429 nothing is left, more than is allowed was observed, and there is more once Retry-After is over."""
+    limit = RateLimit(name="r", key="route", rate=Rate.parse(rate), burst=burst, cost=cost)
+    if broken_rule(limit)[1]:
+        return
+    rules, now = gate(limit), 0.0
+    for gap in gaps:
+        now += gap
+        keys = rules.keys("", {}, {})
+        refusal = rules.check(keys, 1.0, now)
+        ((_, quota),) = rules.quotas(keys, now)
+        if refusal is None:
+            continue
+        assert quota.remaining == 0
+        assert 0 < quota.more_in <= refusal.retry_after * (1 + 1e-9) + 1e-6
+        assert round(refusal.observed, 3) > refusal.allowed
