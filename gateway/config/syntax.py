@@ -11,6 +11,7 @@ from gateway.config.errors import Problem
 if TYPE_CHECKING:
     from pathlib import Path as File
 
+_LONGEST: Final = 500  # of a line that is looked at
 _PLACE: Final = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)\Z")
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?\Z")
 _PAIR: Final = re.compile(r"\s*([A-Za-z0-9_.\"' -]+?)\s*(=)\s*([^#]*?)\s*(?:#.*)?\Z")
@@ -43,7 +44,7 @@ def syntax_problem(file: File, text: str, message: str) -> Problem:
         return Problem(str(file), 0, "", message)
     lines = text.split("\n")
     number = int(found[1]) if found[1] else text.rstrip("\n").count("\n") + 1
-    line = lines[number - 1] if number <= len(lines) else ""
+    line = lines[number - 1][:_LONGEST] if number <= len(lines) else ""
     said = message[: found.start()] + ("" if found[1] else " at the end of the file")
     advice = _advice(said, line, lines[: number - 1])
     if not advice and not found[1]:

@@ -24,8 +24,9 @@ _LISTS: Final = frozenset({b"x-forwarded-for", b"forwarded"})
 # Those that are set aside from every request, and dropped where the peer is not trusted.
 _USUAL: Final = _LISTS | {b"x-real-ip"}
 # Commas and semicolons in a quoted text divide nothing; one without an end takes the rest with it.
-_QUOTED: Final = rb'"(?:[^"\\]|\\.)*+(?:"|\Z)'
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
 _ELEMENT: Final = re.compile(rb'(?:[^,"]|' + _QUOTED + rb")+")
+_ENDED: Final = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')
 _PAIR: Final = re.compile(rb'(?:[^;"]|' + _QUOTED + rb")+")
 UNIX: Final = "unix"
 """The peer at the other end of a unix socket, and what an operator writes to trust it."""
@@ -102,13 +103,17 @@ def _hops(values: Sequence[bytes]) -> list[bytes]:
 
 
 def _elements(values: Sequence[bytes]) -> list[bytes]:
-    """The ``for`` of each element of Forwarded (RFC 7239 §4); ``unknown`` where there is none, or more than one."""
+    """The ``for`` of each element of Forwarded (RFC 7239 §4); ``unknown`` where there is none, or more than one.
+
+    A client may begin a quoted text that takes in what its proxy appends. So an element with a quote that does not end
+    names nobody, and neither does one line reach into the next.
+    """
     found = []
-    for element in _ELEMENT.findall(b",".join(values)):
+    for element in (each for value in values for each in _ELEMENT.findall(value) if each.strip(b" \t")):
         pairs = (pair.partition(b"=") for pair in _PAIR.findall(element))
         nodes = [value.strip(b" \t") for name, _, value in pairs if name.strip(b" \t").lower() == b"for"]
-        if element.strip(b" \t"):
-            found.append(nodes[0] if len(nodes) == 1 else b"unknown")
+        is_whole = _ENDED.fullmatch(element) is not None
+        found.append(nodes[0] if is_whole and len(nodes) == 1 else b"unknown")
     return found
 
 
@@ -173,13 +178,13 @@ def fresh_identity(peer: str, scheme: str, host: str) -> bytes:
 def with_prefix(identity: bytes, prefix: bytes) -> bytes:
     """The same fields with ``X-Forwarded-Prefix``: the prefix that a proxy before us has taken away, and ours."""
     before = b""
-    lines = identity.splitlines(keepends=True)
-    for line in lines:
+    lines = []
+    for line in identity.splitlines(keepends=True):
         name, _, value = line.partition(b":")
         if name.lower() == b"x-forwarded-prefix":
-            before = value.strip().rstrip(b"/")
-            lines.remove(line)
-            break
+            before = before or value.strip().rstrip(b"/")
+        else:
+            lines.append(line)
     return b"".join((*lines, b"X-Forwarded-Prefix: ", before, prefix, b"\r\n"))
 
 

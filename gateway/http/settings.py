@@ -27,7 +27,7 @@ class ClientIp(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="the field by which they name the client: x-forwarded-for or forwarded (lists, read from the "
             "right), or one that has a single address, such as x-real-ip or cf-connecting-ip",
-            extra={"format": "header_name"},
+            extra={"format": "field_to_remove"},
         ),
     ] = "x-forwarded-for"
     ipv6_prefix: Annotated[

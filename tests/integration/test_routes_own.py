@@ -31,7 +31,9 @@ async def test_the_service_learns_of_its_prefix(origin: Origin) -> None:
         await client.send(b"GET /case HTTP/1.1\r\nHost: a\r\n\r\n")
         await client.answer()
     async with running_gateway(origin.port, STRIPPED + TRUSTING) as gateway, connected(gateway.port) as client:
-        await client.send(b"GET /api/case HTTP/1.1\r\nHost: a\r\nx-forwarded-prefix: /outer/\r\n\r\n")
+        await client.send(
+            b"GET /api/case HTTP/1.1\r\nHost: a\r\nx-forwarded-prefix: /outer/\r\nX-Forwarded-Prefix: /x\r\n\r\n"
+        )
         await client.answer()
     removed = STRIPPED + 'remove_headers = ["x-forwarded-prefix"]\n'
     async with running_gateway(origin.port, removed) as gateway, connected(gateway.port) as client:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.forwarded import Trust, extended_identity, fresh_identity, peer_address
+from gateway.http.forwarded import _ELEMENT, Trust, extended_identity, fresh_identity, peer_address
 from gateway.http.settings import ClientIp
 
 V4 = st.ip_addresses(v=4).map(str)
@@ -87,7 +87,10 @@ def test_what_the_upstream_is_told_of_a_unix_peer_is_no_address() -> None:
         ("Forwarded", b'for=203.0.113.7, proto=http;for="10.9.9.9:4711"', "203.0.113.7"),
         ("Forwarded", b'for="[2001:db8::1]:4711"', "2001:db8::1"),
         ("Forwarded", b'host="a,for=6.6.6.6;for=6.6.6.7";for=203.0.113.7', "203.0.113.7"),
-        ("Forwarded", b'for=203.0.113.7;host="a\\",for=6.6.6.6', "203.0.113.7"),
+        ("Forwarded", b'for=6.6.6.6;host="a\\", for=203.0.113.7', "10.0.0.1"),
+        ("Forwarded", b'for=6.6.6.6;x=", for=203.0.113.7', "10.0.0.1"),
+        ("Forwarded", b'for=6.6.6.6;x=", for="[2001:db8::1]"', "10.0.0.1"),
+        ("Forwarded", b'for=6.6.6.6;x=", for="[2001:db8::1]";host="a:80"', "10.0.0.1"),
         ("Forwarded", b"for=6.6.6.6, for=unknown", "10.0.0.1"),
         ("Forwarded", b"for=6.6.6.6, for=_hidden", "10.0.0.1"),
         ("Forwarded", b"for=6.6.6.6, proto=http", "10.0.0.1"),
@@ -109,3 +112,26 @@ def test_a_key_chooses_the_field_that_names_the_client(header: str, value: bytes
     twice = [(header.encode(), value), (header.encode(), b"6.6.6.6")]
     if header != "Forwarded":
         assert ours.client("10.0.0.1", twice) == "10.0.0.1"
+
+
+@given(st.lists(st.sampled_from([b'"', b"\\", b",", b";", b"for=", b"for=203.0.113.7", b" "]), max_size=40))
+def test_no_forwarded_field_is_read_as_more_than_it_has(parts: list[bytes]) -> None:
+    """Whatever a client writes into the field, its proxy's own element at the right end is what counts."""
+    ours = Trust(ClientIp(trusted_proxies=("10.0.0.0/8",), header="forwarded"))
+    junk = b"".join(parts)
+    assert ours.client("10.0.0.1", [(b"Forwarded", junk)]) in {"10.0.0.1", "203.0.113.7"}
+    if junk.count(b'"') == 0:
+        assert ours.client("10.0.0.1", [(b"Forwarded", junk + b", for=198.51.100.9")]) == "198.51.100.9"
+
+
+def test_a_line_of_a_client_does_not_reach_into_that_of_its_proxy() -> None:
+    """A quote that a client leaves open takes nothing of the line that the proxy has added."""
+    ours = Trust(ClientIp(trusted_proxies=("10.0.0.0/8",), header="forwarded"))
+    lines = [(b"Forwarded", b'for=6.6.6.6;x="'), (b"Forwarded", b"for=203.0.113.7")]
+    assert ours.client("10.0.0.1", lines) == "203.0.113.7"
+
+
+def test_a_long_forwarded_field_is_read_once() -> None:
+    """Quotes that never end cost no more than others: no text is looked at again and again."""
+    found = _ELEMENT.findall(b'"\\' * 16_000)
+    assert found == [b'"\\' * 16_000]
