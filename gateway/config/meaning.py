@@ -6,6 +6,7 @@ Every check looks only at parts that are whole, so one mistake is reported once.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path as File
 from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
@@ -30,7 +31,6 @@ from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path as File
 
     from gateway.config.document import Document
     from gateway.config.settings import Route, Settings, Upstream
@@ -74,6 +74,7 @@ def check(walk: Walk, document: Document, settings: Settings) -> None:
     if settings.gateway.tls is not None and walk.is_whole(("gateway", "tls")):
         check_pair(walk, ("gateway", "tls"), settings.gateway.tls.certificate, settings.gateway.tls.key)
     _check_keda(walk, settings)
+    _check_files(walk, settings)
     for name in upstreams:
         if name in settings.upstreams:
             _check_upstream(walk, name, settings)
@@ -108,6 +109,23 @@ def _check_addresses(walk: Walk, settings: Settings) -> None:
             other = shown.key(seen[address])
             walk.problem(path, f"expected every address once; {other} listens there too", f'"{text}"')
         seen[address] = path
+
+
+def _check_files(walk: Walk, settings: Settings) -> None:
+    """Files without which requests are served all the same, and something else does not work."""
+    files: list[tuple[Path, str | None]] = [(("admin", "token_file"), settings.admin.token_file)]
+    for name, upstream in settings.upstreams.items():
+        if upstream.scaling is not None:
+            for key in ("kubeconfig", "secret_file", "ca_file"):
+                where = ("upstreams", name, "scaling", "actuator", key)
+                files.append((where, getattr(upstream.scaling.actuator, key)))
+    for path, file in files:
+        if file is not None and walk.is_whole(path):
+            try:
+                with File(file).open("rb"):
+                    pass
+            except OSError as error:
+                walk.warning(path, f'cannot be read: {error.strerror}: "{file}"')
 
 
 def _check_keda(walk: Walk, settings: Settings) -> None:

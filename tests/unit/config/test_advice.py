@@ -125,3 +125,15 @@ def test_certificates_and_keys_are_told_apart(tmp_path: Path) -> None:
     assert f'expected PEM; this looks like DER: "openssl x509 -inform der -in {der}' in problem(tmp_path, tls(der, key))
     keda = f'{UPSTREAM}{ROUTE}[keda.tls]\ncertificate = "{pem}"\nkey = "{key}"\nclient_ca = "{key}"\n'
     assert "keda.tls.client_ca: expected a certificate; this is a private key" in problem(tmp_path, keda)
+
+
+def test_files_that_something_else_needs_are_missed_too(tmp_path: Path) -> None:
+    """A token or a key of an actuator that cannot be read is a warning: requests are served without it."""
+    actuator = 'actuator = { kind = "webhook", url = "https://a/b", secret_file = "key", ca_file = "ca.pem" }\n'
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'{UPSTREAM}[upstreams.app.scaling]\n{actuator}{ROUTE}[admin]\ntoken_file = "token"\n')
+    (tmp_path / "ca.pem").write_text("")
+    assert [(found.key, found.rule) for found in load(file).warnings] == [
+        ("upstreams.app.scaling.actuator.secret_file", f'cannot be read: No such file or directory: "{tmp_path}/key"'),
+        ("admin.token_file", f'cannot be read: No such file or directory: "{tmp_path}/token"'),
+    ]

@@ -99,6 +99,7 @@ def certificate(folder: Path, name: str) -> None:
 def test_a_grown_file_is_read_and_what_is_not_acted_on_is_said(tmp_path: Path) -> None:
     """Every planned key gives one warning with its line, and nothing else does."""
     certificate(tmp_path, "server")
+    (tmp_path / "token").write_text("secret")
     result = loaded(tmp_path, GROWN.replace('drain = "x"\n', ""))
     keys = {warning.key: warning.line for warning in result.warnings}
     assert keys == {"fleet": 44}
