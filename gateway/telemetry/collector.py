@@ -197,8 +197,9 @@ def _admission(reading: Reading) -> Iterator[Metric]:
         for reason, n in gate.limit_changes.items():
             changes.add_metric((upstream, reason), n)
         counted = {(name, reason, mode): n for name, reason, mode, n in gate.shed}
-        for reason in SHED_REASONS:
-            counted.setdefault((DEFAULT_CLASS, reason, "enforce"), 0)
+        for name in {DEFAULT_CLASS: None, **gate.waits}:
+            for reason in SHED_REASONS:
+                counted.setdefault((name, reason, "enforce"), 0)
         for labels, n in counted.items():
             shed.add_metric((upstream, *labels), n)
     yield from (waits, queued, held, streams, limit, changes, shed)

@@ -145,3 +145,14 @@ def test_upstreams_with_different_signals_of_one_family_have_one_head() -> None:
         heads = [line.split(" ")[2] for line in text.splitlines() if line.startswith("# HELP")]
         assert len(heads) == len(set(heads))
         assert text.count("gateway_signal_shed_by_reason_per_second{") == 2
+
+
+def test_a_class_that_came_has_its_refusals_as_zeros() -> None:
+    """The first refusal of a class is an increase, and not a series that begins with it."""
+    counters = Counters()
+    counters.upstream("app").wait("batch").observe(0.0)
+    snapshot = counted(counters)
+    snapshot.gates["app"] = counters.upstream("app").read()
+    found = expose(snapshot)["gateway_shed_total"]
+    for name in ("batch", "default"):
+        assert found[("class", name), ("mode", "enforce"), ("reason", "queue_full"), ("upstream", "app")] == 0
