@@ -53,7 +53,7 @@ def _with_common_bounds(upstream: Upstream, written: Mapping[str, Any]) -> Upstr
     if "min" in in_scaling and "min" not in in_pool:
         pool = replace(pool, min=max(scaling.min, pool.min))
     if "max" not in in_scaling:
-        scaling = replace(scaling, max=max(pool.most, pool.min))
+        scaling = replace(scaling, max=max(pool.most, pool.min, 1))
     if "min" not in in_scaling:
         scaling = replace(scaling, min=pool.min)
     return replace(upstream, pool=pool, scaling=scaling)

@@ -15,7 +15,8 @@ from gateway.telemetry.stamp import Stamp
 
 RECORD = AccessRecord(
     *("web", "app", "http://10.0.0.1:80", "GET", "/a?x=1", 200, "", 0.0123456789, 0.01),
-    *(0, 1234, "10.0.0.7", "abc", "", 1, "curl/8", "HTTP/1.1", "shop.test"),
+    *(0, 1234, "10.0.0.7", "abc", "", 1, "curl/8", "HTTP/1.1"),
+    host="shop.test",
 )
 
 
