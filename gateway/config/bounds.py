@@ -51,7 +51,7 @@ def _with_common_bounds(upstream: Upstream, written: Mapping[str, Any]) -> Upstr
     if "max" in in_scaling and "max" not in in_pool:
         pool = replace(pool, max=max(scaling.max, pool.min))
     if "min" in in_scaling and "min" not in in_pool:
-        pool = replace(pool, min=max(scaling.min, pool.min))
+        pool = replace(pool, min=scaling.min)
     if "max" not in in_scaling:
         scaling = replace(scaling, max=max(pool.most, pool.min, 1))
     if "min" not in in_scaling:

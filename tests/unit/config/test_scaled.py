@@ -84,6 +84,7 @@ def test_names_of_files_are_made_absolute(tmp_path: Path) -> None:
         ((POOL + "max = 40", '[upstreams.app.scaling]\nmode = "live"\nmin = 3'), ("live", 3, 40, "pool")),
         ((POOL + "max = 40", '[upstreams.app.scaling]\nmode = "live"\nmax = 10'), ("live", 1, 10, "pool")),
         ((POOL, '[upstreams.app.scaling]\nmode = "live"\nmin = 2\nmax = 8'), ("live", 2, 8, "pool")),
+        ((POOL, '[upstreams.app.scaling]\nmode = "live"\nmin = 0\nmax = 8'), ("live", 0, 8, "pool")),
         ((POOL + "min = 15\nmax = 20", '[upstreams.app.scaling]\nmode = "live"'), ("live", 15, 20, "pool")),
     ],
 )
