@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from gateway import __version__
 from gateway.actuators.choice import make_actuator
 from gateway.config.encoding import encode
+from gateway.control import readiness
 from gateway.control.admin import Admin
 from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
     from gateway.control.messages import BreakerOrder
+    from gateway.control.readiness import UpstreamReadiness
     from gateway.control.scaling.orders import ScalingOrder
     from gateway.core.clock import Clock
     from gateway.keda.server import KedaServer
@@ -233,14 +235,31 @@ class ControlProcess:
                 for seat in self._seats
                 if seat.absence > _COVERED and seat.number not in covered
             ]
-        reasons += [f"no process of pool {name} is ready" for name, pool in self._pools.items() if not pool.endpoints]
-        return tuple(reasons)
+        return (*reasons, *readiness.reasons(self.upstreams()))
 
     def remarks(self) -> tuple[str, ...]:
         """What is not well although traffic may come."""
-        return tuple(
-            f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent)
-        )
+        absent = (f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent))
+        return (*absent, *readiness.remarks(self.upstreams()))
+
+    def upstreams(self) -> dict[str, UpstreamReadiness]:
+        """Whether each upstream that a route leads to can be served."""
+        resilience = self._totals.resilience()
+        workers = sum(seat.is_serving for seat in self._seats)
+        down = self._endpoints.down
+        found = {}
+        for name in dict.fromkeys(route.upstream for route in self._settings.routes.values()):
+            pool = self._pools.get(name)
+            shut = resilience[name].is_shut if name in resilience else 0
+            found[name] = readiness.judge(
+                name,
+                endpoints=len(self._endpoints.served(name)),
+                down=len(down.get(name, ())),
+                is_pool=pool is not None,
+                is_shut=0 < workers <= shut,
+                detail="" if pool is None else next((one.detail for one in pool.processes if one.detail), ""),
+            )
+        return found
 
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""

@@ -161,6 +161,8 @@ class DataPlane:
             service.group.on_wake = self._on_wake
             service.group.on_step = self._on_step
             service.group.on_ejection = self._on_ejection
+            service.group.on_return = self._on_return
+            service.group.on_panic = self._on_panic
             self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
@@ -400,6 +402,15 @@ class DataPlane:
     def _on_ejection(self, group: UpstreamGroup, ejection: tuple[str, str, str], seconds: float) -> None:
         url, reason, mode = ejection
         self._steps.note_ejection(group.name, url, reason, mode, seconds, self.clock.now())
+
+    def _on_return(self, group: UpstreamGroup, url: str) -> None:
+        self._steps.note_return(group.name, url, self.clock.now())
+
+    def _on_panic(self, group: UpstreamGroup, in_rotation: int) -> None:
+        now, endpoints = self.clock.now(), len(group.endpoints)
+        self._steps.note_panic(
+            group.name, is_panicking=group.is_panicking, in_rotation=in_rotation, endpoints=endpoints, now=now
+        )
 
     def _on_wake(self, group: UpstreamGroup) -> None:
         name = group.name

@@ -168,6 +168,12 @@ class Totals:
             in_flight=dict(whole.in_flight),
         )
 
+    def resilience(self) -> Mapping[str, ResilienceSnapshot]:
+        """What is known of the endpoints of each upstream, summed."""
+        for _ in self.settle():
+            pass
+        return self._sum.resilience
+
     def settle(self) -> Iterator[None]:
         """Bring the kept sums up to date, in steps of a millisecond or so."""
         while self._stale_routes:

@@ -59,7 +59,9 @@ class UpstreamGroup:
 
     ``is_calm`` while every breaker lets everybody pass; ``is_shut`` while they let nobody. ``on_change`` is
     called when one of these may have changed, ``on_step`` at each step of a breaker, with the route if it is that of a
-    route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how long.
+    route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how long,
+    ``on_return`` with the URL when that is over, ``on_panic`` when panic begins or ends, with how many endpoints would
+    be in rotation without it.
     ``breaker`` watches the whole upstream where it has several endpoints.
     ``on_trial`` is who should get a copy of the next safe request.
 
@@ -75,6 +77,7 @@ class UpstreamGroup:
         "_by_url",
         "_closed",
         "_connect_timeout",
+        "_ejected",
         "_hanging",
         "_is_checked",
         "_is_settled",
@@ -106,6 +109,8 @@ class UpstreamGroup:
         "name",
         "on_change",
         "on_ejection",
+        "on_panic",
+        "on_return",
         "on_step",
         "on_trial",
         "on_wake",
@@ -141,6 +146,8 @@ class UpstreamGroup:
         self.on_change: Callable[[], None] = _nothing
         self.on_step: Callable[[UpstreamGroup, Breaker, str], None] = _nothing_more
         self.on_ejection: Callable[[UpstreamGroup, tuple[str, str, str], float], None] = _nothing_more
+        self.on_return: Callable[[UpstreamGroup, str], None] = _nothing_about
+        self.on_panic: Callable[[UpstreamGroup, int], None] = _nothing_about
         self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
@@ -167,6 +174,7 @@ class UpstreamGroup:
         self._closed: list[Endpoint] = []
         self._wake_at = inf
         self._hanging: set[Endpoint] = set()
+        self._ejected: list[Endpoint] = []
         self._only: Endpoint | None = None
         self._look_at = 0.0
         self._turn = 0
@@ -478,9 +486,12 @@ class UpstreamGroup:
     def refresh(self, now: float) -> None:
         """Work out again who is in rotation, with which weight; to be called when a check or a judgement has spoken."""
         endpoints = self.endpoints
+        ejected = [one for one in endpoints if one.standing.is_ejected(now)]
         is_in = [one.place.is_up and not one.standing.is_ejected(now) for one in endpoints]
         is_whole = all(is_in)
+        was_panicking = self.is_panicking
         self.is_panicking = not is_whole and is_panic([one.weight for one in endpoints], is_in, self._panic_ratio)
+        self._tell(ejected, sum(is_in), was_panicking=was_panicking)
         if not self.is_panicking and not is_whole:
             endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
         known = [one.standing.latency for one in self.endpoints if one.standing.is_known]
@@ -509,6 +520,16 @@ class UpstreamGroup:
         if passing != self._passing:
             self._passing = passing
         self._look_whole(now)
+
+    def _tell(self, ejected: list[Endpoint], count: int, *, was_panicking: bool) -> None:
+        """Tell whose ejection is over, and whether panic begins or ends, with ``count`` endpoints in rotation."""
+        if self._ejected:
+            for one in self._ejected:
+                if one not in ejected and self._by_url.get(one.url) is one:
+                    self.on_return(self, one.url)
+        self._ejected = ejected
+        if self.is_panicking is not was_panicking:
+            self.on_panic(self, count)
 
     # --- time passes ---
 
@@ -592,6 +613,10 @@ def _nothing() -> None:
 
 
 def _nothing_more(_group: UpstreamGroup, _what: object, _more: object) -> None:
+    """Nobody has asked to be told."""
+
+
+def _nothing_about(_group: UpstreamGroup, _what: object) -> None:
     """Nobody has asked to be told."""
 
 

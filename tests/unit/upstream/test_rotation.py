@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.upstream.rise_fall import RiseFall
+from gateway.checks.rise_fall import RiseFall
 from gateway.upstream.rotation import Place, is_panic
 
 
