@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.telemetry.snapshot import ResilienceSnapshot, Snapshot
     from gateway.upstream.settings import EndpointSettings
 
+_LOOKUPS: Final = 64
+"""At once: each has a thread and watches resolv.conf by inotify, of which a user has 128."""
 Served = tuple["str | EndpointSettings", ...]
 # A breaker in one of these lets too few pass to find out much by itself.
 _TROUBLED = ("open", "half_open")
@@ -97,6 +100,7 @@ class EndpointTable:
         """Begin to look up names and to check."""
         clock = SystemClock()
         guard = Guard(self._log, clock)
+        turns = asyncio.Semaphore(_LOOKUPS)
         for name, upstream in self._settings.upstreams.items():
             checks = self._checks[name] = Checks(
                 upstream.health, rng=self._rng, clock=clock, guard=guard, report=self._reporter(name)
@@ -105,6 +109,7 @@ class EndpointTable:
             names = Names(
                 upstream.endpoints,
                 upstream.dns,
+                turns=turns,
                 rng=self._rng,
                 log=self._log,
                 on_change=partial(self.change, name),

@@ -46,6 +46,7 @@ class Endpoint:
     """
 
     __slots__ = (
+        "_hosts",
         "_idle",
         "_idle_timeout",
         "_is_gone",
@@ -104,6 +105,7 @@ class Endpoint:
         self.limit = limit
         self.standing = Standing()
         self.address = parse_address(url)
+        self._hosts = self.address.hosts
         self._server_name = ""
         self.authority = ""
         self._misnamed: set[UpstreamConnection] = set()
@@ -209,17 +211,29 @@ class Endpoint:
         return connection
 
     async def _connect(self) -> UpstreamConnection:
+        """Connect to the first of its addresses where somebody listens, and begin with that one the next time."""
+        if self.address.path:
+            _, connection = await self._line.loop.create_unix_connection(self._make, self.address.path)
+            return connection
+        *others, last = self._hosts
+        for host in others:
+            try:
+                return await self._connect_to(host)
+            except ConnectionRefusedError:
+                continue
+        connection = await self._connect_to(last)
+        if others:
+            self._hosts = (last, *others)
+        return connection
+
+    async def _connect_to(self, host: str) -> UpstreamConnection:
         loop = self._line.loop
-        address = self.address
-        if address.path:
-            _, connection = await loop.create_unix_connection(self._make, address.path)
-        elif self._tls is not None:
+        port = self.address.port
+        if self._tls is not None:
             context = await self._tls.context()
-            connection = await connect_tls(
-                loop, self._make, address.host, address.port, context=context, server_name=self._server_name
-            )
+            connection = await connect_tls(loop, self._make, host, port, context=context, server_name=self._server_name)
         else:
-            _, connection = await loop.create_connection(self._make, address.host, address.port)
+            _, connection = await loop.create_connection(self._make, host, port)
         return connection
 
     def _make(self) -> UpstreamConnection:
