@@ -25,6 +25,7 @@ class AccessRecord(NamedTuple):
     """What happened to one request. What is not known is empty or 0; times are in seconds.
 
     ``bytes_in`` and ``bytes_out`` are the client's bodies; ``attempts`` is at least 1 once an endpoint was tried.
+    ``detail`` says more of the reason: what was seen.
     """
 
     route: str
@@ -44,6 +45,7 @@ class AccessRecord(NamedTuple):
     attempts: int
     user_agent: str
     protocol: str
+    detail: str = ""
 
 
 class _Line(Struct, omit_defaults=True, gc=False):
@@ -68,6 +70,7 @@ class _Line(Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     user_agent: str = ""
     protocol: str = ""
+    detail: str = ""
     suppressed: int = 0
 
 
@@ -117,7 +120,7 @@ class AccessLog:
     def _line(self, record: AccessRecord) -> _Line:
         (
             route, upstream, endpoint, method, target, status, reason, seconds, upstream_seconds,
-            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol,
+            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol, detail,
         ) = record  # fmt: skip
         target = redact_target(target[: _TARGET + 1])
         # One look at everything that a stranger wrote; nearly always it is harmless.
@@ -149,6 +152,7 @@ class AccessLog:
             attempts,
             user_agent,
             protocol,
+            one_line(detail, _WORD) if detail else "",
         )
 
     def _finish(self, reason: str) -> None:
@@ -167,7 +171,8 @@ def _for_people(line: _Line) -> bytes:
         f"{line.time} {line.process} {line.status} {line.method} {line.target} "
         f"{line.seconds * 1000:.1f}ms {line.route}→{line.endpoint or '-'} {line.client}"
     )
-    return f"{told} {line.reason} {line.request_id}".encode()
+    reason = f"{line.reason}: {line.detail}" if line.detail else line.reason
+    return f"{told} {reason} {line.request_id}".encode()
 
 
 def trace_id(traceparent: str) -> str:

@@ -313,6 +313,7 @@ def _endpoint(*parts: EndpointSnapshot) -> EndpointSnapshot:
         in_flight=sum([one.in_flight for one in parts]),
         reported=next((one.reported for one in reversed(parts) if one.reported), {}),
         last=_newest(*[one.last for one in parts]),
+        failure=max(_present(one.failure for one in parts), key=lambda one: one.at, default=None),
     )
 
 

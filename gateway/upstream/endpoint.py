@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.core.errors import UpstreamFailed
 from gateway.http.secure import connect_tls
 from gateway.http.upstream import UpstreamConnection
+from gateway.http.why import errno_of, why
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
 from gateway.upstream.load_report import read_report
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
     from gateway.upstream.tls import ClientTls
 
 _NOISE: Final = 2.0
+
+
+class Failure(NamedTuple):
+    """What went wrong last: a reason word, what was seen, and when."""
+
+    reason: str
+    detail: str
+    at: float
 
 
 class Limit(Protocol):
@@ -66,6 +76,7 @@ class Endpoint:
         "breaker",
         "connecting",
         "cost",
+        "failure",
         "has_peers",
         "in_flight",
         "is_in",
@@ -116,6 +127,7 @@ class Endpoint:
         self.streams = 0
         self.is_in = False
         self.connecting = 0
+        self.failure: Failure | None = None
         self._line = line
         self._max_idle = settings.max_idle
         self._idle_timeout = float(settings.idle_timeout)
@@ -190,20 +202,14 @@ class Endpoint:
             async with asyncio.timeout(self._timeout):
                 connection = await self._connect()
         except TimeoutError:
-            raise UpstreamFailed("connect_timeout", f"{self._timeout:g} s", is_unsent=True) from None
-        except ConnectionRefusedError:
-            raise UpstreamFailed("connect_refused", is_unsent=True) from None
-        except (socket.gaierror, UnicodeError):  # the latter for names that cannot be written as DNS writes them
-            raise UpstreamFailed("dns_failed", is_unsent=True) from None
-        except ssl.SSLError:
-            raise UpstreamFailed("tls_failed", is_unsent=True) from None
-        except OSError:
-            raise UpstreamFailed("connect_failed", is_unsent=True) from None
+            raise self._failed("connect_timeout", f"not accepted within {self._timeout:g} s") from None
+        except (OSError, UnicodeError) as error:
+            raise self._failed(_reason(error), why(error, is_file=bool(self.address.path))) from None
         finally:
             self.connecting -= 1
         if not connection.is_open:  # lost before anybody could hear of it, so it would be waited for in vain
             connection.abort()
-            raise UpstreamFailed("connect_failed", "closed at once", is_unsent=True)
+            raise self._failed("connect_failed", "closed at once")
         self._line.counts.upstream_opened += 1
         self._open.add(connection)
         if name != self._server_name:
@@ -235,6 +241,16 @@ class Endpoint:
         else:
             _, connection = await loop.create_connection(self._make, host, port)
         return connection
+
+    def _failed(self, reason: str, detail: str) -> UpstreamFailed:
+        """No connection: nothing was sent."""
+        error = UpstreamFailed(reason, detail, is_unsent=True)
+        self.note_failure(error, self._line.clock.now())
+        return error
+
+    def note_failure(self, error: UpstreamFailed, now: float) -> None:
+        """Remember what went wrong last, for people."""
+        self.failure = Failure(error.reason, error.detail, now)
 
     def _make(self) -> UpstreamConnection:
         return UpstreamConnection(self._line, self._on_free, self._on_closed, self._on_load)
@@ -305,3 +321,12 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.url} in_flight={self.in_flight} idle={len(self._idle)}>"
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """The word for a connection that could not be made."""
+    if isinstance(error, socket.gaierror | UnicodeError):  # the latter for names that DNS cannot write
+        return "dns_failed"
+    if isinstance(error, ssl.SSLError):
+        return "tls_failed"
+    return "connect_refused" if errno_of(error) == errno.ECONNREFUSED else "connect_failed"

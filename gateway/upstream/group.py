@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.resilience.route import RouteBreakers
     from gateway.resilience.window import Window
     from gateway.upstream.balance import Balancer
-    from gateway.upstream.endpoint import Limit
+    from gateway.upstream.endpoint import Failure, Limit
     from gateway.upstream.settings import Connections, EndpointSettings
     from gateway.upstream.tls import ClientTls
 
@@ -424,6 +424,12 @@ class UpstreamGroup:
         for one in self._limited[:_FEW]:
             least = min(least, one.breaker.retry_in(now))
         return max(whole, least)
+
+    def last_failure(self, url: str, since: float) -> Failure | None:
+        """What went wrong last at one endpoint, or with an empty ``url`` at any; None when it was before ``since``."""
+        endpoints = [self._by_url[url]] if url in self._by_url else [] if url else self.endpoints
+        found = [one.failure for one in endpoints if one.failure is not None and one.failure.at >= since]
+        return max(found, key=lambda one: one.at, default=None)
 
     @property
     def not_passing(self) -> int:
