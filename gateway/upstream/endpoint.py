@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.core.errors import UpstreamFailed
 from gateway.http.secure import connect_tls
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gateway.upstream.rotation import Place
     from gateway.upstream.settings import Connections
     from gateway.upstream.tls import ClientTls
-
-_NOISE: Final = 2.0
 
 
 class Failure(NamedTuple):
@@ -49,10 +47,8 @@ class Endpoint:
     ``is_in`` while it is in rotation.
 
     ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting``
-    connections being made. ``part`` of
-    the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
-    what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
-    differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
+    connections being made. ``part`` of the weight is in force (``share`` = weight × part), ``cost`` is what a choice is
+    made by: slowness × penalty ÷ weight.
     """
 
     __slots__ = (
@@ -61,6 +57,7 @@ class Endpoint:
         "_idle_timeout",
         "_is_gone",
         "_line",
+        "_log_best",
         "_max_idle",
         "_misnamed",
         "_open",
@@ -72,7 +69,6 @@ class Endpoint:
         "_tls",
         "address",
         "authority",
-        "best",
         "breaker",
         "connecting",
         "cost",
@@ -110,7 +106,7 @@ class Endpoint:
         self.share = weight
         self.cost = 1.0 / weight
         self.has_peers = False
-        self.best = 1.0
+        self._log_best = 0.0
         self.breaker = breaker
         self.place = place
         self.limit = limit
@@ -162,8 +158,7 @@ class Endpoint:
         """
         standing = self.standing
         standing.note(outcome, seconds, now, total)
-        slowness = standing.latency / (_NOISE * self.best)
-        self.cost = max(1.0, slowness) * standing.penalty / self.weight
+        self.cost = standing.slowness(self._log_best, now) * standing.penalty / self.weight
 
     @property
     def is_full(self) -> bool:
@@ -176,14 +171,13 @@ class Endpoint:
             return []
         return [age for one in self._open if (age := one.stuck_for(now))]
 
-    def assess(self, part: float, best: float) -> None:
-        """Work out the cost again: this part of the weight is in force, the best peer answers in ``best`` seconds."""
+    def assess(self, part: float, log_best: float, now: float) -> None:
+        """Work out the cost again: this part of the weight is in force, and the best peer's latency is that."""
         self.part = part
         self.share = self.weight * part
-        self.best = best
+        self._log_best = log_best
         standing = self.standing
-        slowness = standing.latency / (_NOISE * best) if standing.is_known else 1.0  # nobody knows yet
-        self.cost = max(1.0, slowness) * standing.penalty / self.weight
+        self.cost = standing.slowness(log_best, now) * standing.penalty / self.weight
 
     def take_idle(self) -> UpstreamConnection | None:
         """A kept-alive connection that is open as far as anybody can tell; None when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from math import inf, log
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.resilience.outlier import too_long
@@ -501,11 +501,11 @@ class UpstreamGroup:
         if not self.is_panicking and not is_whole:
             endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
         known = [one.standing.latency for one in self.endpoints if one.standing.is_known]
-        best = max(min(known), _FAST) if known else 1.0
+        log_best = log(max(min(known), _FAST)) if known else 0.0
         is_settled = is_whole
         for one in self.endpoints:
             part = min(one.place.part(self._slow_start, now), one.standing.weight(now))
-            one.assess(part, best)
+            one.assess(part, log_best, now)
             is_settled = is_settled and part >= 1.0
         self._is_settled = is_settled
         if endpoints != self._rotation:
