@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 
-from gateway.http.why import why
+from gateway.http.why import UNREACHED, errno_of, tells_more, why
 
 if TYPE_CHECKING:
     from gateway.checks.settings import Question
@@ -37,7 +37,7 @@ async def ask(address: Address, question: Question, timeout: float, name: str | 
     """Ask once, on a connection of its own: a kept one would not see that nobody can connect any more.
 
     ``name`` is the endpoint's name where its address is a number: in TLS and, unless the question has another one, in
-    the Host field. Of a long answer 64 KiB are enough.
+    the Host field. Of a long answer 64 KiB are enough, of a page that nobody named its head.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -68,30 +68,37 @@ async def _connect(address: Address) -> Finding:
     if address.path:
         _, writer = await asyncio.open_unix_connection(address.path)
     else:
-        _, writer = await _first(address)
+        writer = await _open(address)
     writer.close()
     return Finding(has_passed=True, told="a connection")
 
 
-async def _first(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    *others, last = address.hosts
-    for host in others:
-        try:
-            return await asyncio.open_connection(host, address.port)
-        except ConnectionRefusedError:
-            continue
-    return await asyncio.open_connection(last, address.port)
+async def _open(address: Address) -> asyncio.StreamWriter:
+    first, *others = address.hosts
+    try:
+        return (await asyncio.open_connection(first, address.port))[1]
+    except OSError as error:
+        if not others or errno_of(error) not in UNREACHED:
+            raise
+        refused = error
+    try:
+        return (await asyncio.open_connection(others[0], address.port))[1]
+    except OSError as error:
+        raise tells_more(refused, error) from None
 
 
 async def _get(address: Address, question: Question, name: str | None) -> Finding:
-    *others, last = address.hosts
-    for host in others:
-        try:
-            return await _get_from(host, address, question, name)
-        except aiohttp.ClientConnectorError as error:
-            if not isinstance(error.os_error, ConnectionRefusedError):
-                raise
-    return await _get_from(last, address, question, name)
+    first, *others = address.hosts
+    try:
+        return await _get_from(first, address, question, name)
+    except aiohttp.ClientConnectorError as error:
+        if not others or errno_of(error.os_error) not in UNREACHED:
+            raise
+        refused = error.os_error
+    try:
+        return await _get_from(others[0], address, question, name)
+    except aiohttp.ClientConnectorError as error:
+        raise tells_more(refused, error.os_error) from None
 
 
 async def _get_from(host: str, address: Address, question: Question, name: str | None) -> Finding:
@@ -110,9 +117,10 @@ async def _get_from(host: str, address: Address, question: Question, name: str |
             base + (question.path or "/"), allow_redirects=False, headers=fields, server_hostname=server_name
         ) as response,
     ):
-        async for piece in response.content.iter_chunked(_LARGEST):
-            if len(piece) >= _LARGEST:
-                break  # enough to know that it answers
+        if question.path is not None:  # else it may be a page that never ends
+            async for piece in response.content.iter_chunked(_LARGEST):
+                if len(piece) >= _LARGEST:
+                    break  # enough to know that it answers
         return judge(response.status, question)
 
 

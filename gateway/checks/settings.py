@@ -58,9 +58,9 @@ class Ready(Question, frozen=True):
 class Health(Question, frozen=True):
     """Active checks, made once for the whole gateway.
 
-    A check passes when the whole answer comes within ``timeout`` with a status that passes. While a check disagrees
-    with what is believed, or a breaker is open, the next one comes after ``fast_interval``, and ever later up to
-    ``interval`` when that lasts.
+    A check passes when the answer, whole where a path was written, comes within ``timeout`` with a status that passes.
+    While a check disagrees with what is believed, or a breaker is open, the next one comes after ``fast_interval``, and
+    ever later up to ``interval`` when that lasts.
     """
 
     interval: Annotated[Seconds, Meta(description="between two checks of one endpoint")] = Seconds(2)

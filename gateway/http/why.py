@@ -10,6 +10,10 @@ import ssl
 from typing import Final
 
 _ERRNO: Final = re.compile(r"\[Errno (-?\d+)\]")
+UNREACHED: Final = frozenset(
+    {errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH}
+)
+"""Nobody is there, or the machine does not have the family: another address may do."""
 # What OpenSSL calls a plain answer to a TLS hello.
 _PLAIN: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
@@ -20,6 +24,11 @@ def errno_of(error: OSError) -> int | None:
         return error.errno
     found = {int(number) for number in _ERRNO.findall(str(error))}
     return found.pop() if len(found) == 1 else None
+
+
+def tells_more(first: OSError, last: OSError) -> OSError:
+    """Of two addresses that failed the error to be told: the first one, unless only the other was reached at all."""
+    return first if errno_of(last) in UNREACHED else last
 
 
 def why(error: BaseException, *, is_file: bool = False) -> str:

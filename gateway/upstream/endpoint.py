@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from gateway.core.errors import UpstreamFailed
 from gateway.http.secure import connect_tls
 from gateway.http.upstream import UpstreamConnection
-from gateway.http.why import errno_of, why
+from gateway.http.why import UNREACHED, errno_of, tells_more, why
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
 from gateway.upstream.load_report import read_report
@@ -215,15 +215,18 @@ class Endpoint:
         if self.address.path:
             _, connection = await self._line.loop.create_unix_connection(self._make, self.address.path)
             return connection
-        *others, last = self._hosts
-        for host in others:
-            try:
-                return await self._connect_to(host)
-            except ConnectionRefusedError:
-                continue
-        connection = await self._connect_to(last)
-        if others:
-            self._hosts = (last, *others)
+        first, *others = self._hosts
+        try:
+            return await self._connect_to(first)
+        except OSError as error:
+            if not others or errno_of(error) not in UNREACHED:
+                raise
+            refused = error
+        try:
+            connection = await self._connect_to(others[0])
+        except OSError as error:
+            raise tells_more(refused, error) from None
+        self._hosts = (others[0], first)
         return connection
 
     async def _connect_to(self, host: str) -> UpstreamConnection:

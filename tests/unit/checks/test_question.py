@@ -80,6 +80,20 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
+async def test_a_page_that_never_ends() -> None:
+    """A stream at / shows that the service is there; a page that was named must come as a whole."""
+
+    async def stream(exchange: Exchange) -> None:
+        await exchange.wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await exchange.wait_until_abandoned()
+
+    async with running_origin() as origin:
+        origin.default = stream
+        address = parse_address(f"http://127.0.0.1:{origin.port}")
+        assert (await ask(address, Question(), 20.0)).status == 200
+        assert (await ask(address, Question(path="/"), 0.2)).told == "no answer within 0.2 s"
+
+
 async def test_what_is_said_of_no_answer(tmp_path: Path) -> None:
     """Nobody there, no file, no answer in time, an answer that breaks off or is none: each has words of its own."""
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from gateway.http.why import errno_of, why
+from gateway.http.why import errno_of, tells_more, why
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,17 @@ def test_several_attempts_that_failed_alike_have_one_number() -> None:
     assert errno_of(OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b")) == errno.ECONNREFUSED
     assert errno_of(OSError("Multiple exceptions: [Errno 111] a, [Errno 101] b")) is None
     assert errno_of(OSError("what")) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "told"),
+    [
+        (errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.ECONNREFUSED),  # a machine without IPv6
+        (errno.ECONNREFUSED, errno.ECONNREFUSED, errno.ECONNREFUSED),
+        (errno.ENETUNREACH, errno.ECONNREFUSED, errno.ENETUNREACH),
+        (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNRESET),  # somebody is there, on the other family
+    ],
+)
+def test_of_two_families_the_one_that_was_reached_is_told(first: int, last: int, told: int) -> None:
+    """That a machine lacks a family hides no refusal on the other one."""
+    assert tells_more(OSError(first, "a"), OSError(last, "b")).errno == told
