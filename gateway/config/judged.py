@@ -28,7 +28,10 @@ def check_judged(walk: Walk, path: Path, upstream: Upstream) -> None:
         walk.problem((*path, "health"), rule)
     check_question(walk, (*path, "health"), health)
     if upstream.pool is not None:
-        check_question(walk, (*path, "pool", "ready"), upstream.pool.ready)
+        ready: Path = (*path, "pool", "ready")
+        check_question(walk, ready, upstream.pool.ready)
+        if upstream.pool.ready.kind == "tcp" and any("{fd}" in word for word in upstream.pool.command):
+            walk.warning((*ready, "kind"), "{fd} takes connections before the process does, so it is ready at once")
     count = len(upstream.endpoints)
     if upstream.hedge.after and count == 1 and upstream.pool is None and walk.is_whole((*path, "endpoints")):
         walk.warning((*path, "hedge"), "a second attempt goes to another endpoint, and there is only one")

@@ -130,12 +130,13 @@ class Admin:
         return as_json({"status": "ok"})
 
     def _readiness(self, _request: web.BaseRequest) -> web.Response:
-        reasons = self._control.not_ready()
+        upstreams = self._control.upstreams()
+        reasons = self._control.not_ready(upstreams)
         content = {
             "status": "not ready" if reasons else "ready",
             "reasons": reasons,
-            "remarks": [one for one in self._control.remarks() if one not in reasons],
-            "upstreams": self._control.upstreams(),
+            "remarks": [one for one in self._control.remarks(upstreams) if one not in reasons],
+            "upstreams": upstreams,
         }
         return as_json(content, HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)
 

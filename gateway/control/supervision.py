@@ -38,7 +38,7 @@ from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from msgspec import Struct
 
@@ -221,8 +221,8 @@ class ControlProcess:
             pool.kill()
         self._close_doors()
 
-    def not_ready(self) -> tuple[str, ...]:
-        """Why no traffic should come here now; empty when it should."""
+    def not_ready(self, upstreams: Mapping[str, UpstreamReadiness] | None = None) -> tuple[str, ...]:
+        """Why no traffic should come here now; empty when it should. ``upstreams`` are :meth:`upstreams`, if known."""
         reasons = []
         if self._is_draining:
             reasons.append("draining")
@@ -235,12 +235,12 @@ class ControlProcess:
                 for seat in self._seats
                 if seat.absence > _COVERED and seat.number not in covered
             ]
-        return (*reasons, *readiness.reasons(self.upstreams()))
+        return (*reasons, *readiness.reasons(self.upstreams() if upstreams is None else upstreams))
 
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self, upstreams: Mapping[str, UpstreamReadiness]) -> tuple[str, ...]:
         """What is not well although traffic may come."""
         absent = (f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent))
-        return (*absent, *readiness.remarks(self.upstreams()))
+        return (*absent, *readiness.remarks(upstreams))
 
     def upstreams(self) -> dict[str, UpstreamReadiness]:
         """Whether each upstream that a route leads to can be served."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
 
 End = Literal["drained", "forced", "crashed"]
+_NOBODY: Final = "nobody answers there; the command must use {port}, {fd} or {socket}, and listen on IPv4"
 _RESTART: Final = 0.5
 _ABLE: Final = frozenset({"warming", "standby", "ready"})
 
@@ -310,6 +311,8 @@ class Place:
             return False
         if not is_ready:
             found = last or Finding(has_passed=False, told="no answer")
+            if not found.status:
+                found = found._replace(hint=_NOBODY)
             self.detail = str(found)
             self._say("pool process not ready in time", found, seconds=float(ready.timeout), passes=ready.passes)
             return False

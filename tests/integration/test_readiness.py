@@ -114,6 +114,17 @@ async def _is_back(gateway: RunningGateway) -> dict[str, Any] | None:
     return process if process["restarts"] and process["detail"] and process["state"] != "dead" else None
 
 
+async def test_a_command_that_listens_elsewhere_is_told_where_to_listen(tmp_path: Path) -> None:
+    """The newcomer's own port: nobody answers at ours, and the line says what the command must use."""
+    script = tmp_path / "status.py"
+    script.write_text(STATUS.replace("int(sys.argv[1])", "0"))
+    config = HEAD.format(workers=1, drain="2s") + _pool("app", script, "200", more='ready = { timeout = "1s" }')
+    async with running(config) as gateway:
+        line = (await until(lambda: gateway.events("pool process not ready in time")))[0]
+        assert (line["asked"], line["answered"]) == ("GET /", "Connection refused (ECONNREFUSED)")
+        assert "{port}, {fd} or {socket}" in line["hint"]
+
+
 async def test_who_never_becomes_ready_does_not_fill_the_log(status: Path) -> None:
     """Three seconds of wrong answers are some thirty questions, of which the service logs a line each."""
     ready = 'ready = { path = "/healthz", timeout = "3s" }'

@@ -69,3 +69,12 @@ def test_what_counts_as_a_failure_is_said_when_a_word_is_unknown(tmp_path: Path)
     assert found == [
         'upstreams.app.breaker.failures[0]: expected "5xx", a status such as "507", "connect" or "timeout"'
     ]
+
+
+def test_a_descriptor_takes_connections_before_its_process_does(tmp_path: Path) -> None:
+    """So a connection says nothing of the process; that is a warning, and only with {fd}."""
+    for word, count in (("{fd}", 1), ("{port}", 0)):
+        file = tmp_path / "gateway.toml"
+        file.write_text(POOL.replace("{port}", word) + 'ready = { kind = "tcp" }\n' + ROUTE)
+        found = [warning for warning in load(file).warnings if warning.key == "upstreams.app.pool.ready.kind"]
+        assert len(found) == count
