@@ -25,28 +25,28 @@ class Finding(NamedTuple):
     """Whether it passed, what came back, and where it did not pass what to set; ``status`` is 0 without an answer."""
 
     has_passed: bool
-    told: str
+    answered: str
     hint: str = ""
     status: int = 0
 
     def __str__(self) -> str:
-        return f"{self.told}; {self.hint}" if self.hint else self.told
+        return f"{self.answered}; {self.hint}" if self.hint else self.answered
 
 
 async def ask(address: Address, question: Question, timeout: float, name: str | None = None) -> Finding:  # noqa: ASYNC109 - it is part of what is found
-    """Ask once, on a connection of its own: a kept one would not see that nobody can connect any more.
+    """Ask once, on a connection of its own: a kept one would not see that no new one can be made.
 
     ``name`` is the endpoint's name where its address is a number: in TLS and, unless the question has another one, in
-    the Host field. Of a long answer 64 KiB are enough, of a page that nobody named its head.
+    the Host field. Of a long answer 64 KiB are enough, of a page that the operator did not name its head.
     """
     try:
         async with asyncio.timeout(timeout):
             return await (_connect(address) if question.kind == "tcp" else _get(address, question, name))
     except TimeoutError:
-        told = f"no answer within {timeout:g} s"
+        answered = f"no answer within {timeout:g} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        told = _explain(error, is_file=bool(address.path))
-    return Finding(has_passed=False, told=told)
+        answered = _explain(error, is_file=bool(address.path))
+    return Finding(has_passed=False, answered=answered)
 
 
 def _explain(error: Exception, *, is_file: bool) -> str:
@@ -70,7 +70,7 @@ async def _connect(address: Address) -> Finding:
     else:
         writer = await _open(address)
     writer.close()
-    return Finding(has_passed=True, told="a connection")
+    return Finding(has_passed=True, answered="a connection")
 
 
 async def _open(address: Address) -> asyncio.StreamWriter:
@@ -127,12 +127,12 @@ async def _get_from(host: str, address: Address, question: Question, name: str |
 def judge(status: int, question: Question) -> Finding:
     """Whether a status passes, and what to set where it should have."""
     phrase = _PHRASES.get(status, "")
-    told = f"{status} {phrase}".rstrip()
+    answered = f"{status} {phrase}".rstrip()
     if question.statuses:
         has_passed = f"{status}" in question.statuses or f"{status // 100}xx" in question.statuses
     else:
         has_passed = status < (_SERVER_ERROR if question.path is None else _BAD)
-    return Finding(has_passed, told, "" if has_passed else _hint(status, question), status)
+    return Finding(has_passed, answered, "" if has_passed else _hint(status, question), status)
 
 
 def _hint(status: int, question: Question) -> str:

@@ -214,7 +214,7 @@ class EndpointTable:
                     upstream=upstream,
                     endpoint=url,
                     reason="check",
-                    answered=found.told,
+                    answered=found.answered,
                     **({"hint": found.hint} if found.hint else {}),
                 )
             self._send(Checked(upstream, url, is_up, found.has_passed))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _LOOKUP: Final = 5.0
 _RESOLUTION_DELAY: Final = 0.5
-"""RFC 8305 §3 waits 50 ms for the other family, because a user waits; here nobody does."""
+"""RFC 8305 §3 waits 50 ms for the other family, because a user waits; here no request does."""
 _NONE: Final = frozenset({aiodns.error.ARES_ENODATA, aiodns.error.ARES_ENOTFOUND})
 """The name is known and has no address of this family, or is not known."""
 
@@ -136,7 +136,7 @@ class Names:
                     accepted_6 = await count_accepting(by_family.v6, ports)
                     family = choose(accepted_4, accepted_6, family)
                     if not accepted_4 and not accepted_6:
-                        ttl = 0.0  # whoever begins to listen is found soon
+                        ttl = 0.0  # what begins to listen is found soon
                 pause = min(max(ttl, pause), float(self._dns.max_ttl))
                 addresses = by_family.of(family)
                 if addresses != self._known.get(host):

@@ -32,7 +32,7 @@ class UpstreamReadiness(Struct, frozen=True):
 def judge(  # noqa: PLR0913 - what is known of it
     name: str, *, endpoints: int, down: int, is_pool: bool, is_shut: bool, detail: str = ""
 ) -> UpstreamReadiness:
-    """What is to be said of one upstream; ``down`` are endpoints that fail their checks, ``is_shut``: by breakers."""
+    """The readiness of one upstream; ``down`` are endpoints that fail their checks, ``is_shut``: by breakers."""
     up = endpoints - down
     if not endpoints:
         remark = f"no process of pool {name} is ready" if is_pool else f"upstream {name} has no endpoint"

@@ -48,7 +48,7 @@ def _as_known_version(head: bytes) -> bytes | None:
 
 
 def request_line(head: bytes | bytearray) -> tuple[str, str]:
-    """Method and target of a head that is no good, as far as they can be told; for logs, where they are made safe."""
+    """Method and target of a head that is no good, as far as they can be read; for logs, where they are made safe."""
     line = bytes(head[:_TOLD]).partition(b"\n")[0].rstrip(b"\r")
     method, _, rest = line.partition(b" ")
     target, _, version = rest.rpartition(b" ")

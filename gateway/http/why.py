@@ -13,7 +13,7 @@ _ERRNO: Final = re.compile(r"\[Errno (-?\d+)\]")
 UNREACHED: Final = frozenset(
     {errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH}
 )
-"""Nobody is there, or the machine does not have the family: another address may do."""
+"""Nothing listens, or the machine does not have the family: another address may do."""
 # What OpenSSL calls a plain answer to a TLS hello.
 _PLAIN: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
@@ -27,7 +27,7 @@ def errno_of(error: OSError) -> int | None:
 
 
 def tells_more(first: OSError, last: OSError) -> OSError:
-    """Of two addresses that failed the error to be told: the first one, unless only the other was reached at all."""
+    """The error to report of two addresses that failed: the first one, unless only the other was reached at all."""
     return first if errno_of(last) in UNREACHED else last
 
 

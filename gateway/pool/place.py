@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
 
 End = Literal["drained", "forced", "crashed"]
-_NOBODY: Final = "nobody answers there; the command must use {port}, {fd} or {socket}, and listen on IPv4"
+_ELSEWHERE: Final = "nothing answers there; the command must use {port}, {fd} or {socket}, and listen on IPv4"
 _RESTART: Final = 0.5
 _ABLE: Final = frozenset({"warming", "standby", "ready"})
 
@@ -300,7 +300,7 @@ class Place:
 
         def on_answer(found: Finding) -> None:
             nonlocal is_first
-            if found.status or not self.detail:  # while it boots nobody is there, which says less than its last life
+            if found.status or not self.detail:  # while it boots nothing listens, which says less than its last life
                 self.detail = str(found)
             if found.status and is_first:
                 is_first = False
@@ -310,9 +310,9 @@ class Place:
         if self.is_leaving:
             return False
         if not is_ready:
-            found = last or Finding(has_passed=False, told="no answer")
+            found = last or Finding(has_passed=False, answered="no answer")
             if not found.status:
-                found = found._replace(hint=_NOBODY)
+                found = found._replace(hint=_ELSEWHERE)
             self.detail = str(found)
             self._say("pool process not ready in time", found, seconds=float(ready.timeout), passes=ready.passes)
             return False
@@ -330,7 +330,7 @@ class Place:
         asked = "a connection" if ready.kind == "tcp" and not is_warm_up else f"GET {path}"
         hint = {"hint": found.hint} if found.hint else {}
         pid = 0 if self._process is None else self._process.pid
-        self._log.warning(event, pid=pid, asked=asked, endpoint=self.url, answered=found.told, **hint, **more)
+        self._log.warning(event, pid=pid, asked=asked, endpoint=self.url, answered=found.answered, **hint, **more)
 
     def _become_able(self) -> float:
         now = self._able_since = self._clock.now()

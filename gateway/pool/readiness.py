@@ -72,5 +72,5 @@ class Asker:
                     if not found.status:
                         return found
         except TimeoutError:
-            return Finding(has_passed=False, told=f"not all answered within {warm_up.timeout}")
+            return Finding(has_passed=False, answered=f"not all answered within {warm_up.timeout}")
         return None

@@ -211,7 +211,7 @@ class Endpoint:
         return connection
 
     async def _connect(self) -> UpstreamConnection:
-        """Connect to the first of its addresses where somebody listens, and begin with that one the next time."""
+        """Connect to the first of its addresses that accepts, and begin with that one the next time."""
         if self.address.path:
             _, connection = await self._line.loop.create_unix_connection(self._make, self.address.path)
             return connection

@@ -91,7 +91,7 @@ async def test_a_page_that_never_ends() -> None:
         origin.default = stream
         address = parse_address(f"http://127.0.0.1:{origin.port}")
         assert (await ask(address, Question(), 20.0)).status == 200
-        assert (await ask(address, Question(path="/"), 0.2)).told == "no answer within 0.2 s"
+        assert (await ask(address, Question(path="/"), 0.2)).answered == "no answer within 0.2 s"
 
 
 async def test_what_is_said_of_no_answer(tmp_path: Path) -> None:
@@ -115,17 +115,17 @@ async def test_what_is_said_of_no_answer(tmp_path: Path) -> None:
         for path, behaviour in (("/cut", cut), ("/hang", hang), ("/close", close), ("/mumble", mumble)):
             origin.on(path, behaviour)
         address = parse_address(f"http://127.0.0.1:{origin.port}")
-        told = {path: await ask(address, Question(path=path), 5.0) for path in ("/cut", "/close", "/mumble")}
-        told["/hang"] = await ask(address, Question(path="/hang"), 0.2)
+        answers = {path: await ask(address, Question(path=path), 5.0) for path in ("/cut", "/close", "/mumble")}
+        answers["/hang"] = await ask(address, Question(path="/hang"), 0.2)
         assert (await ask(address, Question(kind="tcp"), 5.0)).has_passed
-    told["gone"] = await ask(address, Question(), 5.0)
-    told["no connection"] = await ask(address, Question(kind="tcp"), 5.0)
-    told["no file"] = await ask(parse_address(f"unix:{tmp_path}/s"), Question(), 5.0)
+    answers["gone"] = await ask(address, Question(), 5.0)
+    answers["no connection"] = await ask(address, Question(kind="tcp"), 5.0)
+    answers["no file"] = await ask(parse_address(f"unix:{tmp_path}/s"), Question(), 5.0)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(f"{tmp_path}/dead")
-        told["dead file"] = await ask(parse_address(f"unix:{tmp_path}/dead"), Question(kind="tcp"), 5.0)
-    assert not any(found.has_passed or found.status for found in told.values())
-    assert {place: found.told for place, found in told.items()} == {
+        answers["dead file"] = await ask(parse_address(f"unix:{tmp_path}/dead"), Question(kind="tcp"), 5.0)
+    assert not any(found.has_passed or found.status for found in answers.values())
+    assert {place: found.answered for place, found in answers.items()} == {
         "/cut": "the answer broke off",
         "/close": "the connection was closed without an answer",
         "/mumble": "an answer that is not HTTP",

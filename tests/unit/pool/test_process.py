@@ -73,9 +73,9 @@ async def test_who_is_not_ready_in_time_is_not_ready() -> None:
         found = await Asker(url, SystemClock()).until_ready(ready, told.append)
     assert not found.is_ready
     assert found.last is not None
-    assert (found.last.told, told[0].told) == ("503 Service Unavailable", "500 Internal Server Error")
+    assert (found.last.answered, told[0].answered) == ("503 Service Unavailable", "500 Internal Server Error")
     found = await Asker(url, SystemClock()).until_ready(ready, _ignore)
-    assert (found.is_ready, found.last and found.last.told) == (False, "Connection refused (ECONNREFUSED)")
+    assert (found.is_ready, found.last and found.last.answered) == (False, "Connection refused (ECONNREFUSED)")
 
 
 async def test_without_a_path_any_answer_shows_that_it_is_there() -> None:
@@ -95,7 +95,7 @@ async def test_any_answer_warms_up(tmp_path: Path) -> None:
     assert asked == ["/w"] * 3
     unfit = await Asker(url, SystemClock()).warms_up(WarmUp("/w", 1), Ready())
     assert unfit is not None
-    assert unfit.told == "file: Connection refused (ECONNREFUSED)"
+    assert unfit.answered == "file: Connection refused (ECONNREFUSED)"
     assert await Asker(url, SystemClock()).warms_up(WarmUp("/w", 0), Ready()) is None
 
 
