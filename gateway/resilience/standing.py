@@ -127,11 +127,11 @@ class Standing:
             self._fail(1.0)
             if outcome is not _TIMEOUT:  # how fast it fails is no merit
                 if self._heard and seconds > self.latency:
-                    self._hear(log(seconds), now)
+                    self._hear(log(seconds), now - seconds)
                 self._noted_at = now
                 return
         length = log(seconds) if seconds > _SHORTEST else _LOG_SHORTEST
-        self._hear(length, now)
+        self._hear(length, now - seconds)
         self._noted_at = now
         count = self._samples = self._samples + 1
         self._log_latency += (length - self._log_latency) * (_SLOWLY if count > _MEAN else 1 / count)
@@ -143,18 +143,18 @@ class Standing:
     def lag(self, seconds: float, now: float) -> None:
         """A call was given up after so long because another endpoint answered first: it takes that long at least."""
         if not self._heard or seconds > self.latency:
-            self._hear(log(seconds), now)
+            self._hear(log(seconds), now - seconds)
         if not self._samples:
             self._samples = 1
             self._log_latency = log(seconds)
         self._noted_at = now
 
-    def _hear(self, length: float, now: float) -> None:
-        """Take the logarithm of a latency into the recent ones; good news after a silence weighs what was forgotten."""
+    def _hear(self, length: float, began: float) -> None:
+        """Take the logarithm of a latency into the recent ones; after a silence it weighs what was forgotten."""
         count = self._heard = self._heard + 1
         weight = _RECENT if count > _BELIEVED else 1 / count
-        if length < self._log_recent and now - self._noted_at > _QUIET:
-            weight = max(weight, 1 - exp((self._noted_at - now) / _FADE))
+        if began - self._noted_at > _QUIET:
+            weight = max(weight, 1 - exp((self._noted_at - began) / _FADE))
         self._log_recent += (length - self._log_recent) * weight
 
     def abandon(self, age: float, now: float) -> None:
