@@ -29,7 +29,6 @@ from gateway.telemetry.access import AccessRecord
 from gateway.telemetry.counters import Counters
 from gateway.telemetry.guard import Guard
 from gateway.telemetry.load import STEP
-from gateway.telemetry.redact import redact_text
 from gateway.telemetry.snapshot import NO_ROUTE, Snapshot
 
 if TYPE_CHECKING:
@@ -382,7 +381,7 @@ class DataPlane:
         self.unrouted.count("other", error.status, max(self.clock.now() - client.started_at, 0.0))
         self.unrouted.count_error(error.reason)
         if self.access_log.wants(error.status, error.reason):
-            method, target = map(redact_text, request_line(head))
+            method, target = request_line(head)
             self.access_log.write(
                 AccessRecord(
                     route=NO_ROUTE, upstream="", endpoint="", method=method, target=target, status=error.status,

@@ -9,7 +9,7 @@ from msgspec import Struct, json
 from gateway.telemetry.escape import one_line
 from gateway.telemetry.flood import Flood
 from gateway.telemetry.lines import Lines
-from gateway.telemetry.redact import redact_target
+from gateway.telemetry.redact import redact_target, redact_text
 from gateway.telemetry.stamp import Stamp
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _SERVER_ERROR: Final = 500
 
 class AccessRecord(NamedTuple):
     """What happened to one request. What is not known is empty or 0; times are in seconds.
+
+    Without a ``protocol`` it was no request, and ``method`` and ``target`` are what can be read of it.
 
     ``bytes_in`` and ``bytes_out`` are the client's bodies; ``attempts`` is at least 1 once an endpoint was tried.
     ``detail`` says more of the reason: what was seen.
@@ -123,6 +125,8 @@ class AccessLog:
             bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol, detail,
         ) = record  # fmt: skip
         target = redact_target(target[: _TARGET + 1])
+        if not protocol:  # it was no request: a secret may stand anywhere in it
+            method, target = redact_text(method), redact_text(target)
         # One look at everything that a stranger wrote; nearly always it is harmless.
         foreign = f"{method}{client}{request_id}{trace_id}{user_agent}{protocol}{target}"
         if len(foreign) > _WORD or "\\" in foreign or not foreign.isprintable():
