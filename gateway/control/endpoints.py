@@ -63,7 +63,7 @@ class EndpointTable:
         self._settings = settings
         self._rng = rng
         self._log = log
-        self._names: list[Names] = []
+        self._names: dict[str, Names] = {}
         self._send = send
         self._changed: dict[str, tuple[EndpointSettings, ...]] = {}
         self._checks: dict[str, Checks] = {}
@@ -91,6 +91,10 @@ class EndpointTable:
         """The endpoints that active checks found down, by upstream."""
         return {name: checks.down for name, checks in self._checks.items() if checks.down}
 
+    def lost(self, upstream: str) -> tuple[str, ...]:
+        """The names of this upstream that could never be resolved."""
+        return tuple(sorted(self._names[upstream].lost)) if upstream in self._names else ()
+
     def served(self, upstream: str) -> Served:
         """Where this upstream is served now."""
         found = self._changed.get(upstream)
@@ -114,12 +118,12 @@ class EndpointTable:
                 log=self._log,
                 on_change=partial(self.change, name),
             )
-            self._names.append(names)
+            self._names[name] = names
             names.start()
 
     async def stop(self) -> None:
         """Look nothing up and check nothing any more."""
-        for names in self._names:
+        for names in self._names.values():
             await names.stop()
         for checks in self._checks.values():
             await checks.stop()

@@ -75,6 +75,8 @@ class Names:
         self._on_change = on_change
         self._known: dict[str, tuple[str, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.lost: set[str] = set()
+        """Names that cannot be resolved now and never could be."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -122,7 +124,10 @@ class Names:
                     )
                     self._log.warning("name not resolved", name=host, error=error, kept=self._known.get(host, ()))
                 is_failing = True
+                if host not in self._known:
+                    self.lost.add(host)
             else:
+                self.lost.discard(host)
                 if is_failing:
                     self._log.info("name resolved again", name=host)
                 is_failing = False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class UpstreamReadiness(Struct, frozen=True):
@@ -30,9 +30,12 @@ class UpstreamReadiness(Struct, frozen=True):
 
 
 def judge(  # noqa: PLR0913 - what is known of it
-    name: str, *, endpoints: int, down: int, is_pool: bool, is_shut: bool, detail: str = ""
+    name: str, *, endpoints: int, down: int, is_pool: bool, is_shut: bool, lost: Sequence[str] = (), detail: str = ""
 ) -> UpstreamReadiness:
-    """The readiness of one upstream; ``down`` are endpoints that fail their checks, ``is_shut``: by breakers."""
+    """The readiness of one upstream; ``down`` are endpoints that fail their checks, ``is_shut``: by breakers.
+
+    ``lost`` are names that we cannot resolve. The system may know other ways, so that is a remark.
+    """
     up = endpoints - down
     if not endpoints:
         remark = f"no process of pool {name} is ready" if is_pool else f"upstream {name} has no endpoint"
@@ -41,6 +44,8 @@ def judge(  # noqa: PLR0913 - what is known of it
         remark = f"every endpoint of {name} fails its checks"
         return UpstreamReadiness(ready=False, endpoints=endpoints, up=0, remark=remark)
     remark = f"the breakers of {name} are open" if is_shut else ""
+    if lost and not remark:
+        remark = f"not resolved: {', '.join(lost)}"
     return UpstreamReadiness(ready=True, endpoints=endpoints, up=up, remark=remark)
 
 

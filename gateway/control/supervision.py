@@ -257,6 +257,7 @@ class ControlProcess:
                 down=len(down.get(name, ())),
                 is_pool=pool is not None,
                 is_shut=0 < workers <= shut,
+                lost=self._endpoints.lost(name),
                 detail="" if pool is None else next((one.detail for one in pool.processes if one.detail), ""),
             )
         return found

@@ -90,9 +90,11 @@ async def test_that_there_is_no_address_is_not_believed_for_long_either() -> Non
         async with running(_toml(server, origin.port)) as gateway:
             missing = (await until(lambda: gateway.events("name not resolved")))[0]
             assert (missing["name"], missing["error"]) == ("shop.example.com", "Domain name not found")
+            assert "not resolved: shop.example.com" in (await gateway.ask("/readyz"))[1]
             server.records["shop.example.com"] = ["127.0.0.1"]
             await until(lambda: _is_served_by(gateway, f"http://127.0.0.1:{origin.port}"))
             await until(lambda: gateway.events("name resolved again"))
+            assert "not resolved" not in (await gateway.ask("/readyz"))[1]
             assert (await gateway.get())[0] == 200
 
 
