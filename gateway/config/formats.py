@@ -21,6 +21,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*\Z")
 _OBJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")  # RFC 1123, as Kubernetes reads it
+_STATUS: Final = re.compile(r"[1-5](?:[0-9][0-9]|xx)\Z")
+_FAILURE: Final = re.compile(r"5xx\Z|5[0-9][0-9]\Z|connect\Z|timeout\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 _SHARE: Final = re.compile(r"p?(0?\.[0-9]+)\Z")
 _EXPRESSION: Final = re.compile(r"[\^$()\[\]\\|]|\.[*+]|\A~")
@@ -104,6 +106,18 @@ def _host(text: str) -> None:
         raise ValueError(message)
 
 
+def _status(text: str) -> None:
+    if not _STATUS.match(text):
+        message = 'expected a status such as "204", or all of a class such as "2xx"'
+        raise ValueError(message)
+
+
+def _failure(text: str) -> None:
+    if not _FAILURE.match(text):
+        message = 'expected "5xx", a status such as "507", "connect" or "timeout"'
+        raise ValueError(message)
+
+
 def _hedge_after(text: str) -> None:
     share = _SHARE.match(text)
     if share is not None:
@@ -164,6 +178,7 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "rate_key": KeyReader.parse,
     "argument": _without_nul,
     "endpoint": parse_endpoint,
+    "failure": _failure,
     "field_to_change": _field_to_change,
     "field_to_remove": _field_to_remove,
     "file": _file,
@@ -179,6 +194,7 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "object_name": _object_name,
     "path": _path,
     "path_pattern": _path_pattern,
+    "status": _status,
     "url": _url,
 }
 

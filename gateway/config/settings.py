@@ -10,6 +10,7 @@ from gateway.admission.classes import ClassSettings
 from gateway.admission.limit_settings import Limit
 from gateway.admission.rate_settings import RateLimit
 from gateway.admission.settings import QueueSettings
+from gateway.checks.settings import Health
 from gateway.core.units import Seconds, Size
 from gateway.http.settings import ClientIp, Limits, Timeouts, Tls
 from gateway.keda.settings import KedaSettings
@@ -18,7 +19,7 @@ from gateway.resilience.settings import BreakerSettings, HedgeSettings, OutlierS
 from gateway.routing.settings import Match
 from gateway.scaling.settings import ScalingSettings
 from gateway.telemetry.settings import Log
-from gateway.upstream.settings import Balance, Connections, Dns, EndpointSettings, Health, UpstreamTimeouts
+from gateway.upstream.settings import Balance, Connections, Dns, EndpointSettings, UpstreamTimeouts
 
 Name = Annotated[str, Meta(extra={"format": "name"})]
 Listen = Annotated[str, Meta(extra={"format": "listen"})]

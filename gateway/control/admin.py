@@ -32,7 +32,7 @@ _STREAM: Final = "/v1/signals/stream"
 _METRICS: Final = "/metrics"
 _INDEX: Final = """gateway
   /healthz     200 while the control process lives
-  /readyz      200 when traffic should come here, else 503 with the reasons
+  /readyz      200 when anything can be served, else 503 with the reasons; what can, by upstream
   /metrics     Prometheus text, or OpenMetrics when asked for
   /v1/status   everything at a glance, as JSON
   /v1/decisions  the newest refusals and scaling decisions with everything known at the time; /ID for one of the latter
@@ -130,10 +130,15 @@ class Admin:
         return as_json({"status": "ok"})
 
     def _readiness(self, _request: web.BaseRequest) -> web.Response:
-        reasons = self._control.not_ready()
-        if reasons:
-            return as_json({"status": "not ready", "reasons": reasons}, HTTPStatus.SERVICE_UNAVAILABLE)
-        return as_json({"status": "ready", "reasons": reasons, "remarks": self._control.remarks()})
+        upstreams = self._control.upstreams()
+        reasons = self._control.not_ready(upstreams)
+        content = {
+            "status": "not ready" if reasons else "ready",
+            "reasons": reasons,
+            "remarks": [one for one in self._control.remarks(upstreams) if one not in reasons],
+            "upstreams": upstreams,
+        }
+        return as_json(content, HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)
 
     async def _metrics(self, request: web.BaseRequest) -> web.Response:
         scrape = self._exposition.scrape(request.headers.get("Accept", ""))

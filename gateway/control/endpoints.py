@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
+    from gateway.checks.question import Finding
     from gateway.config.settings import Settings
     from gateway.telemetry.logs import Logger
     from gateway.telemetry.snapshot import ResilienceSnapshot, Snapshot
     from gateway.upstream.settings import EndpointSettings
 
+_LOOKUPS: Final = 64
+"""At once: each has a thread and watches resolv.conf by inotify, of which a user has 128."""
 Served = tuple["str | EndpointSettings", ...]
 # A breaker in one of these lets too few pass to find out much by itself.
 _TROUBLED = ("open", "half_open")
@@ -59,7 +63,7 @@ class EndpointTable:
         self._settings = settings
         self._rng = rng
         self._log = log
-        self._names: list[Names] = []
+        self._names: dict[str, Names] = {}
         self._send = send
         self._changed: dict[str, tuple[EndpointSettings, ...]] = {}
         self._checks: dict[str, Checks] = {}
@@ -87,6 +91,10 @@ class EndpointTable:
         """The endpoints that active checks found down, by upstream."""
         return {name: checks.down for name, checks in self._checks.items() if checks.down}
 
+    def lost(self, upstream: str) -> tuple[str, ...]:
+        """The names of this upstream that could never be resolved."""
+        return tuple(sorted(self._names[upstream].lost)) if upstream in self._names else ()
+
     def served(self, upstream: str) -> Served:
         """Where this upstream is served now."""
         found = self._changed.get(upstream)
@@ -94,25 +102,28 @@ class EndpointTable:
 
     def start(self) -> None:
         """Begin to look up names and to check."""
-        guard = Guard(self._log, SystemClock())
+        clock = SystemClock()
+        guard = Guard(self._log, clock)
+        turns = asyncio.Semaphore(_LOOKUPS)
         for name, upstream in self._settings.upstreams.items():
             checks = self._checks[name] = Checks(
-                upstream.health, rng=self._rng, guard=guard, report=self._reporter(name)
+                upstream.health, rng=self._rng, clock=clock, guard=guard, report=self._reporter(name)
             )
             checks.set_endpoints(self.served(name))
             names = Names(
                 upstream.endpoints,
                 upstream.dns,
+                turns=turns,
                 rng=self._rng,
                 log=self._log,
                 on_change=partial(self.change, name),
             )
-            self._names.append(names)
+            self._names[name] = names
             names.start()
 
     async def stop(self) -> None:
         """Look nothing up and check nothing any more."""
-        for names in self._names:
+        for names in self._names.values():
             await names.stop()
         for checks in self._checks.values():
             await checks.stop()
@@ -124,6 +135,7 @@ class EndpointTable:
 
     def change(self, upstream: str, endpoints: tuple[EndpointSettings, ...], warm: tuple[str, ...] = ()) -> None:
         """From now on the upstream has these endpoints; ``warm`` ones need no slow start."""
+        self._say_change(upstream, endpoints)
         order = self._orders[upstream] = self._orders.get(upstream, 0) + 1
         self._changed[upstream] = endpoints
         if upstream in self._traffic:
@@ -131,6 +143,19 @@ class EndpointTable:
         self._send(Endpoints(upstream, endpoints, order, warm))
         if upstream in self._checks:
             self._checks[upstream].set_endpoints(endpoints)
+
+    def _say_change(self, upstream: str, endpoints: tuple[EndpointSettings, ...]) -> None:
+        before = [one if isinstance(one, str) else one.url for one in self.served(upstream)]
+        after = [one.url for one in endpoints]
+        came, left = set(after) - set(before), set(before) - set(after)
+        if came or left:
+            self._log.info(
+                "endpoints changed",
+                upstream=upstream,
+                came=[url for url in after if url in came],
+                left=[url for url in before if url in left],
+                count=len(after),
+            )
 
     def look(
         self, workers: Mapping[int, Snapshot | None], changed: Mapping[int, Collection[str]] | None = None
@@ -181,14 +206,21 @@ class EndpointTable:
             if urls != before.urls:
                 yield name
 
-    def _reporter(self, upstream: str) -> Callable[[str, bool, bool], None]:
+    def _reporter(self, upstream: str) -> Callable[[str, bool, Finding], None]:
         down: set[str] = set()
 
-        def report(url: str, is_up: bool, has_passed: bool) -> None:  # noqa: FBT001 - two words of one verdict
+        def report(url: str, is_up: bool, found: Finding) -> None:  # noqa: FBT001 - the judgement's word
             if is_up is (url in down):  # else it is what it was
                 (down.discard if is_up else down.add)(url)
                 write = self._log.info if is_up else self._log.warning
-                write("endpoint up" if is_up else "endpoint down", upstream=upstream, endpoint=url, reason="check")
-            self._send(Checked(upstream, url, is_up, has_passed))
+                write(
+                    "endpoint up" if is_up else "endpoint down",
+                    upstream=upstream,
+                    endpoint=url,
+                    reason="check",
+                    answered=found.answered,
+                    **({"hint": found.hint} if found.hint else {}),
+                )
+            self._send(Checked(upstream, url, is_up, found.has_passed))
 
         return report

@@ -1,8 +1,8 @@
 """Active checks of endpoints, made once for the whole gateway, whatever the number of workers.
 
 Every endpoint of an upstream with a ``health`` table is asked in turn. While one worker's breaker for an endpoint is
-open, it is asked too, table or not (by a connection when there is no path), so that no request has to find
-out whether it has come back.
+open, it is asked too, table or not (by a connection when there is no table), so that no request has to find
+out whether it has come back: soon at first, then ever more slowly up to ``interval``.
 """
 
 from __future__ import annotations
@@ -11,36 +11,43 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
-
+from gateway.checks.pace import pause as until_next
+from gateway.checks.question import ask
+from gateway.checks.rise_fall import RiseFall
+from gateway.checks.settings import Health
 from gateway.upstream.address import parse_address
-from gateway.upstream.rise_fall import RiseFall
-from gateway.upstream.settings import EndpointSettings, Health
+from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
+    from gateway.checks.question import Finding
+    from gateway.core.clock import Clock
     from gateway.telemetry.guard import Guard
-    from gateway.upstream.address import Address
 
-_BAD: Final = 400
-_LARGEST: Final = 64 * 1024
 # What is asked while a breaker is open and no table says more: a connection.
-_UNWRITTEN: Final = Health()
+_UNWRITTEN: Final = Health(kind="tcp")
 
 
 class Checks:
     """Checks the endpoints of one upstream.
 
-    ``report`` is called with (url, is_up, has_passed) when the judgement changes, and after each check while the
+    ``report`` is called with (url, is_up, finding) when the judgement changes, and after each check while the
     endpoint is troubled, that is while a breaker is open.
     """
 
     def __init__(
-        self, health: Health | None, *, rng: Random, guard: Guard, report: Callable[[str, bool, bool], None]
+        self,
+        health: Health | None,
+        *,
+        rng: Random,
+        clock: Clock,
+        guard: Guard,
+        report: Callable[[str, bool, Finding], None],
     ) -> None:
         self._health = health
+        self._clock = clock
         self._guard = guard
         self._rng = rng
         self._report = report
@@ -95,21 +102,29 @@ class Checks:
         address = parse_address(url)
         judgement = self._judgements[url]
         troubled = self._troubled[url]
-        pause = float(health.interval) * self._rng.random()
+        interval, fast_interval = float(health.interval), float(health.fast_interval)
+        pause = interval * self._rng.random()
+        since = self._clock.now()
         while True:
-            if self._health is None:
+            if self._health is None and not troubled.is_set():
                 await troubled.wait()
-                pause = float(health.fast_interval)
+                since, pause = self._clock.now(), fast_interval
             try:
                 async with asyncio.timeout(pause):
                     await _set_from_unset(troubled)
+                    since = self._clock.now()
             except TimeoutError:
                 pass
-            has_passed = await check(address, health, self._hosts.get(url))
-            if (self._health is not None and judgement.note(has_passed=has_passed)) or troubled.is_set():
-                self._report(url, judgement.is_up, has_passed)
+            found = await ask(address, health, float(health.timeout), self._hosts.get(url))
+            was_up = judgement.is_up
+            if (self._health is not None and judgement.note(has_passed=found.has_passed)) or troubled.is_set():
+                self._report(url, judgement.is_up, found)
+            now = self._clock.now()
             is_calm = judgement.is_up and judgement.is_certain and not troubled.is_set()
-            pause = float(health.interval if is_calm else health.fast_interval) * (0.9 + 0.2 * self._rng.random())
+            if is_calm or judgement.is_up is not was_up or found.has_passed is not judgement.is_up:
+                since = now
+            pause = interval if is_calm else until_next(now - since, fast_interval, interval)
+            pause *= 0.9 + 0.2 * self._rng.random()
 
 
 async def _set_from_unset(event: asyncio.Event) -> None:
@@ -117,41 +132,3 @@ async def _set_from_unset(event: asyncio.Event) -> None:
     if event.is_set():
         await asyncio.Event().wait()
     await event.wait()
-
-
-async def check(address: Address, health: Health, host: str | None = None) -> bool:
-    """Whether one check passes: the whole answer within the timeout, with a status below 400.
-
-    ``host`` is the endpoint's name where its address is a number: in TLS and in the Host field.
-    """
-    try:
-        async with asyncio.timeout(health.timeout):
-            if health.path is None:
-                return await _connects(address)
-            return await _answers(address, health.path, host)
-    except (TimeoutError, OSError, aiohttp.ClientError, ValueError):
-        return False
-
-
-async def _connects(address: Address) -> bool:
-    if address.path:
-        _, writer = await asyncio.open_unix_connection(address.path)
-    else:
-        _, writer = await asyncio.open_connection(address.host, address.port)
-    writer.close()
-    return True
-
-
-async def _answers(address: Address, path: str, host: str | None) -> bool:
-    # A connection of its own for every check: a kept one would not see that nobody can connect any more.
-    connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector(force_close=True)
-    base = f"{address.scheme}://{address.authority}"
-    fields = {} if host is None else {"Host": address._replace(host=host).authority}
-    async with (
-        aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
-        session.get(base + path, allow_redirects=False, headers=fields, server_hostname=host) as response,
-    ):
-        async for piece in response.content.iter_chunked(_LARGEST):
-            if len(piece) >= _LARGEST:
-                break  # enough to know that it answers
-        return response.status < _BAD

@@ -3,9 +3,12 @@
 A name with several addresses is several endpoints, which share its weight. Several names of one address are as many
 endpoints, because each has its own host (for TLS and Host) and its own weight; all but the first of the file wear
 their name behind the URL: ``https://192.0.2.1:443#b.example``. What has the same address and the same host is one
-endpoint with the sum of the weights. Where a name has both kinds of addresses, those of IPv4 are taken: networks
-without IPv6 routes still hand out its addresses. A resolver that fails changes nothing: the last good set stays.
+endpoint with the sum of the weights. Where a name has addresses of both families, one family is taken: see
+:mod:`gateway.control.families`. A resolver that fails changes nothing: the last good set stays, for each family.
 ``localhost`` and addresses are left as they are.
+
+Every look-up has a resolver of its own, which costs 0.1 ms: c-ares keeps answers, also that there is none, for as long
+as their records say, which is longer than ``max_ttl`` allows, and nothing but a new one makes it forget them.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiodns
 
+from gateway.control.families import Addresses, choose, count_accepting
 from gateway.core.clock import SystemClock
 from gateway.telemetry.guard import Guard
-from gateway.upstream.address import parse_address
+from gateway.upstream.address import is_loopback_name, parse_address
 from gateway.upstream.settings import EndpointSettings
 
 if TYPE_CHECKING:
@@ -32,36 +36,47 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import Dns
 
 _LOOKUP: Final = 5.0
+_RESOLUTION_DELAY: Final = 0.5
+"""RFC 8305 §3 waits 50 ms for the other family, because a user waits; here no request does."""
+_NONE: Final = frozenset({aiodns.error.ARES_ENODATA, aiodns.error.ARES_ENOTFOUND})
+"""The name is known and has no address of this family, or is not known."""
 
 
 class Found(NamedTuple):
-    """The addresses of one name, sorted, and for how many seconds they are good."""
+    """Addresses of one name and one family, sorted, and for how many seconds they are good; or why there is none."""
 
     addresses: tuple[str, ...]
     ttl: float
+    why: str = ""
 
 
 class Names:
-    """Follows the names among the endpoints of one upstream; ``on_change`` gets all its endpoints, resolved."""
+    """Follows the names among the endpoints of one upstream; ``on_change`` gets all its endpoints, resolved.
 
-    def __init__(
+    ``turns`` bounds how many look-ups are under way at once, for all upstreams.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything from outside comes in here
         self,
         endpoints: Sequence[str | EndpointSettings],
         dns: Dns,
         *,
+        turns: asyncio.Semaphore,
         rng: Random,
         log: Logger,
         on_change: Callable[[tuple[EndpointSettings, ...]], None],
     ) -> None:
         self._endpoints = [one if isinstance(one, EndpointSettings) else EndpointSettings(one) for one in endpoints]
         self._dns = dns
+        self._turns = turns
         self._rng = rng
         self._log = log
         self._guard = Guard(log, SystemClock())
         self._on_change = on_change
         self._known: dict[str, tuple[str, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._resolver: aiodns.DNSResolver | None = None
+        self.lost: set[str] = set()
+        """Names that cannot be resolved now and never could be."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -72,9 +87,6 @@ class Names:
     def start(self) -> None:
         """Begin to look up, if there is a name."""
         if self.hosts:
-            self._resolver = aiodns.DNSResolver(
-                nameservers=list(self._dns.servers) or None, timeout=_LOOKUP / 2, tries=2
-            )
             self._tasks = [
                 asyncio.create_task(
                     self._guard.keep_going(f"name {host}", partial(self._follow, host)), name=f"name {host}"
@@ -88,36 +100,72 @@ class Names:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        if self._resolver is not None:
-            await self._resolver.close()
-            self._resolver = None
 
     async def _follow(self, host: str) -> None:
         is_failing = False
+        family = 0
+        by_family = Addresses()
+        ports = tuple(
+            dict.fromkeys(
+                address.port
+                for address in (parse_address(one.url) for one in self._endpoints)
+                if address.host == host and not address.path
+            )
+        )
         while True:
             pause = float(self._dns.min_ttl)
-            try:
-                async with asyncio.timeout(_LOOKUP):
-                    found = await self._look_up(host)
-            except (TimeoutError, aiodns.error.DNSError) as error:
+            async with self._turns:
+                v4, v6 = await self._look_up(host)
+            found = [one for one in (v4, v6) if isinstance(one, Found)]
+            if not any(one.addresses for one in found):
                 if not is_failing:
-                    self._log.warning("name not resolved", name=host, error=str(error), kept=self._known.get(host, ()))
+                    error = "; ".join(
+                        dict.fromkeys(one.why if isinstance(one, Found) else str(one) for one in (v4, v6))
+                    )
+                    self._log.warning("name not resolved", name=host, error=error, kept=self._known.get(host, ()))
                 is_failing = True
+                if host not in self._known:
+                    self.lost.add(host)
             else:
+                self.lost.discard(host)
+                if is_failing:
+                    self._log.info("name resolved again", name=host)
                 is_failing = False
-                pause = min(max(found.ttl, pause), float(self._dns.max_ttl))
-                if found.addresses and found.addresses != self._known.get(host):
-                    self._known[host] = found.addresses
+                by_family = Addresses(
+                    v4.addresses if isinstance(v4, Found) else by_family.v4,
+                    v6.addresses if isinstance(v6, Found) else by_family.v6,
+                )
+                ttl = min(one.ttl for one in found if one.addresses)
+                if by_family.is_both:
+                    accepted_4 = await count_accepting(by_family.v4, ports)
+                    accepted_6 = await count_accepting(by_family.v6, ports)
+                    family = choose(accepted_4, accepted_6, family)
+                    if not accepted_4 and not accepted_6:
+                        ttl = 0.0  # what begins to listen is found soon
+                pause = min(max(ttl, pause), float(self._dns.max_ttl))
+                addresses = by_family.of(family)
+                if addresses != self._known.get(host):
+                    self._known[host] = addresses
                     self._on_change(self._resolved())
             await asyncio.sleep(pause * (1 + 0.1 * self._rng.random()))
 
-    async def _look_up(self, host: str) -> Found:
-        assert self._resolver is not None  # noqa: S101 - started
-        result = await self._resolver.getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
-        wanted = socket.AF_INET if any(node.family == socket.AF_INET for node in result.nodes) else socket.AF_INET6
-        nodes = [node for node in result.nodes if node.family == wanted]
-        addresses = {node.addr[0].decode("ascii") for node in nodes}
-        return Found(tuple(sorted(addresses)), min((float(node.ttl) for node in nodes), default=0.0))
+    async def _look_up(self, host: str) -> list[Found | Exception]:
+        """What is found of IPv4 and of IPv6; neither waits long for the other once it has addresses."""
+        resolver = aiodns.DNSResolver(nameservers=list(self._dns.servers) or None, timeout=_LOOKUP / 2, tries=2)
+        asking = [
+            asyncio.create_task(_look_up_one(resolver, host, family)) for family in (socket.AF_INET, socket.AF_INET6)
+        ]
+        try:
+            done, waiting = await asyncio.wait(asking, timeout=_LOOKUP, return_when=asyncio.FIRST_COMPLETED)
+            if waiting:
+                has_addresses = any(isinstance(found := one.result(), Found) and found.addresses for one in done)
+                await asyncio.wait(waiting, timeout=_RESOLUTION_DELAY if has_addresses else _LOOKUP)
+            return [one.result() if one.done() else TimeoutError("no answer in time") for one in asking]
+        finally:
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            await resolver.close()
 
     def _resolved(self) -> tuple[EndpointSettings, ...]:
         """All endpoints, names replaced by their addresses where these are known."""
@@ -135,6 +183,17 @@ class Names:
         return tuple(found.values())
 
 
+async def _look_up_one(resolver: aiodns.DNSResolver, host: str, family: socket.AddressFamily) -> Found | Exception:
+    try:
+        result = await resolver.getaddrinfo(host, family=family, type=socket.SOCK_STREAM)
+    except aiodns.error.DNSError as error:
+        if error.args and error.args[0] in _NONE:
+            return Found((), 0.0, str(error.args[-1]))
+        return error
+    addresses = {node.addr[0].decode("ascii") for node in result.nodes}
+    return Found(tuple(sorted(addresses)), min((float(node.ttl) for node in result.nodes), default=0.0))
+
+
 def _add(found: dict[str, EndpointSettings], one: EndpointSettings) -> None:
     """Put an endpoint beside those that were found before."""
     for url in (one.url, f"{one.url}#{one.host or parse_address(one.url).host}"):
@@ -148,7 +207,7 @@ def _add(found: dict[str, EndpointSettings], one: EndpointSettings) -> None:
 
 
 def _is_fixed(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    if is_loopback_name(host):
         return True
     with suppress(ValueError):
         ip_address(host)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.control.seat import SeatStatus
 from gateway.pool.status import ProcessStatus
-from gateway.telemetry.snapshot import Step
+from gateway.telemetry.snapshot import FailureSnapshot, Step
 
 if TYPE_CHECKING:
     from gateway.telemetry.snapshot import Snapshot
@@ -25,6 +25,7 @@ class UpstreamStatus(Struct, frozen=True):
 class BreakerStatus(Struct, frozen=True):
     """One breaker: workers by state, how many ask the endpoint, its weight in force (summed), attempts, last step.
 
+    ``failure`` is what went wrong last at the endpoint: no connection and why, an answer that broke off.
     That of a route or of one of its pages (``route``, ``page``; an empty page is the whole route) has no endpoint.
     """
 
@@ -37,6 +38,7 @@ class BreakerStatus(Struct, frozen=True):
     last: Step | None
     route: str = ""
     page: str = ""
+    failure: FailureSnapshot | None = None
 
 
 class TotalsStatus(Struct, frozen=True):
@@ -76,6 +78,7 @@ def breaker_statuses(total: Snapshot) -> list[BreakerStatus]:
             round(endpoint.share, 3),
             endpoint.in_flight,
             endpoint.last,
+            failure=endpoint.failure,
         )
         for name, upstream in sorted(total.resilience.items())
         for url, endpoint in sorted(upstream.endpoints.items())

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from gateway import __version__
 from gateway.actuators.choice import make_actuator
 from gateway.config.encoding import encode
+from gateway.control import readiness
 from gateway.control.admin import Admin
 from gateway.control.endpoints import EndpointTable
 from gateway.control.gathering import gather
@@ -40,13 +41,14 @@ from gateway.telemetry.guard import Guard
 from gateway.telemetry.totals import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from msgspec import Struct
 
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
     from gateway.control.messages import BreakerOrder
+    from gateway.control.readiness import UpstreamReadiness
     from gateway.control.scaling.orders import ScalingOrder
     from gateway.core.clock import Clock
     from gateway.keda.server import KedaServer
@@ -242,8 +244,8 @@ class ControlProcess:
             self._log.error("log file not opened anew", file=path, why=why)
         self._log.warning("configuration not reloaded", why="it is read at the start; restart the gateway to change it")
 
-    def not_ready(self) -> tuple[str, ...]:
-        """Why no traffic should come here now; empty when it should."""
+    def not_ready(self, upstreams: Mapping[str, UpstreamReadiness] | None = None) -> tuple[str, ...]:
+        """Why no traffic should come here now; empty when it should. ``upstreams`` are :meth:`upstreams`, if known."""
         reasons = []
         if self._is_draining:
             reasons.append("draining")
@@ -256,19 +258,33 @@ class ControlProcess:
                 for seat in self._seats
                 if seat.absence > _COVERED and seat.number not in covered
             ]
-        # one that may be empty is served all the same: its first request waits for a process
-        reasons += [
-            f"no process of pool {name} is ready"
-            for name, pool in self._pools.items()
-            if (outlook := pool.outlook) is not None and (pool.settings.min or not outlook.is_coming)
-        ]
-        return tuple(reasons)
+        return (*reasons, *readiness.reasons(self.upstreams() if upstreams is None else upstreams))
 
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self, upstreams: Mapping[str, UpstreamReadiness]) -> tuple[str, ...]:
         """What is not well although traffic may come."""
-        return tuple(
-            f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent)
-        )
+        absent = (f"worker {number} does not answer; others accept its connections" for number in sorted(self._absent))
+        return (*absent, *readiness.remarks(upstreams))
+
+    def upstreams(self) -> dict[str, UpstreamReadiness]:
+        """Whether each upstream that a route leads to can be served."""
+        resilience = self._totals.resilience()
+        workers = sum(seat.is_serving for seat in self._seats)
+        down = self._endpoints.down
+        found = {}
+        for name in dict.fromkeys(route.upstream for route in self._settings.routes.values()):
+            pool = self._pools.get(name)
+            shut = resilience[name].is_shut if name in resilience else 0
+            found[name] = readiness.judge(
+                name,
+                endpoints=len(self._endpoints.served(name)),
+                down=len(down.get(name, ())),
+                is_pool=pool is not None,
+                is_awaited=pool is not None and pool.is_awaited,
+                is_shut=0 < workers <= shut,
+                lost=self._endpoints.lost(name),
+                detail="" if pool is None else next((one.detail for one in pool.processes if one.detail), ""),
+            )
+        return found
 
     def reading(self) -> Reading:
         """Everything that metrics are made of, as of now."""

@@ -12,6 +12,7 @@ from gateway.upstream.address import parse_address
 
 if TYPE_CHECKING:
     from gateway.core.clock import Clock
+    from gateway.drill.client import Answer
 
 PERIOD: Final = 1.0
 _PATIENCE: Final = 3.0
@@ -66,13 +67,20 @@ async def is_ready(admin: str, clock: Clock, *, within: float) -> bool:
     client = Client(parse_address(admin), clock=clock, patience=_PATIENCE)
     give_up = clock.now() + within
     try:
-        while (await client.get("/readyz")).status != _OK:
+        while not _is_all_ready(await client.get("/readyz")):
             if clock.now() >= give_up:
                 return False
             await asyncio.sleep(_AGAIN)
     finally:
         await client.close()
     return True
+
+
+def _is_all_ready(answer: Answer) -> bool:
+    if answer.status != _OK:
+        return False
+    upstreams = json.decode(answer.body).get("upstreams", {})
+    return all(one["endpoints"] for one in upstreams.values())
 
 
 class Watch:

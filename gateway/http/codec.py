@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import asyncio
 
 HEAD_END: Final = b"\r\n\r\n"
+_TOLD: Final = 2048
+_METHOD: Final = 64
 _TEXT: Final = bytes({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
 _LINE_ENDS: Final = b"\r\n" * 1024
 _SPACED_NAME: Final = re.compile(rb"\r\n[^:\r\n]*[ \t]:")
@@ -46,6 +48,16 @@ def _as_known_version(head: bytes) -> bytes | None:
     """The head of an HTTP/1.2 to 1.9 message as one of 1.1; None when it is no such head."""
     found = _LATER_MINOR.match(head)
     return None if found is None else head[: found.start(1)] + b"1" + head[found.end(1) :]
+
+
+def request_line(head: bytes | bytearray) -> tuple[str, str]:
+    """Method and target of a head that is no good, as far as they can be read; for logs, where they are made safe."""
+    line = bytes(head[:_TOLD]).partition(b"\n")[0].rstrip(b"\r")
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.rpartition(b" ")
+    if not version.startswith(b"HTTP/"):
+        target = rest
+    return method[:_METHOD].decode("utf-8", "surrogateescape"), target.decode("utf-8", "surrogateescape")
 
 
 class _NoStream:

@@ -94,7 +94,7 @@ class Door:
         ids: RequestIds,
         clients: Table | None = None,
         begin: Callable[[ClientConnection, RequestHead, float], None],
-        report: Callable[[ClientConnection, GatewayError, bytes], None],
+        report: Callable[[ClientConnection, GatewayError, bytes, bytes], None],
     ) -> None:
         self.loop = loop
         self.clock = clock

@@ -235,7 +235,7 @@ class ClientConnection(asyncio.Protocol, Timed):
                 exchange.on_request_failed(BadRequest("body_timeout"))
         elif phase == HEAD:
             if self._partial is not None:
-                self.refuse(BadRequest("head_timeout"), is_head=self._partial.startswith(_HEAD_METHOD))
+                self.refuse(BadRequest("head_timeout"), raw=self._partial)
             else:
                 self._close()
 
@@ -299,7 +299,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             try:
                 head = RequestHead(door.heads.parse(raw), raw, door.pseudonym_bytes, door.scheme)
             except BadRequest as error:
-                self.refuse(error, is_head=raw.startswith(_HEAD_METHOD))
+                self.refuse(error, raw=raw)
                 return
             door.recent.keep(raw, head)
         self._partial = None
@@ -353,7 +353,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         try:
             door.heads.check_partial(self._partial)
         except BadRequest as error:
-            self.refuse(error, is_head=data.startswith(_HEAD_METHOD))
+            self.refuse(error, raw=data)
 
     def _take_body(self, data: bytes) -> None:
         exchange = self.exchange
@@ -511,13 +511,23 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._look_after_last_words(now)
 
     def refuse(
-        self, error: GatewayError, request_id: bytes = b"", *, keep: bool = False, is_head: bool = False
+        self,
+        error: GatewayError,
+        request_id: bytes = b"",
+        *,
+        keep: bool = False,
+        is_head: bool = False,
+        raw: bytes | bytearray = b"",
     ) -> None:
-        """Answer with a problem of our own. Without ``keep`` the connection closes behind it."""
+        """Answer with a problem of our own. Without ``keep`` the connection closes behind it.
+
+        ``raw`` is what came of a head that is no request.
+        """
         door = self._door
         if self.exchange is None:
             request_id = door.ids.next()
-            door.report(self, error, request_id)
+            door.report(self, error, request_id, bytes(raw))
+            is_head = is_head or raw.startswith(_HEAD_METHOD)
         keep = keep and self.phase == BUSY and door.keeps_alive and not door.is_draining
         self.write(
             render(

@@ -93,7 +93,7 @@ class Handshake:
         connection.phase = HANDSHAKE
         refused = connection.arrive(self)  # type: ignore[arg-type]  # all of a transport that is asked for before HEAD
         if refused is not None:  # there is no way yet to say why
-            door.report(connection, refused, door.ids.next())
+            door.report(connection, refused, door.ids.next(), b"")
             connection.connection_lost(None)
             sock.close()
             return
@@ -129,6 +129,6 @@ class Handshake:
         if connection.phase == HANDSHAKE:
             door = self._door
             if not door.is_draining:
-                door.report(connection, BadRequest(self._reason), door.ids.next())
+                door.report(connection, BadRequest(self._reason), door.ids.next(), b"")
             connection.connection_lost(None)
             self._socket.close()

@@ -6,6 +6,8 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Final, Literal
 
+from gateway.checks.question import Finding
+from gateway.http.why import why
 from gateway.pool.backoff import Backoff
 from gateway.pool.door import Door
 from gateway.pool.moves import Seen
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
 
 End = Literal["drained", "forced", "crashed"]
+_ELSEWHERE: Final = "nothing answers there; the command must use {port}, {fd} or {socket}, and listen on IPv4"
 _RESTART: Final = 0.5
 _ABLE: Final = frozenset({"warming", "standby", "ready"})
 
@@ -72,6 +75,8 @@ class Place:
         self.failures = 0
         """Lives in a row that ended before the process was able to serve."""
         self.url = ""
+        self.detail = ""
+        """What it answered to the last question whether it is ready, while it is not, and what to set."""
         self.tries_again_at = 0.0
         self.vitals = Vitals()
         self._socket_path = socket_path
@@ -115,6 +120,7 @@ class Place:
             self.vitals.cpu,
             self._traffic.in_flight(self.url) if self.url else 0,
             self.served,
+            self.detail,
         )
 
     @property
@@ -237,6 +243,7 @@ class Place:
             await self._turn.wait()
             lived = await self._live()
             self.failures = 0 if lived is not None else self.failures + 1
+            cause = self.reason
             delay = self._backoff.died(lived)
             self._again.clear()
             if self._backoff.is_looping:
@@ -254,7 +261,7 @@ class Place:
             except TimeoutError:
                 pass
             self.restarts += 1
-            self._enter("spawning", "crash")
+            self._enter("spawning", cause)
 
     async def _live(self) -> float | None:
         """Run one process from its start to its end; for how long it was able to serve, None when it never was."""
@@ -264,6 +271,7 @@ class Place:
             await process.listen(self._log)
         except OSError as error:  # no program, no descriptors, no memory
             self._log.error("pool process did not start", error=error.strerror)
+            self.detail = why(error)
             self._turn.clear()
             if self._process is not None:
                 await self._end(self._process)
@@ -274,7 +282,7 @@ class Place:
         self._base = self._traffic.served(door.url)
         self._enter("booting", self.reason)
         self._turn.clear()
-        preparing = asyncio.create_task(self._prepare(Asker(door.url)))
+        preparing = asyncio.create_task(self._prepare(Asker(door.url, self._clock)))
         able_at = None
         try:
             first: set[asyncio.Future[bool] | asyncio.Future[int]] = {preparing, process.ended}
@@ -287,28 +295,62 @@ class Place:
         lived = None if able_at is None else self._clock.now() - able_at
         self.is_able = False
         if process.ended.done():
-            self._log.warning("pool process ended", pid=process.pid, status=process.ended.result())
+            status = process.ended.result()
+            self._log.warning("pool process ended", pid=process.pid, status=status)
+            self.detail = f"it ended with status {status}"
             self._enter("dead", "crash")  # first of all, so that nobody is sent there any more
             await self._end(process)
         else:
-            self._log.warning("pool process not ready in time", pid=process.pid, path=self.settings.ready.path)
             self._enter("stopping", "not_ready")
             await self._end(process)
             self._enter("dead", "not_ready")
         return lived
 
     async def _prepare(self, asker: Asker) -> bool:
-        """See whether the process becomes ready and warm."""
-        if not await asker.answers(self.settings.ready) or self.is_leaving:
+        """See whether the process becomes ready and warm; say what was asked and answered when it does not."""
+        ready, warm_up = self.settings.ready, self.settings.warm_up
+        is_first = True
+
+        def on_answer(found: Finding) -> None:
+            nonlocal is_first
+            if found.status or not self.detail:  # while it boots nothing listens, which says less than its last life
+                self.detail = str(found)
+            if found.status and is_first:
+                is_first = False
+                self._say("pool process answers, and is not ready", found)
+
+        is_ready, last = await asker.until_ready(ready, on_answer)
+        if self.is_leaving:
+            return False
+        if not is_ready:
+            found = last or Finding(has_passed=False, answered="no answer")
+            if not found.status:
+                found = found._replace(hint=_ELSEWHERE)
+            self.detail = str(found)
+            self._say("pool process not ready in time", found, seconds=float(ready.timeout), passes=ready.passes)
             return False
         self._enter("warming", self.reason)
-        return await asker.warms_up(self.settings.warm_up)
+        unfit = await asker.warms_up(warm_up, ready)
+        if unfit is not None and not self.is_leaving:
+            self.detail = f"warm-up: {unfit}"
+            self._say("pool process not warm in time", unfit, seconds=float(warm_up.timeout))
+        return unfit is None
+
+    def _say(self, event: str, found: Finding, **more: object) -> None:
+        is_warm_up = self.state == "warming"
+        ready = self.settings.ready
+        path = self.settings.warm_up.path if is_warm_up else ready.path or "/"
+        asked = "a connection" if ready.kind == "tcp" and not is_warm_up else f"GET {path}"
+        hint = {"hint": found.hint} if found.hint else {}
+        pid = 0 if self._process is None else self._process.pid
+        self._log.warning(event, pid=pid, asked=asked, endpoint=self.url, answered=found.answered, **hint, **more)
 
     def _become_able(self) -> float:
         now = self._able_since = self._clock.now()
         self._first_rss = 0
         self._bounds = Bounds.draw(self.settings.recycle, self._rng)
         self.due = ""
+        self.detail = ""
         self.is_able = True
         self._on_change()  # which makes it serve, or puts it on standby
         return now

@@ -129,6 +129,12 @@ class ProcessPool:
             now=self._clock.now(),
         )
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it may be empty, and its first request would wait for a process."""
+        outlook = None if self.settings.min else self.outlook
+        return outlook is not None and outlook.is_coming
+
     # --- orders ----------------------------------------------------------------------------------
 
     def start(self) -> None:

@@ -3,69 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import aiohttp
+from gateway.checks.pace import pause
+from gateway.checks.question import Finding, ask
+from gateway.checks.settings import Question
+from gateway.upstream.address import parse_address
 
 if TYPE_CHECKING:
-    from gateway.pool.settings import Ready, WarmUp
+    from collections.abc import Callable
 
-_PAUSE: Final = 0.05
-_BAD: Final = 400
-_PATIENCE: Final = aiohttp.ClientTimeout(total=5)
+    from gateway.checks.settings import Ready
+    from gateway.core.clock import Clock
+    from gateway.pool.settings import WarmUp
+
+_FIRST: Final = 0.05
+_LONGEST: Final = 1.0
+_PATIENCE: Final = 5.0
+"""Seconds for one answer at least; who has been waited for longer may take as long again."""
+
+
+class Readiness(NamedTuple):
+    """Whether a process is ready, and what its last answer was; None when it was never asked."""
+
+    is_ready: bool
+    last: Finding | None
 
 
 class Asker:
-    """Asks one process, at ``url``; a connection of its own for each question, so that none is left when it ends."""
+    """Asks one process, at ``url``."""
 
-    def __init__(self, url: str) -> None:
-        path = url.removeprefix("unix:")
-        self._is_unix = path != url
-        self._path = path
-        self._base = "http://localhost" if self._is_unix else url
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._address = parse_address(url)
+        self._clock = clock
 
-    async def answers(self, ready: Ready) -> bool:
-        """Whether GET ``ready.path`` answers 2xx or 3xx ``ready.passes`` times in a row within ``ready.timeout``.
+    async def until_ready(self, ready: Ready, on_answer: Callable[[Finding], None]) -> Readiness:
+        """Ask until it passes ``ready.passes`` times in a row, ``ready.timeout`` at most.
 
-        Asked every 50 ms.
+        Asked after 50 ms and then ever more slowly, up to once a second. ``on_answer`` hears each answer that does not
+        pass.
         """
         passed = 0
+        last: Finding | None = None
+        began = self._clock.now()
         try:
-            async with asyncio.timeout(ready.timeout), self._session() as session:
+            async with asyncio.timeout(ready.timeout):
                 while True:
-                    status = await _status(session, self._base + ready.path)
-                    passed = passed + 1 if 0 < status < _BAD else 0
-                    if passed >= ready.passes:
-                        return True
-                    await asyncio.sleep(_PAUSE)
+                    lasted = self._clock.now() - began
+                    last = await ask(self._address, ready, max(_PATIENCE, lasted))
+                    if last.has_passed:
+                        passed += 1
+                        if passed >= ready.passes:
+                            return Readiness(is_ready=True, last=last)
+                    else:
+                        passed = 0
+                        on_answer(last)
+                    await asyncio.sleep(_FIRST if last.has_passed else pause(lasted, _FIRST, _LONGEST))
         except TimeoutError:
-            return False
+            return Readiness(is_ready=False, last=last)
 
-    async def warms_up(self, warm_up: WarmUp) -> bool:
-        """Whether all warm-up requests were answered, with whatever status, within ``warm_up.timeout``."""
+    async def warms_up(self, warm_up: WarmUp, ready: Ready) -> Finding | None:
+        """None when all warm-up requests were answered, with whatever status, within ``warm_up.timeout``."""
+        question = Question(path=warm_up.path, host=ready.host, headers=ready.headers)
         try:
-            async with asyncio.timeout(warm_up.timeout), self._session(aiohttp.ClientTimeout()) as session:
+            async with asyncio.timeout(warm_up.timeout):
                 for _ in range(warm_up.requests):
-                    if not await _status(session, self._base + warm_up.path):
-                        return False
+                    found = await ask(self._address, question, warm_up.timeout)
+                    if not found.status:
+                        return found
         except TimeoutError:
-            return False
-        return True
-
-    def _session(self, timeout: aiohttp.ClientTimeout = _PATIENCE) -> aiohttp.ClientSession:
-        connector = (
-            aiohttp.UnixConnector(self._path, force_close=True)
-            if self._is_unix
-            else aiohttp.TCPConnector(force_close=True)
-        )
-        return aiohttp.ClientSession(connector=connector, timeout=timeout)
-
-
-async def _status(session: aiohttp.ClientSession, url: str) -> int:
-    """The status of a GET, answered as a whole; 0 when there is no answer."""
-    try:
-        async with session.get(url, allow_redirects=False) as response:
-            await response.read()
-            return response.status
-    except (aiohttp.ClientError, OSError, ValueError):
-        return 0
+            return Finding(has_passed=False, answered=f"not all answered within {warm_up.timeout}")
+        return None

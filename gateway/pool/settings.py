@@ -6,22 +6,18 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from gateway.checks.settings import Ready
 from gateway.core.units import Seconds, Size
 
 PLACEHOLDERS: Final = ("{port}", "{fd}", "{socket}")
 Argument = Annotated[str, Meta(extra={"format": "argument"})]
 
 
-class Ready(Struct, frozen=True, forbid_unknown_fields=True):
-    """A process is ready when GET ``path`` answers 2xx or 3xx ``passes`` times in a row, within ``timeout``."""
-
-    path: Annotated[str, Meta(description="asked by GET until it answers 2xx or 3xx", extra={"format": "path"})] = "/"
-    timeout: Annotated[Seconds, Meta(description="a process that is not ready by then is replaced")] = Seconds(30)
-    passes: Annotated[int, Meta(ge=1, le=100, description="answers in a row that make it ready")] = 1
-
-
 class WarmUp(Struct, frozen=True, forbid_unknown_fields=True):
-    """Requests that a process answers before it gets traffic; what it answers does not matter, that it does matters."""
+    """Requests that a process answers before it gets traffic; what it answers does not matter, that it does matters.
+
+    They have the host and the headers of ``ready``.
+    """
 
     path: Annotated[str, Meta(description="asked by GET", extra={"format": "path"})] = "/"
     requests: Annotated[int, Meta(ge=0, le=10_000, description="how many, one after another; 0 = none")] = 0

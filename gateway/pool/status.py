@@ -12,7 +12,7 @@ class ProcessStatus(Struct, frozen=True):
 
     ``reason`` is why it is in this state, ``since`` for how many seconds, ``age`` how long its process has run. ``rss``
     in bytes and ``cpu`` in seconds are of the process and all below it, ``requests`` are complete answers; ``restarts``
-    are of the place.
+    are of the place. ``detail`` says more of why it is not ready: what it answered, and what to set.
     """
 
     name: str
@@ -28,3 +28,4 @@ class ProcessStatus(Struct, frozen=True):
     cpu: float = 0.0
     in_flight: int = 0
     requests: int = 0
+    detail: str = ""

@@ -292,13 +292,14 @@ class Attempts(RequestState):
         """Try again if that cannot do a thing twice, or tell the client."""
         now = self._plane.clock.now()
         if self._endpoint is not None:
+            self._endpoint.note_failure(error, now)
             self._tried = (*self._tried, self._endpoint)
             self._end_attempt(self._outcome(self._status, error.reason, now), now, reason=error.reason)
         if self._is_finished:
             return
         if self._status:
             self._client.abort()
-            self._finish(self._status, error.reason)
+            self._finish(self._status, error.reason, detail=error.detail)
         elif self._hedge is None or not self._hedge.is_under_way:  # else it may still save the request
             self._again(error, 0.0, now)
 

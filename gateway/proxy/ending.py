@@ -55,9 +55,9 @@ class Ending(Attempts):
         keep = self._is_request_done and not self._head.wants_close
         client = self._client
         client.refuse(error, self.request_id, keep=keep, is_head=self._head.method == "HEAD")
-        self._finish(error.status, error.reason)
+        self._finish(error.status, error.reason, detail=error.detail)
 
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:  # noqa: PLR0912, PLR0915 - see C901
+    def _finish(self, status: int, reason: str = "", now: float = 0.0, detail: str = "") -> None:  # noqa: PLR0912, PLR0915 - see C901
         """Give back everything that the request held, count it, log it; once."""
         if self._is_finished:
             return
@@ -115,7 +115,7 @@ class Ending(Attempts):
         if reason:
             counted.count_error(reason)
         if plane.access_log.wants(status, reason, self._head.target):
-            plane.access_log.write(self._record(status, reason, now))
+            plane.access_log.write(self._record(status, reason, now, detail))
 
     def _end_place(self, place: Place, now: float) -> float:
         """For how many seconds the request was no work of the service; nothing looks after its place any more."""
@@ -163,7 +163,7 @@ class Ending(Attempts):
         if waited > counters.slo_wait or is_our_time_up:
             counters.lost += 1
 
-    def _record(self, status: int, reason: str, now: float) -> AccessRecord:
+    def _record(self, status: int, reason: str, now: float, detail: str) -> AccessRecord:
         head = self._head
         rule: RouteRule | None = self._rule
         return AccessRecord(
@@ -185,4 +185,5 @@ class Ending(Attempts):
             user_agent=head.headers.get("user-agent", ""),
             protocol="HTTP/1.0" if head.is_http_10 else "HTTP/1.1",
             host=head.host,
+            detail=detail,
         )

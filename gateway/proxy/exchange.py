@@ -78,7 +78,7 @@ class Exchange(Entrance):
         """The rest of the request cannot be taken: answer so, or break off what is under way."""
         if self._status:
             self._client.abort()
-            self._finish(self._status, error.reason)
+            self._finish(self._status, error.reason, detail=error.detail)
         else:
             self._refuse(error)
 

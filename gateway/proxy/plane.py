@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.core.deadlines import DeadlineWheel
 from gateway.core.ids import RequestIds
 from gateway.core.ledger import Ledger
+from gateway.http.codec import request_line
 from gateway.http.door import Door
 from gateway.http.downstream import ClientConnection
 from gateway.http.handshake import Handshake, TlsServer
@@ -56,6 +57,8 @@ _AWAKE: Final = 12.0
 # Upstreams in one report at most, so that none of them takes long.
 MOST_REPORTED: Final = 100
 Server = asyncio.AbstractServer | TlsServer
+# Seconds in which what went wrong last may be why a breaker opens: its window, by default.
+_RECENT: Final = 10.0
 _DRAIN_LOOK: Final = 0.02
 # At the end a connection that is younger, or was used later, may have a request on its way.
 _QUIET: Final = 0.5
@@ -165,6 +168,8 @@ class DataPlane:
             service.group.on_wake = self._on_wake
             service.group.on_step = self._on_step
             service.group.on_ejection = self._on_ejection
+            service.group.on_return = self._on_return
+            service.group.on_panic = self._on_panic
             self._due[name] = None
             service.group.set_endpoints(self._given[name], now)
         for name, upstream in settings.upstreams.items():
@@ -415,17 +420,18 @@ class DataPlane:
         client.exchange = exchange
         exchange.begin()
 
-    def _report(self, client: ClientConnection, error: GatewayError, request_id: bytes) -> None:
-        """Count and log a refusal that came before there was a request."""
+    def _report(self, client: ClientConnection, error: GatewayError, request_id: bytes, head: bytes) -> None:
+        """Count and log a refusal that came before there was a request, with what can be read of its ``head``."""
         self.unrouted.count("other", error.status, max(self.clock.now() - client.started_at, 0.0), error.reason)
         self.unrouted.count_error(error.reason)
         if self.access_log.wants(error.status, error.reason):
+            method, target = request_line(head)
             self.access_log.write(
                 AccessRecord(
-                    route=NO_ROUTE, upstream="", endpoint="", method="", target="", status=error.status,
+                    route=NO_ROUTE, upstream="", endpoint="", method=method, target=target, status=error.status,
                     reason=error.reason, seconds=0.0, upstream_seconds=0.0, bytes_in=0, bytes_out=0,
                     client=client.peer, request_id=request_id.decode("ascii"), trace_id="", attempts=0,
-                    user_agent="", protocol="",
+                    user_agent="", protocol="", detail=error.detail,
                 )
             )  # fmt: skip
 
@@ -439,11 +445,24 @@ class DataPlane:
     def _on_step(self, group: UpstreamGroup, breaker: Breaker, route: str) -> None:
         if breaker.last is not None:
             whose = {"route": route, "page": breaker.name} if route else {"endpoint": breaker.name or ""}
+            if breaker.last.after == "open":
+                failure = group.last_failure("" if route else breaker.name or "", breaker.last.at - _RECENT)
+                if failure is not None:
+                    whose |= {"failure": failure.reason, "detail": failure.detail}
             self._steps.note(group.name, breaker.last, **whose)
 
     def _on_ejection(self, group: UpstreamGroup, ejection: tuple[str, str, str], seconds: float) -> None:
         url, reason, mode = ejection
         self._steps.note_ejection(group.name, url, reason, mode, seconds, self.clock.now())
+
+    def _on_return(self, group: UpstreamGroup, url: str) -> None:
+        self._steps.note_return(group.name, url, self.clock.now())
+
+    def _on_panic(self, group: UpstreamGroup, in_rotation: int) -> None:
+        now, endpoints = self.clock.now(), len(group.endpoints)
+        self._steps.note_panic(
+            group.name, is_panicking=group.is_panicking, in_rotation=in_rotation, endpoints=endpoints, now=now
+        )
 
     def _on_wake(self, group: UpstreamGroup) -> None:
         name = group.name

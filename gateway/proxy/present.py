@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.admission.limits.limit import Stage
 from gateway.proxy.capacity import TOLD, beneath, remember
-from gateway.telemetry.snapshot import EndpointSnapshot, RouteSnapshot, Step
+from gateway.telemetry.snapshot import EndpointSnapshot, FailureSnapshot, RouteSnapshot, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +85,9 @@ def _endpoints(group: UpstreamGroup, now: float, wall: float) -> dict[str, Endpo
         snapshot.in_flight = one.in_flight
         snapshot.served = one.served
         snapshot.reported = one.reported
+        if one.failure is not None:
+            reason, detail, at = one.failure
+            snapshot.failure = FailureSnapshot(reason, detail, at + wall - now)
     for (url, reason, mode), n in group.ejections.items():
         found.setdefault(url, EndpointSnapshot()).ejections.append((reason, mode, n))
     return found

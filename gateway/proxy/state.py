@@ -133,6 +133,6 @@ class RequestState:
         """Tell the client that no attempt was good."""
         raise NotImplementedError
 
-    def _finish(self, status: int, reason: str = "", now: float = 0.0) -> None:
+    def _finish(self, status: int, reason: str = "", now: float = 0.0, detail: str = "") -> None:
         """The request is over."""
         raise NotImplementedError

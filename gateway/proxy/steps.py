@@ -47,6 +47,18 @@ class Steps:
                 seconds=round(seconds, 3),
             )
 
+    def note_return(self, upstream: str, endpoint: str, now: float) -> None:
+        """An ejection is over, and the endpoint is asked again."""
+        if self._may_write(upstream, now):
+            self._log.info("endpoint returned", upstream=upstream, endpoint=endpoint)
+
+    def note_panic(self, upstream: str, *, is_panicking: bool, in_rotation: int, endpoints: int, now: float) -> None:
+        """So few endpoints are in rotation that all are asked; or there are enough again."""
+        if self._may_write(upstream, now):
+            write = self._log.warning if is_panicking else self._log.info
+            event = "panic: all endpoints are asked" if is_panicking else "panic over"
+            write(event, upstream=upstream, in_rotation=in_rotation, endpoints=endpoints)
+
     def _may_write(self, upstream: str, now: float) -> bool:
         if self._flood.is_over(upstream, now):
             self._finish(upstream)

@@ -25,7 +25,7 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     min_calls: Annotated[int, Meta(ge=1, le=1_000_000, description="fewer calls in the window never trip it")] = 20
     failure_ratio: Annotated[Share, Meta(description="trips from this share of failed calls")] = 0.5
     failures: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(5xx|5[0-9][0-9]|connect|timeout)$")], ...],
+        tuple[Annotated[str, Meta(extra={"format": "failure"})], ...],
         Meta(
             description='what counts as a failed call: "5xx" but for 501, 505 to 508, 510, 511, a page\'s own; '
             'single statuses such as "507"; "connect": no connection, or one that breaks off; "timeout"',

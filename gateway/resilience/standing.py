@@ -16,9 +16,12 @@ _TIMEOUT: Final = Outcome.TIMEOUT
 _WINDOW: Final = 10.0
 _GUESS: Final = 0.01
 """The latency of an endpoint that has not answered yet, in seconds: not 0, or its failures would cost nothing."""
-_UP: Final = 0.3
-_DOWN: Final = 0.1
-"""A longer latency is believed three times as fast as a shorter one (after Finagle's Peak EWMA)."""
+_RECENT: Final = 0.1
+"""Weight of one answer in the recent latency, a mean of logarithms: one that takes 2^10 times as long doubles it."""
+_BELIEVED: Final = 10
+"""Answers after which a latency is believed wholly. Before, the others are taken to have been like the best peer's."""
+_NOISE: Final = log(2.0)
+"""What is less than twice as slow as the best peer is as good: it has more in flight anyway."""
 _SLOWLY: Final = 0.03
 """For the means that a judgement rests on: logarithms of exponential latencies are then known to about a sixth."""
 _MEAN: Final = 33
@@ -28,10 +31,7 @@ _WORST: Final = 0.9
 """A share of failures above this costs no more: 1 ÷ (1 - 0.9)³ = 1000 times as much as none."""
 _QUIET: Final = 0.5
 _FADE: Final = 5.0
-"""Time constant, in seconds, by which the opinion of an endpoint that nobody asks returns to that of its peers.
-
-What is known from few answers is forgotten sooner in proportion: one slow first answer is no reason to ask no more.
-"""
+"""Time constant, in seconds, by which the opinion of an endpoint that nobody asks returns to that of its peers."""
 _LEAST_WEIGHT: Final = 0.1
 _SLOW_START: Final = 5.0
 _SHORTEST: Final = 1e-6
@@ -45,9 +45,12 @@ LEFT_LATE: Final = 1.0
 class Standing:
     """One endpoint's.
 
-    ``latency`` (seconds) and ``penalty`` (in [1, 1000]) are for whoever chooses among endpoints: a fast failure raises
-    the penalty and never lowers the latency. ``in_progress`` are the ages of calls whose answers take much longer
-    than their page usually does, in seconds, set by the caller before a judgement. ``times`` is how often in a row it
+    ``slowness`` (at least 1) and ``penalty`` (in [1, 1000]) are for the choice among endpoints: a fast failure raises
+    the penalty and never lowers the latency. One slow answer makes no endpoint slow; a few do, and what has not been
+    asked for a while is forgotten: then one request finds out (Finagle's Peak EWMA decays in the same way).
+
+    ``in_progress`` are the ages of calls whose answers take much longer than their page usually does, in seconds, set
+    by the caller before a judgement. ``times`` is how often in a row it
     was ejected. Until ``tried_until`` it gets copies of requests only, one at a time (``is_on_trial``);
     ``is_convicted`` when it did not answer one.
     ``is_breaking`` when an answer that its client had begun to read was broken off.
@@ -56,14 +59,17 @@ class Standing:
     __slots__ = (
         "_faded_at",
         "_failing",
+        "_heard",
         "_is_out",
         "_left",
         "_log_latency",
+        "_log_recent",
         "_log_total",
         "_noted_at",
         "_samples",
         "_shadow_until",
         "_totals",
+        "_usual",
         "_well_at",
         "consecutive",
         "ejected_until",
@@ -71,7 +77,6 @@ class Standing:
         "is_breaking",
         "is_convicted",
         "is_on_trial",
-        "latency",
         "penalty",
         "times",
         "tried_until",
@@ -96,13 +101,13 @@ class Standing:
     def _forget(self, now: float) -> None:
         self.window.clear(now)
         self._left.clear(now)
-        self.latency = _GUESS
+        self._usual = _GUESS
         self.penalty = 1.0
         self.consecutive = 0
         self.is_breaking = False
         self._failing = 0.0
-        self._samples = self._totals = 0
-        self._log_latency = self._log_total = 0.0
+        self._heard = self._samples = self._totals = 0
+        self._log_latency = self._log_recent = self._log_total = 0.0
 
     def note(self, outcome: Outcome, seconds: float, now: float, total: float = -1.0) -> None:
         """A call has ended: its answer began after ``seconds``, and was complete after ``total`` when that is known."""
@@ -112,7 +117,6 @@ class Standing:
         if now >= window.until:
             window.roll(now)
         window.calls += 1
-        self._noted_at = now
         if outcome is SUCCESS:
             self.consecutive = 0
             if self._failing:
@@ -122,15 +126,13 @@ class Standing:
             self.consecutive += 1
             self._fail(1.0)
             if outcome is not _TIMEOUT:  # how fast it fails is no merit
-                if seconds > self.latency:
-                    self.latency += _UP * (seconds - self.latency)
+                if self._heard and seconds > self.latency:
+                    self._hear(log(seconds), now - seconds)
+                self._noted_at = now
                 return
         length = log(seconds) if seconds > _SHORTEST else _LOG_SHORTEST
-        if self._samples:
-            more = seconds - self.latency
-            self.latency += (_UP if more > 0 else _DOWN) * more
-        else:
-            self.latency = seconds
+        self._hear(length, now - seconds)
+        self._noted_at = now
         count = self._samples = self._samples + 1
         self._log_latency += (length - self._log_latency) * (_SLOWLY if count > _MEAN else 1 / count)
         if total >= 0:
@@ -140,13 +142,20 @@ class Standing:
 
     def lag(self, seconds: float, now: float) -> None:
         """A call was given up after so long because another endpoint answered first: it takes that long at least."""
-        self._noted_at = now
-        if seconds <= self.latency:
-            return
-        self.latency += _UP * (seconds - self.latency)
+        if not self._heard or seconds > self.latency:
+            self._hear(log(seconds), now - seconds)
         if not self._samples:
             self._samples = 1
             self._log_latency = log(seconds)
+        self._noted_at = now
+
+    def _hear(self, length: float, began: float) -> None:
+        """Take the logarithm of a latency into the recent ones; after a silence it weighs what was forgotten."""
+        count = self._heard = self._heard + 1
+        weight = _RECENT if count > _BELIEVED else 1 / count
+        if began - self._noted_at > _QUIET:
+            weight = max(weight, 1 - exp((self._noted_at - began) / _FADE))
+        self._log_recent += (length - self._log_recent) * weight
 
     def abandon(self, age: float, now: float) -> None:
         """A client left ``age`` seconds after its call began, its answer incomplete."""
@@ -162,6 +171,21 @@ class Standing:
     def is_known(self) -> bool:
         """Whether any latency is known."""
         return self._samples > 0
+
+    @property
+    def latency(self) -> float:
+        """The geometric mean of recent latencies, in seconds; those of its peers while none is known."""
+        return exp(self._log_recent) if self._heard else self._usual
+
+    def slowness(self, log_best: float, now: float) -> float:
+        """How many times slower it is than twice the best peer, at least 1; ``log_best`` is the peer's log latency."""
+        excess = self._log_recent - log_best
+        if excess <= _NOISE:
+            return 1.0
+        if self._heard < _BELIEVED:
+            excess *= self._heard / _BELIEVED
+        excess *= exp((self._noted_at - now) / _FADE)
+        return exp(excess - _NOISE) if excess > _NOISE else 1.0
 
     @property
     def usual_latency(self) -> float:
@@ -239,16 +263,13 @@ class Standing:
         elif now - self._well_at >= pardoned_after:
             self._well_at = now
             self.times = max(0, self.times - 1)
-        if usual and not self._samples:
-            self.latency = usual
+        if usual:
+            self._usual = usual
         quiet = now - max(self._noted_at, self._faded_at)
         if quiet >= _QUIET:
             self._faded_at = now
             self._failing *= exp(-quiet / _FADE)
             self._fail(self._failing)
-            if usual and self.latency > usual:
-                fade = _FADE * min(1.0, self._totals / _MEAN) if self._totals else _FADE
-                self.latency = usual + (self.latency - usual) * exp(-quiet / fade)
 
     def _fail(self, sample: float) -> None:
         failing = self._failing + _FAILING * (sample - self._failing)

@@ -9,7 +9,7 @@ from msgspec import Struct, json
 from gateway.telemetry.escape import one_line
 from gateway.telemetry.flood import Flood
 from gateway.telemetry.lines import Lines
-from gateway.telemetry.redact import redact_target
+from gateway.telemetry.redact import redact_target, redact_text
 from gateway.telemetry.stamp import Stamp
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ _SERVER_ERROR: Final = 500
 class AccessRecord(NamedTuple):
     """What happened to one request. What is not known is empty or 0; times are in seconds.
 
+    Without a ``protocol`` it was no request, and ``method`` and ``target`` are what can be read of it.
+
     ``bytes_in`` and ``bytes_out`` are the client's bodies; ``attempts`` is at least 1 once an endpoint was tried.
+    ``detail`` says more of the reason: what was seen.
     """
 
     route: str
@@ -44,6 +47,7 @@ class AccessRecord(NamedTuple):
     attempts: int
     user_agent: str
     protocol: str
+    detail: str = ""
     host: str = ""
 
 
@@ -69,6 +73,7 @@ class _Line(Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     user_agent: str = ""
     protocol: str = ""
+    detail: str = ""
     host: str = ""
     suppressed: int = 0
     per_second: int = 0
@@ -130,9 +135,11 @@ class AccessLog:
     def _line(self, record: AccessRecord) -> _Line:
         (
             route, upstream, endpoint, method, target, status, reason, seconds, upstream_seconds,
-            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol, host,
+            bytes_in, bytes_out, client, request_id, trace_id, attempts, user_agent, protocol, detail, host,
         ) = record  # fmt: skip
         target = redact_target(target[: _TARGET + 1])
+        if not protocol:  # it was no request: a secret may stand anywhere in it
+            method, target = redact_text(method), redact_text(target)
         # One look at everything that a stranger wrote; nearly always it is harmless.
         foreign = f"{method}{client}{request_id}{trace_id}{user_agent}{protocol}{host}{target}"
         if len(foreign) > _WORD or "\\" in foreign or not foreign.isprintable():
@@ -162,6 +169,7 @@ class AccessLog:
             attempts,
             user_agent,
             protocol,
+            one_line(detail, _WORD) if detail else "",
             host,
         )
 
@@ -183,7 +191,8 @@ def _for_people(line: _Line) -> bytes:
         f"{line.time} {line.process} {line.status} {line.method} {line.host}{line.target} "
         f"{line.seconds * 1000:.1f}ms {line.route}→{line.endpoint or '-'} {line.client}"
     )
-    return f"{told} {line.reason} {line.request_id}".encode()
+    reason = f"{line.reason}: {line.detail}" if line.detail else line.reason
+    return f"{told} {reason} {line.request_id}".encode()
 
 
 def trace_id(traceparent: str) -> str:

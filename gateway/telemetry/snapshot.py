@@ -69,6 +69,14 @@ class Step(Struct):
     note: str = ""
 
 
+class FailureSnapshot(Struct):
+    """What went wrong last at an endpoint: the reason word, what was seen, and when (wall time)."""
+
+    reason: str
+    detail: str
+    at: float
+
+
 class EndpointSnapshot(Struct):
     """One endpoint, or (with an empty name) the whole upstream: its breaker, its ejections; and its state now."""
 
@@ -83,6 +91,7 @@ class EndpointSnapshot(Struct):
     share: float = 0.0  # weight in force ÷ weight, summed over workers
     in_flight: int = 0
     last: Step | None = None  # the newest of all workers
+    failure: FailureSnapshot | None = None  # the same
     reported: dict[str, float] = field(default_factory=dict)  # what it says of its own load, to one of the workers
 
 

@@ -169,6 +169,12 @@ class Totals:
             in_flight=dict(whole.in_flight),
         )
 
+    def resilience(self) -> Mapping[str, ResilienceSnapshot]:
+        """What is known of the endpoints of each upstream, summed."""
+        for _ in self.settle():
+            pass
+        return self._sum.resilience
+
     def settle(self) -> Iterator[None]:
         """Bring the kept sums up to date, in steps of a millisecond or so."""
         while self._stale_routes:
@@ -310,6 +316,7 @@ def _endpoint(*parts: EndpointSnapshot) -> EndpointSnapshot:
         in_flight=sum([one.in_flight for one in parts]),
         reported=next((one.reported for one in reversed(parts) if one.reported), {}),
         last=_newest(*[one.last for one in parts]),
+        failure=max(_present(one.failure for one in parts), key=lambda one: one.at, default=None),
     )
 
 

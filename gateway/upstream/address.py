@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
+
+_LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 class Address(NamedTuple):
@@ -21,6 +23,17 @@ class Address(NamedTuple):
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What to connect to, in turn: ``localhost`` is both families whatever files say (RFC 6761 §6.3)."""
+        return _LOOPBACK if is_loopback_name(self.host) else (self.host,)
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether it is ``localhost`` or a name below it."""
+    name = host.removesuffix(".").lower()
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def parse_address(url: str) -> Address:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.core.errors import UpstreamFailed
 from gateway.http.secure import connect_tls
 from gateway.http.upstream import UpstreamConnection
+from gateway.http.why import UNREACHED, errno_of, tells_more, why
 from gateway.resilience.outlier import Standing
 from gateway.upstream.address import parse_address
 from gateway.upstream.load_report import read_report
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
     from gateway.upstream.settings import Connections
     from gateway.upstream.tls import ClientTls
 
-_NOISE: Final = 2.0
+
+class Failure(NamedTuple):
+    """What went wrong last: a reason word, what was seen, and when."""
+
+    reason: str
+    detail: str
+    at: float
 
 
 class Limit(Protocol):
@@ -39,17 +47,17 @@ class Endpoint:
     ``is_in`` while it is in rotation.
 
     ``in_flight`` counts attempts, ``streams`` those of them that gave their place in the limit back, ``connecting``
-    connections being made. ``part`` of
-    the weight is in force (``share`` = weight × part), ``best`` is the latency of the best peer in seconds, ``cost``
-    what a choice is made by: slowness × penalty ÷ weight. Slowness is latency ÷ twice the best, and 1 below that: what
-    differs by less than a factor of two is noise, and whoever is a little slower has more in flight anyway.
+    connections being made. ``part`` of the weight is in force (``share`` = weight × part), ``cost`` is what a choice is
+    made by: slowness × penalty ÷ weight.
     """
 
     __slots__ = (
+        "_hosts",
         "_idle",
         "_idle_timeout",
         "_is_gone",
         "_line",
+        "_log_best",
         "_max_idle",
         "_misnamed",
         "_open",
@@ -61,10 +69,10 @@ class Endpoint:
         "_tls",
         "address",
         "authority",
-        "best",
         "breaker",
         "connecting",
         "cost",
+        "failure",
         "has_peers",
         "in_flight",
         "is_in",
@@ -98,12 +106,13 @@ class Endpoint:
         self.share = weight
         self.cost = 1.0 / weight
         self.has_peers = False
-        self.best = 1.0
+        self._log_best = 0.0
         self.breaker = breaker
         self.place = place
         self.limit = limit
         self.standing = Standing()
         self.address = parse_address(url)
+        self._hosts = self.address.hosts
         self._server_name = ""
         self.authority = ""
         self._misnamed: set[UpstreamConnection] = set()
@@ -114,6 +123,7 @@ class Endpoint:
         self.streams = 0
         self.is_in = False
         self.connecting = 0
+        self.failure: Failure | None = None
         self._line = line
         self._max_idle = settings.max_idle
         self._idle_timeout = float(settings.idle_timeout)
@@ -148,8 +158,7 @@ class Endpoint:
         """
         standing = self.standing
         standing.note(outcome, seconds, now, total)
-        slowness = standing.latency / (_NOISE * self.best)
-        self.cost = max(1.0, slowness) * standing.penalty / self.weight
+        self.cost = standing.slowness(self._log_best, now) * standing.penalty / self.weight
 
     @property
     def is_full(self) -> bool:
@@ -162,14 +171,13 @@ class Endpoint:
             return []
         return [age for one in self._open if (age := one.stuck_for(now))]
 
-    def assess(self, part: float, best: float) -> None:
-        """Work out the cost again: this part of the weight is in force, the best peer answers in ``best`` seconds."""
+    def assess(self, part: float, log_best: float, now: float) -> None:
+        """Work out the cost again: this part of the weight is in force, and the best peer's latency is that."""
         self.part = part
         self.share = self.weight * part
-        self.best = best
+        self._log_best = log_best
         standing = self.standing
-        slowness = standing.latency / (_NOISE * best) if standing.is_known else 1.0  # nobody knows yet
-        self.cost = max(1.0, slowness) * standing.penalty / self.weight
+        self.cost = standing.slowness(log_best, now) * standing.penalty / self.weight
 
     def take_idle(self) -> UpstreamConnection | None:
         """A kept-alive connection that is open as far as anybody can tell; None when there is none."""
@@ -188,20 +196,14 @@ class Endpoint:
             async with asyncio.timeout(self._timeout):
                 connection = await self._connect()
         except TimeoutError:
-            raise UpstreamFailed("connect_timeout", f"{self._timeout:g} s", is_unsent=True) from None
-        except ConnectionRefusedError:
-            raise UpstreamFailed("connect_refused", is_unsent=True) from None
-        except (socket.gaierror, UnicodeError):  # the latter for names that cannot be written as DNS writes them
-            raise UpstreamFailed("dns_failed", is_unsent=True) from None
-        except ssl.SSLError:
-            raise UpstreamFailed("tls_failed", is_unsent=True) from None
-        except OSError:
-            raise UpstreamFailed("connect_failed", is_unsent=True) from None
+            raise self._failed("connect_timeout", f"not accepted within {self._timeout:g} s") from None
+        except (OSError, UnicodeError) as error:
+            raise self._failed(_reason(error), why(error, is_file=bool(self.address.path))) from None
         finally:
             self.connecting -= 1
         if not connection.is_open:  # lost before anybody could hear of it, so it would be waited for in vain
             connection.abort()
-            raise UpstreamFailed("connect_failed", "closed at once", is_unsent=True)
+            raise self._failed("connect_failed", "closed at once")
         self._line.counts.upstream_opened += 1
         self._open.add(connection)
         if name != self._server_name:
@@ -209,18 +211,43 @@ class Endpoint:
         return connection
 
     async def _connect(self) -> UpstreamConnection:
-        loop = self._line.loop
-        address = self.address
-        if address.path:
-            _, connection = await loop.create_unix_connection(self._make, address.path)
-        elif self._tls is not None:
-            context = await self._tls.context()
-            connection = await connect_tls(
-                loop, self._make, address.host, address.port, context=context, server_name=self._server_name
-            )
-        else:
-            _, connection = await loop.create_connection(self._make, address.host, address.port)
+        """Connect to the first of its addresses that accepts, and begin with that one the next time."""
+        if self.address.path:
+            _, connection = await self._line.loop.create_unix_connection(self._make, self.address.path)
+            return connection
+        first, *others = self._hosts
+        try:
+            return await self._connect_to(first)
+        except OSError as error:
+            if not others or errno_of(error) not in UNREACHED:
+                raise
+            refused = error
+        try:
+            connection = await self._connect_to(others[0])
+        except OSError as error:
+            raise tells_more(refused, error) from None
+        self._hosts = (others[0], first)
         return connection
+
+    async def _connect_to(self, host: str) -> UpstreamConnection:
+        loop = self._line.loop
+        port = self.address.port
+        if self._tls is not None:
+            context = await self._tls.context()
+            connection = await connect_tls(loop, self._make, host, port, context=context, server_name=self._server_name)
+        else:
+            _, connection = await loop.create_connection(self._make, host, port)
+        return connection
+
+    def _failed(self, reason: str, detail: str) -> UpstreamFailed:
+        """No connection: nothing was sent."""
+        error = UpstreamFailed(reason, detail, is_unsent=True)
+        self.note_failure(error, self._line.clock.now())
+        return error
+
+    def note_failure(self, error: UpstreamFailed, now: float) -> None:
+        """Remember what went wrong last, for people."""
+        self.failure = Failure(error.reason, error.detail, now)
 
     def _make(self) -> UpstreamConnection:
         return UpstreamConnection(self._line, self._on_free, self._on_closed, self._on_load)
@@ -291,3 +318,12 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.url} in_flight={self.in_flight} idle={len(self._idle)}>"
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """The word for a connection that could not be made."""
+    if isinstance(error, socket.gaierror | UnicodeError):  # the latter for names that DNS cannot write
+        return "dns_failed"
+    if isinstance(error, ssl.SSLError):
+        return "tls_failed"
+    return "connect_refused" if errno_of(error) == errno.ECONNREFUSED else "connect_failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from math import inf, log
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.resilience.outlier import too_long
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.resilience.route import RouteBreakers
     from gateway.resilience.window import Window
     from gateway.upstream.balance import Balancer
-    from gateway.upstream.endpoint import Limit
+    from gateway.upstream.endpoint import Failure, Limit
     from gateway.upstream.settings import Connections, EndpointSettings
     from gateway.upstream.tls import ClientTls
 
@@ -61,7 +61,8 @@ class UpstreamGroup:
     endpoint serves and one is coming, at the instant ``expected_at`` as far as is known. ``on_change`` is
     called with the instant when one of these may have changed, ``on_step`` at each step of a breaker, with the route if
     it is that of a route or a page, ``on_ejection`` when an endpoint is left out, with (url, reason, mode) and for how
-    long. ``breaker`` watches the whole upstream where it has several endpoints.
+    long, ``on_return`` with the URL when that is over, ``on_panic`` when panic begins or ends, with how many endpoints
+    would be in rotation without it. ``breaker`` watches the whole upstream where it has several endpoints.
     ``on_trial`` is who should get a copy of the next safe request. ``is_pool``: the gateway runs the endpoints itself,
     so none is there before a process is ready.
 
@@ -77,6 +78,7 @@ class UpstreamGroup:
         "_by_url",
         "_closed",
         "_connect_timeout",
+        "_ejected",
         "_hanging",
         "_is_checked",
         "_is_coming",
@@ -112,6 +114,8 @@ class UpstreamGroup:
         "name",
         "on_change",
         "on_ejection",
+        "on_panic",
+        "on_return",
         "on_step",
         "on_trial",
         "on_wake",
@@ -150,6 +154,8 @@ class UpstreamGroup:
         self.on_change: Callable[[float], None] = _nothing
         self.on_step: Callable[[UpstreamGroup, Breaker, str], None] = _nothing_more
         self.on_ejection: Callable[[UpstreamGroup, tuple[str, str, str], float], None] = _nothing_more
+        self.on_return: Callable[[UpstreamGroup, str], None] = _nothing_about
+        self.on_panic: Callable[[UpstreamGroup, int], None] = _nothing_about
         self.on_wake: Callable[[UpstreamGroup], None] = _nothing_to
         self.breaker = make_breaker("")
         self.breaker.on_change = self._on_change
@@ -178,6 +184,7 @@ class UpstreamGroup:
         self._closed: list[Endpoint] = []
         self._wake_at = inf
         self._hanging: set[Endpoint] = set()
+        self._ejected: list[Endpoint] = []
         self._only: Endpoint | None = None
         self._look_at = 0.0
         self._turn = 0
@@ -440,6 +447,12 @@ class UpstreamGroup:
             least = min(least, one.breaker.retry_in(now))
         return max(whole, least)
 
+    def last_failure(self, url: str, since: float) -> Failure | None:
+        """What went wrong last at one endpoint, or with an empty ``url`` at any; None when it was before ``since``."""
+        endpoints = [self._by_url[url]] if url in self._by_url else [] if url else self.endpoints
+        found = [one.failure for one in endpoints if one.failure is not None and one.failure.at >= since]
+        return max(found, key=lambda one: one.at, default=None)
+
     @property
     def not_passing(self) -> int:
         """How many of the breakers of endpoints in rotation, and of the whole, do not let everybody pass."""
@@ -503,17 +516,20 @@ class UpstreamGroup:
     def refresh(self, now: float) -> None:
         """Work out again who is in rotation, with which weight; to be called when a check or a judgement has spoken."""
         endpoints = self.endpoints
+        ejected = [one for one in endpoints if one.standing.is_ejected(now)]
         is_in = [one.place.is_up and not one.standing.is_ejected(now) for one in endpoints]
         is_whole = all(is_in)
+        was_panicking = self.is_panicking
         self.is_panicking = not is_whole and is_panic([one.weight for one in endpoints], is_in, self._panic_ratio)
+        self._tell(ejected, sum(is_in), was_panicking=was_panicking)
         if not self.is_panicking and not is_whole:
             endpoints = [one for one, has_place in zip(endpoints, is_in, strict=True) if has_place]
         known = [one.standing.latency for one in self.endpoints if one.standing.is_known]
-        best = max(min(known), _FAST) if known else 1.0
+        log_best = log(max(min(known), _FAST)) if known else 0.0
         is_settled = is_whole
         for one in self.endpoints:
             part = min(one.place.part(self._slow_start, now), one.standing.weight(now))
-            one.assess(part, best)
+            one.assess(part, log_best, now)
             is_settled = is_settled and part >= 1.0
         self._is_settled = is_settled
         if endpoints != self._rotation:
@@ -534,6 +550,16 @@ class UpstreamGroup:
         if passing != self._passing:
             self._passing = passing
         self._look_whole(now)
+
+    def _tell(self, ejected: list[Endpoint], count: int, *, was_panicking: bool) -> None:
+        """Tell whose ejection is over, and whether panic begins or ends, with ``count`` endpoints in rotation."""
+        if self._ejected:
+            for one in self._ejected:
+                if one not in ejected and self._by_url.get(one.url) is one:
+                    self.on_return(self, one.url)
+        self._ejected = ejected
+        if self.is_panicking is not was_panicking:
+            self.on_panic(self, count)
 
     # --- time passes ---
 
@@ -617,6 +643,10 @@ def _nothing(_now: float) -> None:
 
 
 def _nothing_more(_group: UpstreamGroup, _what: object, _more: object) -> None:
+    """Nobody has asked to be told."""
+
+
+def _nothing_about(_group: UpstreamGroup, _what: object) -> None:
     """Nobody has asked to be told."""
 
 

@@ -53,28 +53,6 @@ class Connections(Struct, frozen=True, forbid_unknown_fields=True):
     head: Annotated[Size, Meta(description="the largest response head")] = Size(64 * 1024)
 
 
-class Health(Struct, frozen=True, forbid_unknown_fields=True):
-    """Active checks, made once for the whole gateway: GET ``path``, or only a connection when there is no path.
-
-    A check passes when the whole answer comes within ``timeout`` with a status below 400. While a check disagrees
-    with what is believed, or a breaker is open, the next one comes after ``fast_interval``.
-    """
-
-    path: Annotated[
-        str | None,
-        Meta(
-            description="asked for by GET; none = a TCP connection is enough",
-            extra={"format": "path"},
-            examples=["/healthz"],
-        ),
-    ] = None
-    interval: Annotated[Seconds, Meta(description="between two checks of one endpoint")] = Seconds(2)
-    fast_interval: Annotated[Seconds, Meta(description="the same while something seems to change")] = Seconds(0.5)
-    timeout: Annotated[Seconds, Meta(description="for the whole answer")] = Seconds(1)
-    rise: Annotated[int, Meta(ge=1, le=100, description="checks passed in a row that make it up")] = 2
-    fall: Annotated[int, Meta(ge=1, le=100, description="checks failed in a row that make it down")] = 3
-
-
 class Dns(Struct, frozen=True, forbid_unknown_fields=True):
     """How often names of endpoints are looked up again: by the TTL of the answer, within these bounds."""
 

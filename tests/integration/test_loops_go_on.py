@@ -6,12 +6,13 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from gateway.checks.settings import Health
 from gateway.control.health import Checks
 from gateway.core.clock import SystemClock
 from gateway.telemetry.guard import Guard
-from gateway.upstream.settings import Health
 
 if TYPE_CHECKING:
+    from gateway.checks.question import Finding
     from tests.support.origin import Exchange, Origin
 
 
@@ -28,7 +29,7 @@ async def test_a_check_goes_on_after_an_accident(origin: Origin) -> None:
     log = _Log()
     heard: list[bool] = []
 
-    def report(_url: str, is_up: bool, _has_passed: bool) -> None:  # noqa: FBT001 - as it is called
+    def report(_url: str, is_up: bool, _found: Finding) -> None:  # noqa: FBT001 - as it is called
         heard.append(is_up)
         if len(heard) == 1:
             raise ValueError("an accident")
@@ -38,6 +39,7 @@ async def test_a_check_goes_on_after_an_accident(origin: Origin) -> None:
     checks = Checks(
         Health(path="/healthz", interval=0.01, fast_interval=0.01, rise=1, fall=1),  # type: ignore[arg-type]
         rng=random.Random(1),
+        clock=SystemClock(),
         guard=guard,
         report=report,
     )

@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 _A = 1
 _AAAA = 28
+_SOA = 6
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """``records`` are the addresses of each name, ``ttl`` is in seconds; ``is_deaf`` makes it say nothing."""
+    """``records`` are the addresses of each name, ``ttl`` is in seconds; ``is_deaf`` makes it say nothing.
+
+    A name without records does not exist, for ``ttl`` seconds (RFC 2308). Of ``deaf_to`` families, 4 and 6, it says
+    nothing.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, list[str]] = {}
         self.ttl = 1
         self.is_deaf = False
+        self.deaf_to: set[int] = set()
         self.asked = 0
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
@@ -41,18 +47,25 @@ class NameServer(asyncio.DatagramProtocol):
             place += data[place] + 1
         question = data[12 : place + 5]
         (kind,) = struct.unpack(">H", data[place + 1 : place + 3])
-        answers = b"".join(
-            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(raw)) + raw
-            for raw in self._raw(".".join(labels), kind)
-        )
-        count = len(self._raw(".".join(labels), kind))
-        head = data[:2] + struct.pack(">HHHHH", 0x8180, 1, count, 0, 0)
-        self._transport.sendto(head + question + answers, addr)
+        if {_A: 4, _AAAA: 6}.get(kind) in self.deaf_to:
+            return
+        name = ".".join(labels)
+        found = self._raw(name, kind)
+        answers = b"".join(_record(kind, self.ttl, raw) for raw in found)
+        code = 0x8180 if self.records.get(name) else 0x8183  # NXDOMAIN
+        soa = b"" if found else _record(_SOA, self.ttl, b"\0\0" + struct.pack(">5I", 1, 600, 600, 600, self.ttl))
+        head = data[:2] + struct.pack(">HHHHH", code, 1, len(found), int(not found), 0)
+        self._transport.sendto(head + question + answers + soa, addr)
 
     def _raw(self, name: str, kind: int) -> list[bytes]:
         family = {_A: socket.AF_INET, _AAAA: socket.AF_INET6}.get(kind)
         some = self.records.get(name, [])
         return [socket.inet_pton(family, one) for one in some if family and (":" in one) is (kind == _AAAA)]
+
+
+def _record(kind: int, ttl: int, raw: bytes) -> bytes:
+    """A resource record of the name that was asked for."""
+    return b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, ttl, len(raw)) + raw
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from tests.support.wire import our_sockets
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableMapping
 
+    from gateway.core.clock import Clock
     from gateway.proxy.plane import DataPlane
     from gateway.telemetry.snapshot import Snapshot
 
@@ -118,9 +119,11 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running_gateway(
-    origin_port: int, config: str | Mapping[str, Any] | None = None, *, seed: int = 1
+    origin_port: int, config: str | Mapping[str, Any] | None = None, *, seed: int = 1, clock: Clock | None = None
 ) -> AsyncIterator[RunningGateway]:
     """A gateway in front of the origin; afterwards nothing may be in flight, pending or open.
+
+    With a ``clock`` of the test's own it measures what the test says, whatever the machine's pace.
 
     It also fails the test when the gateway logged an error of its own.
     """
@@ -132,7 +135,7 @@ async def running_gateway(
     tasks, sockets = asyncio.all_tasks(), open_sockets()
     listener = _listen()
     events: list[Mapping[str, Any]] = []
-    clock = SystemClock()
+    clock = clock or SystemClock()
     with tempfile.NamedTemporaryFile(prefix="access-") as log_file:
         access_log = AccessLog(settings.log, clock, lines=Lines(log_file.fileno()), process=NAME)
         plane = DataPlane(

@@ -104,6 +104,11 @@ class RunningGateway:
             return await self.process.wait()
 
 
+def activated() -> dict[str, str]:
+    """The environment with this interpreter's programs first in the path."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+
+
 def series(text: str) -> dict[str, float]:
     """The series of a text exposition and their values."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -148,8 +153,11 @@ async def until(condition: Callable[[], Any], within: float = PATIENCE) -> Any:
 
 
 @asynccontextmanager
-async def running(config: str, *, until_ready: bool = True) -> AsyncIterator[RunningGateway]:
-    """Start ``gateway run`` with this configuration; afterwards nothing of it may be left."""
+async def running(config: str, *, until_ready: bool = True, cwd: Path | None = None) -> AsyncIterator[RunningGateway]:
+    """Start ``gateway run`` with this configuration, in a folder; afterwards nothing of it may be left.
+
+    What is installed beside the interpreter is found by its name, as in an activated environment.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "gateway.toml"
         file.write_text(config)
@@ -159,6 +167,8 @@ async def running(config: str, *, until_ready: bool = True) -> AsyncIterator[Run
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env=activated(),
         )
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
             gateway = RunningGateway(process, session)

@@ -12,6 +12,7 @@ from tests.support.plane import running_gateway
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.core.clock import Clock
     from tests.support.client import Answer
     from tests.support.origin import Exchange, Origin
     from tests.support.plane import RunningGateway
@@ -33,11 +34,13 @@ async def origins(count: int) -> AsyncIterator[list[Origin]]:
 
 
 @asynccontextmanager
-async def gateway_before(some: list[Origin], **upstream: Any) -> AsyncIterator[RunningGateway]:
+async def gateway_before(
+    some: list[Origin], *, clock: Clock | None = None, **upstream: Any
+) -> AsyncIterator[RunningGateway]:
     """A gateway whose one upstream has these origins as endpoints and these settings."""
     endpoints = [f"http://127.0.0.1:{one.port}" for one in some]
     config = {"upstreams": {"origin": {"endpoints": endpoints, "breaker": {"mode": "off"}, **upstream}}}
-    async with running_gateway(some[0].port, config) as gateway:
+    async with running_gateway(some[0].port, config, clock=clock) as gateway:
         yield gateway
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.control.families import choose
 from gateway.control.names import Names
 from gateway.upstream.address import parse_address
 from gateway.upstream.settings import Dns, EndpointSettings
@@ -18,7 +20,7 @@ HOSTS = ("a.example", "b.example", "c.example")
 
 def resolved(known: dict[str, tuple[str, ...]], *endpoints: str | EndpointSettings) -> list[tuple[str, float, Any]]:
     """Url, weight and host of every endpoint, when the names are these addresses."""
-    names = Names(endpoints, Dns(), rng=random.Random(1), log=None, on_change=list)  # type: ignore[arg-type]
+    names = Names(endpoints, Dns(), turns=asyncio.Semaphore(1), rng=random.Random(1), log=None, on_change=list)  # type: ignore[arg-type]
     names._known = known
     return [(one.url, one.weight, one.host) for one in names._resolved()]
 
@@ -67,3 +69,20 @@ def test_no_weight_is_lost_and_no_url_is_there_twice(
                 if url.startswith(scheme + ":") and host in (name, parse_address(url).host)
             ]
             assert sum(weight for _, weight in has) == pytest.approx(due)
+
+
+@pytest.mark.parametrize(
+    ("accepted_4", "accepted_6", "current", "family"),
+    [
+        (1, 1, 0, 6),  # RFC 6724
+        (1, 1, 4, 4),  # what serves stays
+        (1, 0, 6, 4),
+        (0, 1, 4, 6),
+        (3, 1, 6, 4),  # one machine of three has both
+        (0, 0, 0, 4),
+        (0, 0, 6, 6),  # nobody answers: nothing is known
+    ],
+)
+def test_which_family_is_taken(accepted_4: int, accepted_6: int, current: int, family: int) -> None:
+    """The one of which more addresses accept; among equals what serves already, then IPv6."""
+    assert choose(accepted_4, accepted_6, current) == family

@@ -15,14 +15,18 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from gateway.checks.settings import Ready
+from gateway.core.clock import SystemClock
 from gateway.core.units import Seconds
 from gateway.pool.door import Door
 from gateway.pool.process import PoolProcess
 from gateway.pool.readiness import Asker
-from gateway.pool.settings import Ready, WarmUp
+from gateway.pool.settings import WarmUp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from gateway.checks.question import Finding
 
 
 @asynccontextmanager
@@ -47,32 +51,52 @@ async def answering(statuses: list[int], asked: list[str], path: Path | None = N
     await runner.cleanup()
 
 
+def _ignore(_found: Finding) -> None:
+    """What does not pass is another test's matter."""
+
+
 async def test_ready_means_so_many_times_in_a_row() -> None:
     """Passes count from the last failure on; a redirect is a pass."""
     asked: list[str] = []
     async with answering([200, 503, 204, 404, 200, 302, 200], asked) as url:
-        assert await Asker(url).answers(Ready("/up", passes=3))
+        found = await Asker(url, SystemClock()).until_ready(Ready(path="/up", passes=3), _ignore)
+    assert found.is_ready
     assert asked == ["/up"] * 7
 
 
 async def test_who_is_not_ready_in_time_is_not_ready() -> None:
-    """Neither one that refuses nor one that answers badly is ever ready."""
+    """Neither one that refuses nor one that answers badly is ever ready; each answer is told, and the last one stays."""
     asked: list[str] = []
-    ready = Ready(timeout=Seconds(0.2))
-    async with answering([500], asked) as url:
-        assert not await Asker(url).answers(ready)
-    assert len(asked) > 1
-    assert not await Asker(url).answers(ready)
+    told: list[Finding] = []
+    ready = Ready(timeout=Seconds(0.3))
+    async with answering([500, 503], asked) as url:
+        found = await Asker(url, SystemClock()).until_ready(ready, told.append)
+    assert not found.is_ready
+    assert found.last is not None
+    assert (found.last.answered, told[0].answered) == ("503 Service Unavailable", "500 Internal Server Error")
+    found = await Asker(url, SystemClock()).until_ready(ready, _ignore)
+    assert (found.is_ready, found.last and found.last.answered) == (False, "Connection refused (ECONNREFUSED)")
+
+
+async def test_without_a_path_any_answer_shows_that_it_is_there() -> None:
+    """A service without a page at /, or one that does not know our name for it, is ready."""
+    asked: list[str] = []
+    for status in (404, 400, 426):
+        async with answering([503, status], asked) as url:
+            assert (await Asker(url, SystemClock()).until_ready(Ready(), _ignore)).is_ready
+    assert set(asked) == {"/"}
 
 
 async def test_any_answer_warms_up(tmp_path: Path) -> None:
     """All warm-up requests must be answered, with whatever status, over a unix socket too."""
     asked: list[str] = []
     async with answering([500], asked, tmp_path / "s") as url:
-        assert await Asker(url).warms_up(WarmUp("/w", 3))
+        assert await Asker(url, SystemClock()).warms_up(WarmUp("/w", 3), Ready()) is None
     assert asked == ["/w"] * 3
-    assert not await Asker(url).warms_up(WarmUp("/w", 1))
-    assert await Asker(url).warms_up(WarmUp("/w", 0))
+    unfit = await Asker(url, SystemClock()).warms_up(WarmUp("/w", 1), Ready())
+    assert unfit is not None
+    assert unfit.answered == "file: Connection refused (ECONNREFUSED)"
+    assert await Asker(url, SystemClock()).warms_up(WarmUp("/w", 0), Ready()) is None
 
 
 def test_who_is_interrupted_closes_every_descriptor_once() -> None:

@@ -4,24 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.upstream.rise_fall import RiseFall
 from gateway.upstream.rotation import Place, is_panic
-
-
-def test_up_until_enough_checks_failed_in_a_row() -> None:
-    judge = RiseFall(rise=2, fall=3)
-    story = "--+---++"
-    changes = [(step, judge.is_up) for step, mark in enumerate(story) if judge.note(has_passed=mark == "+")]
-    assert changes == [(5, False), (7, True)]
-
-
-def test_a_check_that_disagrees_makes_it_uncertain() -> None:
-    judge = RiseFall(rise=2, fall=3)
-    assert judge.is_certain
-    judge.note(has_passed=False)
-    assert not judge.is_certain
-    judge.note(has_passed=True)
-    assert judge.is_certain
 
 
 def test_who_comes_back_begins_slowly() -> None:
