@@ -43,8 +43,9 @@ class RequestPlan:
         "_host",
         "_id",
         "_identity",
+        "_ids",
+        "_is_plain",
         "_scheme",
-        "_via",
         "answer",
         "budget",
         "is_repeat",
@@ -99,7 +100,6 @@ class RequestPlan:
             fields = without(fields, {claiming})
         self._before = f"{head.method} {target} HTTP/1.1\r\n".encode("ascii") + fields
         # what an operator removes or sets is theirs, also where we would write it
-        self._via = b"" if b"via" in removed else rule.via
         self._id = b"" if b"x-request-id" in removed else b"X-Request-Id: "
         after = (b"\r\n" if self._id else b"") + rule.request.added
         if head.length < 0:
@@ -107,6 +107,11 @@ class RequestPlan:
         if head.upgrade:
             after += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self._after = after + b"\r\n"
+        # nothing depends on the client or the endpoint but what its connection keeps
+        self._is_plain = bool(
+            self._identity is None and self._host and self._id and not (prefix or self._claim or rule.request.removed)
+        )
+        self._ids = (b"" if b"via" in removed else rule.via) + self._id
 
     def compose(
         self, client: ClientConnection, request_id: bytes, endpoint: Endpoint, now: float, attempt: int
@@ -115,6 +120,9 @@ class RequestPlan:
 
         From the second attempt on it says which one it is.
         """
+        deadline = client.out_of_time_at
+        if self._is_plain and attempt == 1 and deadline == inf:
+            return b"".join((self._before, client.identity(self._host), self._ids, request_id, self._after))
         if self._identity is not None and client.is_trusted:
             identity = extended_identity(client.peer, self._scheme, self._host, self._identity)
         else:
@@ -128,7 +136,6 @@ class RequestPlan:
             identity = without(identity, removed)
         if not self._host and b"host" not in removed:
             identity = f"Host: {endpoint.authority}\r\n".encode("ascii") + identity
-        deadline = client.out_of_time_at
         if deadline != inf or attempt > 1:
             ours = b"" if deadline == inf else render_budget(deadline - now, is_grpc=self.budget.is_grpc)
             if attempt > 1:
@@ -136,7 +143,7 @@ class RequestPlan:
             identity += without(ours, removed) if removed else ours
         if not self._id:
             request_id = b""
-        return b"".join((self._before, identity, self._via, self._id, request_id, self._after))
+        return b"".join((self._before, identity, self._ids, request_id, self._after))
 
 
 def _is_repeat(head: RequestHead) -> bool:
