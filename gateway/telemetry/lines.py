@@ -46,6 +46,7 @@ class Lines:
         self._buffer: list[bytes] = []
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._unwritten = b""
         self.dropped = 0
         self._reported = 0
@@ -67,6 +68,9 @@ class Lines:
 
     def close(self, timeout: float = 1.0) -> None:
         """Write what is left, waiting at most ``timeout`` seconds for the reader."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = self._timer = None
         self._write_out()
         if self._size and self._exit is not None:
             self._exit.wait(timeout)
@@ -81,10 +85,10 @@ class Lines:
         except RuntimeError:
             self._write_out()
         else:
-            self._loop.call_later(_INTERVAL, self._on_time)
+            self._timer = self._loop.call_later(_INTERVAL, self._on_time)
 
     def _on_time(self) -> None:
-        self._loop = None
+        self._loop = self._timer = None
         self._write_out()
         if self._size:
             self._arm()

@@ -85,6 +85,17 @@ async def test_a_reader_that_does_not_read_never_blocks(pipe: tuple[int, int]) -
     lines.close()
 
 
+async def test_what_is_closed_has_no_timer_left(pipe: tuple[int, int]) -> None:
+    """Its descriptor may belong to something else by then: nothing is written later, and nothing opened again."""
+    lines = Lines(pipe[1])
+    lines.put(b"one")
+    lines.close()
+    assert read_all(pipe[0]) == b"one\n"
+    opened = set(os.listdir("/proc/self/fd"))
+    await asyncio.sleep(0.05)
+    assert set(os.listdir("/proc/self/fd")) == opened
+
+
 def test_the_descriptor_itself_stays_blocking(pipe: tuple[int, int]) -> None:
     """Other processes on the same pipe notice nothing."""
     lines = Lines(pipe[1])
