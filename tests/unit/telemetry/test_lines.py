@@ -91,9 +91,9 @@ async def test_what_is_closed_has_no_timer_left(pipe: tuple[int, int]) -> None:
     lines.put(b"one")
     lines.close()
     assert read_all(pipe[0]) == b"one\n"
-    opened = set(os.listdir("/proc/self/fd"))
+    opened = set(Path("/proc/self/fd").iterdir())
     await asyncio.sleep(0.05)
-    assert set(os.listdir("/proc/self/fd")) == opened
+    assert set(Path("/proc/self/fd").iterdir()) == opened
 
 
 def test_the_descriptor_itself_stays_blocking(pipe: tuple[int, int]) -> None:
