@@ -12,12 +12,12 @@ RUN python -m venv /opt/gateway
 # The locked dependencies first: they change less often than the code. In a folder of their own, because what is built
 # there is newer than the code, whose times COPY keeps, and would be taken for it.
 WORKDIR /dependencies
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir gateway && touch gateway/__init__.py \
     && /opt/gateway/bin/pip install --no-cache-dir -c constraints.txt '.[keda,kubernetes]' \
     && /opt/gateway/bin/pip uninstall --yes gateway
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps .
 

@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 STAMPS := $(VENV)/stamps
 LOCKED := pyproject.toml constraints.txt
 CONFIG ?= config/quickstart.toml
+# Percent of lines and branches that the tests run at least; child processes are not counted.
+FLOOR := 85
 
 # The first Python that is new enough. `make PYTHON=python3.13 …` chooses another one.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,7 +20,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live bench-shapes bench-zoo-live demo mutants lint types format lock clean
+.PHONY: help setup run test test-fast coverage reference bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live bench-shapes bench-zoo-live demo mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -31,6 +33,16 @@ setup: $(STAMPS)/run ## install the gateway into .venv, without tools for develo
 
 test: $(STAMPS)/dev ## run all tests (ARGS="-k routing" for some)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: $(STAMPS)/dev ## unit tests and simulations only, a minute or two
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/sim $(ARGS)
+
+coverage: $(STAMPS)/dev ## all tests, with the share of lines and branches that they run
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=$(FLOOR) $(ARGS)
+
+reference: $(STAMPS)/dev ## write config/reference.toml from the settings
+	$(BIN)/python -m gateway.config.reference > config/reference.toml.new
+	mv config/reference.toml.new config/reference.toml
 
 bench: $(STAMPS)/bench ## measure beside other proxies; takes long, needs nginx and wrk
 	@$(call need,nginx wrk taskset)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support.running import RunningGateway, running, until
-
-if TYPE_CHECKING:
-    import pytest
 
 README = Path(__file__).parents[2] / "README.md"
 DOORS = '[gateway]\nlisten = ["127.0.0.1:0"]\n[admin]\nlisten = "127.0.0.1:0"\n'
@@ -65,9 +64,22 @@ async def _has_grown(gateway: RunningGateway) -> bool:
     return bool(signals["replicas_ready"] > 1)
 
 
-def test_every_file_that_it_names_is_there(subtests: pytest.Subtests) -> None:
+def test_every_file_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
     """No link and no path leads nowhere."""
-    text = README.read_text("utf-8")
-    for name in {*re.findall(r"\]\(([a-z][^)#]*)\)", text), *re.findall(r"config/[a-z]+\.toml", text)}:
-        with subtests.test(name=name):
-            assert (README.parent / name).exists()
+    root = README.parent
+    for page in (*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("examples/*/*.md"), root / "tests/README.md"):
+        text = page.read_text("utf-8")
+        links = {page.parent / name for name in re.findall(r"\]\(([A-Za-z.][^):#]*)(?:#[^)]*)?\)", text)}
+        with subtests.test(page=page.name):
+            missing = {path for path in links if not path.exists()}
+            missing |= {root / name for name in re.findall(r"config/[a-z]+\.toml", text) if not (root / name).exists()}
+            assert not missing
+
+
+@pytest.mark.parametrize("folder", ["integration", "hostile", "sim"])
+def test_the_list_of_tests_has_every_file_with_its_first_line(folder: str) -> None:
+    """tests/README.md says which file holds which behaviour."""
+    listed = (README.parent / "tests" / "README.md").read_text("utf-8")
+    for path in (README.parent / "tests" / folder).glob("test_*.py"):
+        claim = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+        assert f"| `{path.name}` | {claim} |" in listed
