@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.core.clock import ManualClock
 from tests.support.client import connected
 from tests.support.origin import echo
 from tests.support.plane import running_gateway
@@ -126,7 +127,7 @@ async def test_an_endpoint_that_fails_among_healthy_peers_is_to_blame(pair: list
     pair[0].default = refuse_by_status
     retry = {"attempts": 2, "budget": {"ratio": 1.0, "min_per_second": 100}}
     options: dict[str, Any] = {"balance": "round_robin", "outlier": {"mode": "off"}}
-    async with gateway_before(pair, breaker=BREAKER, retry=retry, **options) as gateway:
+    async with gateway_before(pair, clock=ManualClock(1000.0), breaker=BREAKER, retry=retry, **options) as gateway:
         assert {(await ask(gateway)).status for _ in range(40)} == {200}
         assert _open(gateway) == {f"http://127.0.0.1:{pair[0].port}"}
 

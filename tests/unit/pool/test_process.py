@@ -95,7 +95,8 @@ async def test_any_answer_warms_up(tmp_path: Path) -> None:
     assert asked == ["/w"] * 3
     unfit = await Asker(url, SystemClock()).warms_up(WarmUp("/w", 1), Ready())
     assert unfit is not None
-    assert unfit.answered == "file: Connection refused (ECONNREFUSED)"
+    # from Python 3.13 on a server that ends takes its file along
+    assert unfit.answered in {"file: Connection refused (ECONNREFUSED)", "file: No such file or directory (ENOENT)"}
     assert await Asker(url, SystemClock()).warms_up(WarmUp("/w", 0), Ready()) is None
 
 
