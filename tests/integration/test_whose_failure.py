@@ -347,6 +347,7 @@ async def test_what_one_endpoint_cannot_take_another_may(pair: list[Origin]) -> 
             },
             "routes": {"all": {"upstream": "origin", "timeout": "5s"}},
         },
+        clock=ManualClock(1000.0),
     ) as gateway:
         assert {answer.status for answer in await asyncio.gather(*(ask(gateway) for _ in range(20)))} == {200}
         assert "/case" not in _open(gateway)
