@@ -7,7 +7,9 @@ that were seen in the last ten minutes are the sample; falls count as no growth.
 
 A surge is nothing like what was seen before. While the load climbs, 1.6 times what its slope would bring in the lead
 time counts too, because surges that matter accelerate. A climb that chance alone explains is none: two counts of
-one rate differ as well, and with few requests a second a slope of 15 s has much of that in it.
+one rate differ as well, and with few requests a second a slope of 15 s has much of that in it. Nor is the way back:
+what the load was less than :data:`KNOWN` seconds ago is known, so only what is above it climbs. After a start or a
+pause the first windows of a rate have silence in them, so nothing is compared with them (:meth:`Growth.restart`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ STEEPER: Final = 1.6
 """Of the slope, because surges that matter accelerate."""
 FLAT: Final = 0.2
 """Of the load: a climb that brings less in a lead time is no surge."""
+KNOWN: Final = 75.0
+"""Seconds for which a load that fell is remembered, so that its return is no surge: what served it is still there,
+because scale-in waits longer than this after a surge."""
 CHANCE: Final = 4.0
 """Standard deviations of chance that a climb must be above, or a calm load of few requests a second has surges."""
 
@@ -32,10 +37,11 @@ CHANCE: Final = 4.0
 class Growth:
     """A quantile of the growth of a value over a lead time, ≥ 0."""
 
-    __slots__ = ("_changes", "_order", "_quantile", "_times", "_values")
+    __slots__ = ("_begin", "_changes", "_order", "_quantile", "_times", "_values")
 
     def __init__(self, quantile: float = QUANTILE) -> None:
         self._quantile = quantile
+        self._begin = float("-inf")
         self._times: list[float] = []
         self._values: list[float] = []
         self._changes: deque[tuple[float, float]] = deque()
@@ -45,6 +51,12 @@ class Growth:
     def is_flat(self) -> bool:
         """Whether nothing has grown for as long as it is remembered."""
         return not self._order or self._order[-1] == 0.0
+
+    def restart(self, begin: float) -> None:
+        """Values say something from ``begin`` on; those of before are no measure for them."""
+        self._begin = begin
+        self._times.clear()
+        self._values.clear()
 
     def hold(self, at: float) -> None:
         """The value was until this instant what it was last, which counts as if it had been taken every second."""
@@ -69,18 +81,22 @@ class Growth:
         place = bisect_right(times, now - lead) - 1
         change = max(value - values[place], 0.0) if place >= 0 else 0.0
         run = bisect_right(times, now - RUN) - 1
-        climb = value - values[run] if run >= 0 else 0.0
-        slope = climb / (now - times[run]) if climb > CHANCE * noise else 0.0
-        times.append(now)
-        values.append(value)
-        if place > 64:  # noqa: PLR2004 - trimmed now and then, not each time
-            del times[:place]
-            del values[:place]
+        slope = 0.0
+        if run >= 0 and value - values[run] > CHANCE * noise:
+            known = max(values[bisect_right(times, now - KNOWN) : run + 1])
+            slope = max(value - known, 0.0) / (now - times[run])
+        if now >= self._begin:
+            times.append(now)
+            values.append(value)
+        old = min(place, bisect_right(times, now - KNOWN) - 1)
+        if old > 64:  # noqa: PLR2004 - trimmed now and then, not each time
+            del times[:old]
+            del values[:old]
         self._changes.append((now, change))
         insort(self._order, change)
         while self._changes[0][0] < now - MEMORY:
-            _, old = self._changes.popleft()
-            del self._order[bisect_left(self._order, old)]
+            _, gone = self._changes.popleft()
+            del self._order[bisect_left(self._order, gone)]
         usual = self._order[int(self._quantile * (len(self._order) - 1) + 0.5)]
         surge = STEEPER * slope * lead
         return usual, surge if surge > FLAT * value else 0.0

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from gateway.core.histogram import LATENCY_BOUNDS
 from gateway.signals.growth import Growth
-from gateway.signals.history import KEPT, History
+from gateway.signals.history import KEPT, SPACING, History
 from gateway.signals.reading import DELAY_BOUNDS
 from gateway.signals.signals import Signals
 from gateway.signals.slots import ReplicaSlots
-from gateway.signals.staffing import spare_slots
+from gateway.signals.staffing import backlog_slots, spare_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,12 @@ USUAL: Final = 0.25
 """Of the load, at most so much usual growth is in ``demand_slots``, for a surge is remembered for ten minutes."""
 NOISE: Final = 2.0
 """Standard deviations of a count that chance alone may explain."""
+PAUSE: Final = 4.0
+"""Seconds without an arrival that may be a pause of the traffic."""
+EXPECTED: Final = 10.0
+"""Arrivals that would have come in a pause, per unit of their dispersion; with fewer a gap is chance (e⁻¹⁰, Poisson)."""
+UNSEEN: Final = 15.0
+"""Seconds between two readings after which the mean between them says nothing of the present."""
 _INSTANT: Final = 5.0
 _ENOUGH: Final = 50
 _MOST: Final = 1e12
@@ -64,13 +70,17 @@ class Meter:
     """Keeps the history of one target; ``observe`` makes its signals."""
 
     __slots__ = (
+        "_arrived",
+        "_arrived_at",
         "_changed_at",
+        "_flow",
         "_growth",
         "_history",
         "_is_steady",
         "_known",
         "_marks",
         "_objective",
+        "_read_at",
         "_seen_at",
         "_seq",
         "_slots",
@@ -85,6 +95,9 @@ class Meter:
         self._known: Signals | None = None
         self._seen_at: float | None = None
         self._marks: tuple[object, ...] = ()
+        self._arrived = -1.0
+        self._flow = 0.0
+        self._arrived_at = self._read_at = -inf
         self._changed_at = 0.0
         self._is_steady = False
 
@@ -97,6 +110,7 @@ class Meter:
         self._is_steady = False
         if reading is not None and reading.has_data and _is_sound(reading):
             self._history.add(reading)
+            self._note_pause(reading)
             self._seen_at = reading.at - reading.age
             known = self._known
             if known is None or not self._is_still(reading) or not self._is_known_still(reading, known):
@@ -104,7 +118,7 @@ class Meter:
                 return found
             if known.gateway_strain != reading.gateway_strain:
                 self._known = replace(known, gateway_strain=reading.gateway_strain)
-            self._is_steady = self._growth.is_flat and self._slots.is_steady
+            self._is_steady = self._growth.is_flat
         return self._again(now)
 
     @property
@@ -126,8 +140,8 @@ class Meter:
     def wake(self, at: float) -> None:
         """What comes next came after the instant ``at``; until then all was as it was last."""
         self._history.hold(at)
+        self._read_at = max(self._read_at, at)
         self._growth.hold(at)
-        self._slots.hold(at)
 
     def _again(self, now: float) -> Signals:
         """What is known, with its age."""
@@ -149,6 +163,20 @@ class Meter:
     def _age(self, now: float) -> float:
         return LONGEST if self._seen_at is None else min(max(now - self._seen_at, 0.0), LONGEST)
 
+    def _note_pause(self, reading: Reading) -> None:
+        """What the load grows by is measured anew after a start and after a pause: a climb from nothing is no surge."""
+        arrived = reading.first_tries + reading.retries
+        if arrived != self._arrived:
+            silent = self._read_at - self._arrived_at
+            is_pause = silent >= PAUSE and (silent >= MIDDLE or silent * self._flow >= EXPECTED)
+            is_gap = reading.at - self._read_at > UNSEEN
+            if self._arrived <= 0 or arrived < self._arrived or is_pause or is_gap:
+                self._growth.restart(reading.at + FAST + SPACING)
+            self._arrived, self._arrived_at = arrived, reading.at
+            known = self._known
+            self._flow = 0.0 if known is None else known.offered_rps / max(known.arrival_cv2, 1.0)
+        self._read_at = reading.at
+
     def _is_still(self, reading: Reading) -> bool:
         """Whether nothing has happened for longer than any window is: then every mean is what it was.
 
@@ -166,9 +194,7 @@ class Meter:
     def _is_known_still(self, reading: Reading, known: Signals) -> bool:
         """Let what has a memory of its own live on; whether it comes to what is known."""
         growth, surge = self._growth.update(known.load_slots, known.cold_start_p90_s + FAST, reading.at)
-        is_healthy = not reading.is_breaker_open
-        slots = self._slots.learn(_found(reading), reading.replicas.ready, is_healthy=is_healthy, now=reading.at)
-        return (growth, surge, slots) == (known.growth_slots, known.surge_slots, known.slots_per_replica)
+        return (growth, surge) == (known.growth_slots, known.surge_slots)
 
     def _measure(self, now: float) -> Signals:
         history, objective = self._history, self._objective
@@ -180,7 +206,9 @@ class Meter:
         arrived = last.first_tries + last.retries - fast.first_tries - fast.retries
         offered = arrived / seconds if seconds else 0.0
         failed = _rate(last.failed, fast.failed, seconds)
-        is_healthy = not last.is_breaker_open and burn_60 <= _HEALTHY_BURN and failed <= _FAILING * offered
+        # who answered nobody has not shown that it is well
+        is_healthy = last.good > middle.good and not last.is_breaker_open
+        is_healthy = is_healthy and burn_60 <= _HEALTHY_BURN and failed <= _FAILING * offered
         slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
@@ -196,7 +224,7 @@ class Meter:
             (arrival_cv2 + service_cv2) / 2,
         )
         demand = load + max(hypot(spare, max(min(growth, USUAL * load), surge)), HEADROOM * load)
-        backlog = last.queued * service / objective.drain
+        backlog = backlog_slots(last.queued, service, objective.drain)
         ready = slots * replicas.ready
         coming = slots * (replicas.ready + replicas.warming)
         idle = ready - load
@@ -317,12 +345,15 @@ def _settled(fast: float, arrival_cv2: float, seconds: float, last: Reading, mid
 def _arrival_cv2(last: Reading, slow: Reading) -> float:
     """ca² as the dispersion of counts of a second, from differences of neighbours (von Neumann 1941).
 
-    Half the mean squared difference is the variance, and a slow change of the rate adds next to nothing to it.
+    Half the mean squared difference is the variance, and a slow change of the rate adds next to nothing to it. Which
+    worker an arrival comes to is chance, and thinning brings counts nearer to Poisson's law: of a dispersion D a worker
+    with the share p sees 1 + p·(D - 1) (Cox & Isham 1980, *Point Processes*, §4.3).
     """
     arrived = last.first_tries + last.retries - slow.first_tries - slow.retries
     if arrived < _ENOUGH:
         return 1.0
-    return max((last.arrival_steps - slow.arrival_steps) / (2.0 * arrived), 0.0)
+    seen = (last.arrival_steps - slow.arrival_steps) / (2.0 * arrived)
+    return max(1.0 + last.split * (seen - 1.0), 0.0)
 
 
 def _quantiles(last: Sequence[float], before: Sequence[float], bounds: Sequence[float]) -> tuple[float, float, float]:

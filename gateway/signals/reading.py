@@ -47,7 +47,9 @@ class Reading(Struct, frozen=True):
     service_squares: float = 0.0
     """The same in square seconds."""
     arrival_steps: float = 0.0
-    """The squared differences between the arrivals of neighbouring seconds, added up."""
+    """The squared differences between the arrivals of neighbouring seconds, added up; each worker adds up its own."""
+    split: float = 1.0
+    """Among how many workers the arrivals are split: (Σn)² ÷ Σn² of their arrivals, at least 1."""
     queued_time: float = 0.0
     """∫ queued dt, request seconds."""
     in_flight_time: float = 0.0

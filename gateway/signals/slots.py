@@ -2,7 +2,7 @@
 
 The adaptive limit of a target that suffers shrinks. Whoever divides demand by what is left of it orders replicas
 for an illness that they cannot cure; so K is a quantile of limit ÷ ready replicas over samples from healthy
-moments alone.
+moments alone. Until the first of these it is what the settings say, also after a start in sickness.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ EVERY: Final = 10.0
 """Seconds between two samples."""
 _SAMPLES: Final = 60
 _QUANTILE: Final = 0.75
-_LEAST_TO_REFUSE: Final = 6
 
 
 class ReplicaSlots:
@@ -32,27 +31,12 @@ class ReplicaSlots:
         """Whether a sample was ever taken."""
         return bool(self._samples)
 
-    @property
-    def is_steady(self) -> bool:
-        """Whether all samples that are remembered say the same."""
-        return all(sample == self.value for sample in self._samples)
-
-    def hold(self, at: float) -> None:
-        """Until this instant every sample would have been what the last ones are."""
-        missed = int((at - self._at) / EVERY) if self._samples else 0
-        if missed > 0:
-            self._samples.extend([self.value] * min(missed, _SAMPLES))
-            self._at += missed * EVERY
-
     def learn(self, limit: float, ready: int, *, is_healthy: bool, now: float) -> float:
         """Take a sample when one is due and the target is healthy; K either way.
 
-        The limit is that of the whole target as the limit policy finds it, before any trial with less. The first few
-        samples are taken whatever the health, because something must be known.
+        The limit is that of the whole target as the limit policy finds it, before any trial with less.
         """
-        if limit <= 0 or ready <= 0 or now - self._at < EVERY:
-            return self.value
-        if not is_healthy and len(self._samples) >= _LEAST_TO_REFUSE:
+        if limit <= 0 or ready <= 0 or not is_healthy or now - self._at < EVERY:
             return self.value
         self._at = now
         self._samples.append(limit / ready)

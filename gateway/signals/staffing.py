@@ -33,6 +33,11 @@ def erlang_c(slots: int, load: float) -> float:
     blocking = 1.0
     for servers in range(1, slots + 1):
         blocking = load * blocking / (servers + load * blocking)
+    return _waits(slots, load, blocking)
+
+
+def _waits(slots: int, load: float, blocking: float) -> float:
+    """Erlang C from the blocking probability B: c·B ÷ (c - R·(1 - B)), for more slots than load."""
     return slots * blocking / (slots - load * (1.0 - blocking))
 
 
@@ -74,10 +79,8 @@ def _spare(step: int, patience: float, risk: float) -> float:
     while True:
         slots += 1
         blocking = load * blocking / (slots + load * blocking)
-        if slots > load:
-            waiting = slots * blocking / (slots - load * (1.0 - blocking))
-            if waiting * exp(-(slots - load) * patience) <= risk:
-                return slots - load
+        if slots > load and _waits(slots, load, blocking) * exp(-(slots - load) * patience) <= risk:
+            return slots - load
 
 
 def spare_slots(load: float, patience: float, risk: float, variability: float = 1.0) -> float:
@@ -97,3 +100,8 @@ def spare_slots(load: float, patience: float, risk: float, variability: float = 
 def slots_needed(load: float, patience: float, risk: float, variability: float = 1.0) -> float:
     """Slots for an offered load R, the load included; the rest as in :func:`spare_slots`."""
     return max(load, 0.0) + spare_slots(load, patience, risk, variability)
+
+
+def backlog_slots(queued: float, service: float, drain: float) -> float:
+    """Slots that serve a queue within ``drain`` seconds: q·S ÷ drain, and q where a service takes longer than that."""
+    return queued * min(1.0, service / drain)

@@ -77,6 +77,7 @@ def look(totals: Totals) -> Look | None:
 def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
     """One upstream's reading; a view of its replicas that is older than the counters makes the whole as old."""
     loads = [one.loads[name] for one in seen.living if name in one.loads]
+    split = _split(loads)
     past = seen.past.loads.get(name)
     if past is not None:
         loads.append(past)
@@ -104,6 +105,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         service_time=load.service_time,
         service_squares=load.service_squares,
         arrival_steps=load.arrival_steps,
+        split=split,
         queued_time=load.queued_time,
         in_flight_time=load.in_flight_time,
         shed=load.shed,  # type: ignore[arg-type]  # whole numbers, and nobody changes them
@@ -123,6 +125,15 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         age=UNKNOWN if view.at is None else max(seen.age, seen.at - view.at),
         gateway_strain=seen.strain,
     )
+
+
+def _split(loads: Collection[LoadSnapshot]) -> float:
+    """Among how many workers the arrivals are split; 1 before there were any."""
+    if len(loads) < 2:  # noqa: PLR2004 - a worker alone sees everything
+        return 1.0
+    counts = [load.first_tries + load.retries for load in loads]
+    squares = sum(count * count for count in counts)
+    return sum(counts) ** 2 / squares if squares else 1.0
 
 
 def _services(name: str, seen: Look) -> tuple[float, ...]:

@@ -174,6 +174,108 @@ def test_slots_stay_at_their_healthy_value_while_the_limit_shrinks_in_sickness()
     assert slots.value == 2.0
 
 
+@pytest.mark.parametrize("length", [0, 60, 600])
+def test_a_sick_start_teaches_no_slots(length: int) -> None:
+    """A limit that has shrunk to a slot a replica is a symptom: K is what the settings say until the first calm."""
+    meter = Meter(OBJECTIVE)
+    for second in range(length + 1):
+        bad = 20.0 * second
+        seen = reading(float(second), limit=2.0, bad=bad, good=80.0 * second)
+        assert meter.observe(seen, seen.at).slots_per_replica == 8.0
+    for second in range(length + 1, length + 100):
+        seen = reading(float(second), limit=8.0, bad=20.0 * length, good=100.0 * second - 20.0 * length)
+        known = meter.observe(seen, seen.at)
+    assert known.slots_per_replica == 4.0
+
+
+def test_slots_are_not_learned_while_nothing_is_answered() -> None:
+    """Who was asked nothing has shown nothing."""
+    meter = Meter(OBJECTIVE)
+    for second in range(100):
+        known = meter.observe(reading(float(second), 0.0, limit=2.0), float(second))
+    assert known.slots_per_replica == 8.0
+    assert not meter.knows_slots
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("dispersion", [0.0, 1.0, 5.0])
+def test_the_variability_of_arrivals_does_not_depend_on_the_number_of_workers(workers: int, dispersion: float) -> None:
+    """Each arrival comes to any worker by chance; the squared steps are counted by each worker for itself."""
+    rng = Random(3)
+    meter = Meter(OBJECTIVE)
+    counts, last = [0] * workers, [0] * workers
+    steps = 0.0
+    for second in range(600):
+        # groups of five at once have five times the variance of single ones; the same number each second has none
+        arrived = 40 if dispersion == 0 else int(dispersion) * poisson(40 / dispersion, rng)
+        now = [0] * workers
+        for _ in range(arrived):
+            now[rng.randrange(workers)] += 1
+        if second:
+            steps += sum((one - other) ** 2 for one, other in zip(now, last, strict=True))
+        last = now
+        counts = [one + other for one, other in zip(counts, now, strict=True)]
+        seen = reading(
+            second + 1.0,
+            first_tries=float(sum(counts)),
+            arrival_steps=steps,
+            split=sum(counts) ** 2 / sum(each * each for each in counts),
+        )
+        known = meter.observe(seen, seen.at)
+    assert known.arrival_cv2 == pytest.approx(dispersion, abs=0.15 + 0.05 * workers + 0.2 * dispersion)
+
+
+def _surges(rates: list[float], every: int = 1) -> list[float]:
+    """The surge after each second of these rates, looked at so often."""
+    meter, count, found = Meter(OBJECTIVE), 0.0, []
+    for second, rate in enumerate(rates, 1):
+        count += rate
+        if second % every == 0:
+            seen = reading(count / 100.0, 100.0)
+            found.append(meter.observe(replace(seen, at=float(second)), float(second)).surge_slots)
+    return found
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("silence", [0, 3, 5, 40, 700])
+def test_a_climb_from_nothing_is_no_surge(silence: int, every: int) -> None:
+    """The first windows after a start have silence in them, so their slope says nothing."""
+    assert max(_surges([0.0] * silence + [1000.0] * 100, every)) == 0.0
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("rest", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("pause", [1, 3, 5, 8, 15, 30, 45])
+def test_the_end_of_a_pause_is_no_surge(pause: int, rest: float, every: int) -> None:
+    """Traffic that was elsewhere for a while, all of it or a part, and comes back as it was."""
+    rates = [1000.0] * 303 + [rest * 1000.0] * pause + [1000.0] * 60
+    assert max(_surges(rates, every)) == 0.0
+
+
+@pytest.mark.parametrize("pause", [120, 300, 700])
+def test_the_end_of_a_long_silence_is_no_surge(pause: int) -> None:
+    """What is remembered does not matter where there was nothing."""
+    assert max(_surges([1000.0] * 303 + [0.0] * pause + [1000.0] * 60)) == 0.0
+
+
+def test_a_climb_beyond_what_was_there_before_a_pause_is_a_surge() -> None:
+    """A crowd that comes half a minute after a pause is seen as one that comes without it."""
+    crowd = [1000.0 + 100.0 * second for second in range(40)]
+    plain = _surges([1000.0] * 400 + crowd)
+    paused = _surges([1000.0] * 300 + [0.0] * 60 + [1000.0] * 40 + crowd)
+    assert plain[-20:] == pytest.approx(paused[-20:])
+    assert plain[-1] > 100
+
+
+def test_a_hole_in_the_readings_is_no_silence_after_which_the_load_climbs() -> None:
+    """No worker lived for 90 s, so the sums stood still; what comes then climbs from what nobody saw."""
+    meter, found = Meter(OBJECTIVE), []
+    for second in range(400):
+        at = second + (90.0 if second > 300 else 0.0)
+        found.append(meter.observe(replace(reading(float(second)), at=at), at).surge_slots)
+    assert max(found) == 0.0
+
+
 def test_a_steady_load_does_not_grow_and_a_climb_is_a_surge() -> None:
     growth = Growth()
     for tick in range(60):

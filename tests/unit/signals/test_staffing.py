@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite, sqrt
+from math import exp, inf, isfinite, sqrt
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.signals.staffing import EXACT_BELOW, erlang_c, halfin_whitt, slots_needed, spare_slots, waits_longer
+from gateway.signals.staffing import (
+    EXACT_BELOW,
+    backlog_slots,
+    erlang_c,
+    halfin_whitt,
+    slots_needed,
+    spare_slots,
+    waits_longer,
+)
 
 
 @pytest.mark.parametrize(("slots", "load", "waits"), [(1, 0.5, 0.5), (2, 1.0, 1 / 3), (10, 8.0, 0.4092)])
@@ -30,6 +38,36 @@ def test_slots_for_few_are_enough_and_one_less_is_not() -> None:
     load, patience, risk = 2.0 ** (64 / 32), 2.5, 0.001
     slots = round(slots_needed(load, patience, risk))
     assert waits_longer(slots, load, patience) <= risk < waits_longer(slots - 1, load, patience)
+
+
+def _erlang_c_by_its_sum(slots: int, load: float) -> float:
+    """(Rᶜ/c!)·c/(c-R) ÷ (Σ Rᵏ/k! + the same), term by term."""
+    terms = [1.0]
+    for servers in range(1, slots + 1):
+        terms.append(terms[-1] * load / servers)
+    full = terms.pop() * slots / (slots - load)
+    return full / (sum(terms) + full)
+
+
+@pytest.mark.parametrize("risk", [0.11, 0.011, 0.001])
+@pytest.mark.parametrize("patience", [0.0, 0.1, 1.0])
+def test_on_the_whole_grid_slots_are_enough_and_one_less_is_not(patience: float, risk: float) -> None:
+    """Erlang's sum says so, which shares no line with the recursion."""
+    for step in range(-96, 180):
+        load = 2.0 ** (step / 32) * (1 - 1e-9)
+        slots = round(slots_needed(load, patience, risk))
+        assert slots_needed(load, patience, risk) == pytest.approx(slots, abs=1e-6)
+        assert _erlang_c_by_its_sum(slots, load) * exp(-(slots - load) * patience) <= risk
+        if slots - 1 > load:
+            assert _erlang_c_by_its_sum(slots - 1, load) * exp(-(slots - 1 - load) * patience) > risk
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1e3))
+def test_a_queue_never_needs_more_slots_than_it_has_requests(queued: float, service: float) -> None:
+    """However long a service takes; and no fewer than drain it within the second where that is possible."""
+    slots = backlog_slots(queued, service, 1.0)
+    assert slots <= queued
+    assert slots == pytest.approx(queued * service if service <= 1 else queued)
 
 
 def test_the_two_methods_meet() -> None:

@@ -57,6 +57,14 @@ def test_one_worker_that_has_found_its_limit_is_enough() -> None:
     assert not joined(guessed, found).is_limit_guessed
 
 
+def test_a_reading_says_among_how_many_workers_arrivals_are_split() -> None:
+    """By their shares: two alike are two, one that gets nearly all is one, and the dead get nothing."""
+    assert joined(worker(100.0, 50), dead=worker(50.0, 100)).split == 1.0
+    assert joined(worker(100.0, 50), worker(100.0, 50), dead=worker(50.0, 100)).split == pytest.approx(2.0)
+    assert joined(worker(100.0, 990), worker(100.0, 10)).split == pytest.approx(1.02, abs=0.01)
+    assert joined(worker(100.0, 0), worker(100.0, 0)).split == 1.0
+
+
 def test_no_living_worker_is_no_reading() -> None:
     """Nobody can say anything, which is not the same as nothing being asked for."""
     assert joined(dead=worker(50.0, 100)) is None
