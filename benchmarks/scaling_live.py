@@ -278,7 +278,7 @@ def simulated(name: str, drawn: Load, best: Sequence[int], settings: ScalingSett
     """The same story in virtual time."""
     world = World(where, drawn, random.Random(1), start=best[0])
     world.live(make(name, best, settings))
-    found = measure(world, best)
+    found = measure(world, best, float(sum(best)))
     return Outcome(found.violations, found.shed, found.cost, found.peak, len(world.moves))
 
 

@@ -25,6 +25,7 @@ RUN: Final = 15.0
 """The slope is that of so many seconds: less says too little, and with 20 a surge is known a look later."""
 STEEPER: Final = 1.6
 """Of the slope, because surges that matter accelerate."""
+FAR: Final = 1.0
 FLAT: Final = 0.2
 """Of the load: a climb that brings less in a lead time is no surge."""
 KNOWN: Final = 75.0
@@ -71,7 +72,7 @@ class Growth:
             self._changes.extend((instant, 0.0) for instant in grid)
             self._order[:0] = [0.0] * missed
 
-    def update(self, value: float, lead: float, now: float, noise: float = 0.0) -> tuple[float, float]:
+    def update(self, value: float, lead: float, now: float, noise: float = 0.0, width: float = 1.0) -> tuple[float, float]:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 
         ``noise`` is the standard deviation of a difference of two values while the rate stays what it is. The first
@@ -80,15 +81,15 @@ class Growth:
         times, values = self._times, self._values
         place = bisect_right(times, now - lead) - 1
         change = max(value - values[place], 0.0) if place >= 0 else 0.0
-        run = bisect_right(times, now - RUN) - 1
+        run = bisect_right(times, now - RUN * width) - 1
         slope = 0.0
         if run >= 0 and value - values[run] > CHANCE * noise:
-            known = max(values[bisect_right(times, now - KNOWN) : run + 1])
+            known = max(values[bisect_right(times, now - KNOWN * width) : run + 1])
             slope = max(value - known, 0.0) / (now - times[run])
         if now >= self._begin:
             times.append(now)
             values.append(value)
-        old = min(place, bisect_right(times, now - KNOWN) - 1)
+        old = min(place, bisect_right(times, now - KNOWN * width) - 1)
         if old > 64:  # noqa: PLR2004 - trimmed now and then, not each time
             del times[:old]
             del values[:old]
@@ -98,5 +99,5 @@ class Growth:
             _, gone = self._changes.popleft()
             del self._order[bisect_left(self._order, gone)]
         usual = self._order[int(self._quantile * (len(self._order) - 1) + 0.5)]
-        surge = STEEPER * slope * lead
+        surge = STEEPER * slope * min(lead, FAR * RUN * width) if width > 1 else STEEPER * slope * lead
         return usual, surge if surge > FLAT * value else 0.0

@@ -15,6 +15,7 @@ KEPT: Final = 660.0
 SPACING: Final = 2.5
 """Seconds between two readings that are kept, so that looking more often costs no memory; the last is always there."""
 _TRIM: Final = 64
+_WINDOWS: Final = 8
 
 
 class History:
@@ -71,6 +72,34 @@ class History:
         if place + 1 < len(self._held) and self._held[place + 1] and at > reading.at:
             return replace(reading, at=at)
         return reading
+
+    def dispersion(self, width: float) -> float | None:
+        """Variance ÷ mean of the arrivals in so many seconds, from differences of neighbouring windows (von Neumann 1941).
+
+        None with fewer than :data:`_WINDOWS` windows or an arrival in each.
+        """
+        times, readings = self._times, self._readings
+        if self.span < _WINDOWS * width:
+            return None
+        counts = [one.first_tries + one.retries for one in readings]
+        total = counts[-1] - counts[0]
+        usual = total / self.span * width
+        if usual < 1:
+            return None
+        middle = first = pairs = 0
+        squares = 0.0
+        for last, at in enumerate(times):
+            while middle < last and times[middle + 1] <= at - width:
+                middle += 1
+            while first < middle and times[first + 1] <= times[middle] - width:
+                first += 1
+            if first == middle or times[first] > at - 2 * width:
+                continue
+            late = (counts[last] - counts[middle]) / (at - times[middle])
+            early = (counts[middle] - counts[first]) / (times[middle] - times[first])
+            squares += (late - early) ** 2
+            pairs += 1
+        return squares * width * width / (2.0 * pairs * usual) if pairs else None
 
     @property
     def last(self) -> Reading:

@@ -42,8 +42,15 @@ EXPECTED: Final = 10.0
 """Arrivals that would have come in a pause, per unit of their dispersion; with fewer a gap is chance (e⁻¹⁰, Poisson)."""
 UNSEEN: Final = 15.0
 """Seconds between two readings after which the mean between them says nothing of the present."""
+_SHORT: Final = 0.5
+"""Seconds; of a shorter service the arrivals of single seconds say what must be known."""
+_WIDEST: Final = 30.0
+"""Seconds; ten minutes have too few wider windows."""
+_EVERY: Final = 10.0
 _INSTANT: Final = 5.0
 _ENOUGH: Final = 50
+_ENOUGH_LONG: Final = 400
+"""Answers after more than ten seconds each: an error of a tenth in their mean is many slots."""
 _MOST: Final = 1e12
 _HEALTHY_BURN: Final = 1.0
 _FAILING: Final = 0.1
@@ -73,6 +80,8 @@ class Meter:
         "_arrived",
         "_arrived_at",
         "_changed_at",
+        "_dispersed_at",
+        "_dispersion",
         "_flow",
         "_growth",
         "_history",
@@ -97,6 +106,8 @@ class Meter:
         self._marks: tuple[object, ...] = ()
         self._arrived = -1.0
         self._flow = 0.0
+        self._dispersed_at = -inf
+        self._dispersion: float | None = None
         self._arrived_at = self._read_at = -inf
         self._changed_at = 0.0
         self._is_steady = False
@@ -212,16 +223,19 @@ class Meter:
         slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
-        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.streams
+        # over less than a service time a burst would count for slots that nobody holds
+        width = min(max(FAST, service), MIDDLE)
+        recent = fast if width == FAST else history.back(width)
+        load = _settled(last, recent, middle, arrival_cv2) * service + last.streams
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
-        growth, surge = self._growth.update(load, cold_p90 + FAST, last.at, noise)
+        growth, surge = self._growth.update(load, cold_p90 + FAST, last.at, noise, width / FAST)
         spare = spare_slots(
             load,
             objective.wait / service if service > 0 else 0.0,
             1.0 - objective.objective,
-            (arrival_cv2 + service_cv2) / 2,
+            self._variability(service, arrival_cv2, service_cv2),
         )
         demand = load + max(hypot(spare, max(min(growth, USUAL * load), surge)), HEADROOM * load)
         backlog = backlog_slots(last.queued, service, objective.drain)
@@ -290,6 +304,21 @@ class Meter:
             gateway_strain=last.gateway_strain,
         )
 
+    def _variability(self, service: float, arrival_cv2: float, service_cv2: float) -> float:
+        """(ca² + cs²) ÷ 2 for what waits; for what is in flight, where a service is longer than anybody may wait.
+
+        The number in flight sees arrivals over a service time, so their dispersion is that of such windows (Eckberg
+        1983, *Generalized peakedness of teletraffic processes*). By Poisson's law its variance is its mean whatever the
+        services are (M/G/∞), so theirs count as exponential at most.
+        """
+        if service <= max(self._objective.wait, _SHORT):
+            return (arrival_cv2 + service_cv2) / 2
+        at = self._history.last.at
+        if at - self._dispersed_at >= _EVERY:
+            self._dispersed_at = at
+            self._dispersion = self._history.dispersion(min(service, _WIDEST))
+        return ((arrival_cv2 if self._dispersion is None else self._dispersion) + min(service_cv2, 1.0)) / 2
+
     def _burn(self, since: Reading) -> float:
         """(bad ÷ total) ÷ (1 - objective) since a reading; 0 without traffic."""
         last = self._history.last
@@ -301,6 +330,10 @@ class Meter:
 def _found(reading: Reading) -> float:
     """The limit as far as it was found out; 0 where it was not."""
     return 0.0 if reading.is_limit_guessed else reading.limit
+
+
+def _arrived(reading: Reading) -> float:
+    return reading.first_tries + reading.retries
 
 
 def _rate(last: float, before: float, seconds: float) -> float:
@@ -320,7 +353,8 @@ def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, floa
     the time integral of what is in flight ÷ what was dispatched is S as well, so the larger of both counts.
     """
     finished = last.finished - middle.finished
-    since = middle if finished >= _ENOUGH else slow
+    is_long = last.service_time - middle.service_time > FAST * finished
+    since = middle if finished >= (_ENOUGH_LONG if is_long else _ENOUGH) else slow
     finished = last.finished - since.finished
     mean = (last.service_time - since.service_time) / max(finished, 1.0) if finished > 0 else 0.0
     dispatched = last.dispatched - since.dispatched
@@ -335,9 +369,11 @@ def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, floa
     return mean, max(second / square - 1.0, 0.0) if square > 0 else 1.0
 
 
-def _settled(fast: float, arrival_cv2: float, seconds: float, last: Reading, middle: Reading) -> float:
-    """The rate of a minute, unless the fast window differs by more than chance: then that."""
-    rate = _rate(last.first_tries + last.retries, middle.first_tries + middle.retries, last.at - middle.at)
+def _settled(last: Reading, recent: Reading, middle: Reading, arrival_cv2: float) -> float:
+    """The rate of a minute, unless that of the recent window differs by more than chance: then that."""
+    seconds = last.at - recent.at
+    fast = _rate(_arrived(last), _arrived(recent), seconds)
+    rate = _rate(_arrived(last), _arrived(middle), last.at - middle.at)
     chance = NOISE * sqrt(max(arrival_cv2, 1.0) * rate / seconds) if seconds > 0 else 0.0
     return rate if abs(fast - rate) <= chance else fast
 

@@ -43,33 +43,37 @@ class Measures(NamedTuple):
     """Paid for in the whole story, those that boot or wait on standby included."""
 
 
-def measure(world: World, best: Sequence[int]) -> Measures:
-    """Read a world that was lived through to its end."""
-    total = sum(world.load.arrivals) or 1
-    length = len(best)
+def measure(world: World, best: Sequence[int], bill: float, since: int = 0) -> Measures:
+    """Read a world that was lived through to its end, from second ``since`` on.
+
+    ``bill`` is what the oracle pays in that time, in replica seconds.
+    """
+    total = sum(world.load.arrivals[since:]) or 1
+    length = len(best) - since
     lack = surplus = 0.0
     short = over = 0
-    for have, need in zip(world.serving, best, strict=True):
+    for have, need in zip(world.serving[since:], best[since:], strict=True):
         if have < need:
             lack += (need - have) / need
             short += 1
         elif have > need:
-            surplus += (have - need) / need
+            surplus += (have - need) / max(need, 1)
             over += 1
     days = length / _DAY
+    billed, moves = world.billed[since:], [move for move in world.moves if move[0] >= since]
     return Measures(
-        violations=100 * sum(world.violations) / total,
-        shed=100 * sum(world.refused) / total,
-        cost=sum(world.billed) / (sum(best) or 1),
+        violations=100 * sum(world.violations[since:]) / total,
+        shed=100 * sum(world.refused[since:]) / total,
+        cost=sum(billed) / (bill or 1),
         theta_under=100 * lack / length,
         theta_over=100 * surplus / length,
         tau_under=100 * short / length,
         tau_over=100 * over / length,
-        operations=len(world.moves) / days,
-        flips=flips(world.moves) / days,
-        peak=int(max(world.billed)),
+        operations=len(moves) / days,
+        flips=flips(moves) / days,
+        peak=int(max(billed)),
         starts=world.starts,
-        replica_hours=sum(world.billed) / 3600,
+        replica_hours=sum(billed) / 3600,
     )
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.units import Seconds
 from gateway.scaling.settings import ScalingSettings, SloSettings
 from gateway.simulate.scaling.fed import Fed, Published
+from gateway.simulate.scaling.oracle import Planned
 from gateway.simulate.scaling.ours import Ours, objective
 from gateway.simulate.scaling.references import Clairvoyant, Hpa, Kpa, Later, RayServe, Static, UwsgiBusyness
+from gateway.simulate.scaling.requests import FROM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +76,6 @@ def make(
         "uwsgi": UwsgiBusyness(),
         "static-peak": Static(max(best)),
         "static-mean": Static(ceil(sum(best) / len(best))),
-        "oracle": Clairvoyant(best, site.cold_start),
+        "oracle": Planned(best, site) if site.work.mean > FROM else Clairvoyant(best, site.cold_start),
     }
     return made[name]

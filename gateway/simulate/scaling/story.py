@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from gateway.simulate.scaling.measures import Measures, measure
-from gateway.simulate.scaling.oracle import needed
+from gateway.simulate.scaling.oracle import asked, needed, planned
 from gateway.simulate.scaling.policies import make
+from gateway.simulate.scaling.requests import FROM, RequestWorld, Requests, draw_requests
 from gateway.simulate.scaling.world import Load, Site, World, draw
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.simulate.scaling.world import Policy
 
 _HOUR: Final = 3600
+_POOL: Final = 1000
+"""Between the seeds of requests and of starts."""
 POINTS: Final = 720
 """Points of a curve; each is the mean of its part, or the highest for waits."""
 
@@ -49,21 +52,39 @@ class Ending(Struct, frozen=True):
 
 
 class Story:
-    """A trace drawn with one seed, scaled so that its peak needs ``peak`` replicas; None leaves it as it is."""
+    """A trace drawn with one seed, scaled so that its peak needs ``peak`` replicas; None leaves it as it is.
 
-    def __init__(self, trace: Trace, site: Site, seed: int, peak: float | None = 30.0) -> None:
+    The first ``since`` seconds are lived through and not measured: they lead in (:meth:`Trace.led_in`).
+    """
+
+    def __init__(self, trace: Trace, site: Site, seed: int, peak: float | None = 30.0, *, since: int = 0) -> None:
         self.site = site
         self.seed = seed
+        self.since = since
         rng = Random(seed)  # noqa: S311 - a story, not a secret
-        self.load: Load = draw(trace if peak is None else trace.scaled(peak * site.rate), site.work, rng)
-        self.unbounded = needed(self.load.rates, site)
+        trace = trace if peak is None else trace.scaled(peak * site.rate)
+        self.load: Load
+        self.unbounded: list[int]
         """What the oracle would have without the site's bounds."""
-        self.best = [min(max(need, site.least), site.most) for need in self.unbounded]
+        self.best: list[int]
+        if site.work.mean > FROM:
+            self.load = draw_requests(trace, site.work, rng)
+            plan = planned(self.load, site, seed + _POOL, since)
+            self.unbounded, self.best, self.bill = plan.unbounded, plan.best, plan.bill
+            self.start = asked(plan.best, site)[0]
+        else:
+            self.load = draw(trace, site.work, rng)
+            self.unbounded = needed(self.load.rates, site)
+            self.best = [min(max(need, site.least), site.most) for need in self.unbounded]
+            self.bill = float(sum(self.best[since:]))
+            self.start = self.best[0]
 
     def world(self) -> World:
-        """A fresh world at its beginning, with as many replicas as its first window needs."""
-        rng = Random(self.seed + 1000)  # noqa: S311 - a story, not a secret
-        return World(self.site, self.load, rng, start=self.best[0])
+        """A fresh world at its beginning, with as many replicas as the oracle has there."""
+        rng = Random(self.seed + _POOL)  # noqa: S311 - a story, not a secret
+        if isinstance(self.load, Requests):
+            return RequestWorld(self.site, self.load, rng, start=self.start)
+        return World(self.site, self.load, rng, start=self.start)
 
     def tell(self, name: str, settings: ScalingSettings | None = None, *, with_curves: bool = False) -> Ending:
         """Live through it under a policy by name."""
@@ -83,7 +104,8 @@ class Story:
             world.live(policy, world.now + _HOUR)
             on_progress(world.now)
         world.live(policy)
-        return Ending(name, self.seed, measure(world, self.best), curves(world, self.best) if with_curves else None)
+        found = measure(world, self.best, self.bill, self.since)
+        return Ending(name, self.seed, found, curves(world, self.best) if with_curves else None)
 
 
 def curves(world: World, best: Sequence[int]) -> Curves:

@@ -35,6 +35,11 @@ class Trace(NamedTuple):
         """The part from ``begin`` to ``end``, in seconds from its start."""
         return self._replace(rates=self.rates[int(begin / self.step) : int(end / self.step)])
 
+    def led_in(self, seconds: float) -> Trace:
+        """The same after its own first seconds in reverse order, so that what is measured begins warm."""
+        count = int(seconds / self.step)
+        return self._replace(rates=[*reversed(self.rates[:count]), *self.rates])
+
     def scaled(self, peak: float) -> Trace:
         """The same shape, with ``peak`` requests per second at its highest."""
         return self.times(peak / max(self.rates))

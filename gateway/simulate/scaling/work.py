@@ -6,7 +6,7 @@ rare and huge is drawn one by one, because that is what a heavy tail does to a p
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,6 +36,15 @@ class Work(NamedTuple):
             for _ in range(poisson(arrivals * self.rare, rng)):
                 work += min(self.rare_from * rng.paretovariate(1.5), self.rare_to)
         return max(work, 0.1 * arrivals * common)
+
+    def draw(self, rng: Random) -> float:
+        """The service time of one request, lognormal or constant, in seconds."""
+        common = self.mean - self.rare_mean
+        spread = log(1.0 + self.cv2)
+        time = common * exp(sqrt(spread) * rng.gauss(0, 1) - spread / 2) if spread else common
+        if self.rare and rng.random() < self.rare:
+            time += min(self.rare_from * rng.paretovariate(1.5), self.rare_to)
+        return time
 
     @property
     def rare_mean(self) -> float:

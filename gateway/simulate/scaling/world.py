@@ -6,7 +6,8 @@ would have to wait longer than ``max_wait`` is shed. Randomness comes from the a
 service times), drawn once a seed and the same for every policy, and from the cold starts.
 
 What it leaves out: the random wait inside a second when the pool is not short (Erlang's), single long requests that
-hold one slot while others are free, and failures. Both of the first make a pool slightly better here than it is.
+hold one slot while others are free, and failures. Both of the first make a pool slightly better here than it is. It is
+for services of up to half a second; longer ones are simulated one by one (:mod:`gateway.simulate.scaling.requests`).
 """
 
 from __future__ import annotations
@@ -134,11 +135,11 @@ class World:
             if self._booting:
                 self._booting.pop()
             else:
-                self.ready -= 1
+                self._remove()
         while self.ready + len(self._booting) < desired:
             if self.standby:
                 self.standby -= 1
-                self.ready += 1
+                self._add()
                 self._spares.append(self._intent())
             else:
                 self._booting.append(self._intent())
@@ -153,15 +154,36 @@ class World:
         self._cold.append(begin + took - self.now)
         return begin + took
 
-    def step(self) -> None:  # noqa: PLR0915 - the path is written out: a call costs as much as what it would do
-        """One second passes."""
-        site, now = self.site, self.now
+    def _add(self) -> None:
+        self.ready += 1
+
+    def _remove(self) -> None:
+        self.ready -= 1
+
+    def _boot(self) -> None:
+        """Make ready whose time has come."""
+        now = self.now
         while self._booting and self._booting[0] <= now:
             self._booting.popleft()
-            self.ready += 1
+            self._add()
         while self._spares and self._spares[0] <= now:
             self._spares.popleft()
             self.standby += 1
+
+    @property
+    def paid(self) -> int:
+        """Replicas that cost something now and do not drain."""
+        return self.ready + len(self._booting) + self.standby + len(self._spares)
+
+    @property
+    def draining(self) -> int:
+        """Replicas that get no more requests and have not answered all; a fluid has none."""
+        return 0
+
+    def step(self) -> None:  # noqa: PLR0915 - the path is written out: a call costs as much as what it would do
+        """One second passes."""
+        site, now = self.site, self.now
+        self._boot()
         arrivals, work = self.load.arrivals[now], self.load.work[now]
         speed = self.ready * site.slots / (1.0 + site.slow_down * (self.ready - 1))
         if self.is_down:
@@ -186,7 +208,7 @@ class World:
         else:
             late = (max(after, before) - bound) / abs(after - before)
         served = arrivals - refused
-        self.billed[now] = self.ready + len(self._booting) + self.standby + len(self._spares)
+        self.billed[now] = self.paid
         self.serving[now] = self.ready
         self.in_flight[now] = busy
         self.queued[now] = waiting = (before + after) / 2 / site.work.mean
@@ -203,6 +225,8 @@ class World:
         sums[5] += busy
         sums[6] += waiting
         sums[7] += finished * site.work.squares
+        sums[9] += busy
+        sums[10] += finished
         if now:
             sums[8] += (arrivals - self.load.arrivals[now - 1]) ** 2
         self._delays[bisect_left(DELAY_BOUNDS, wait)] += arrivals
@@ -215,15 +239,15 @@ class World:
 
     def reading(self) -> Reading:
         """What the gateway's counters would say now."""
-        arrivals, finished, refused, good, bad, busy, waiting, squares, steps, *_ = self._sums
+        arrivals, finished, refused, good, bad, worked, waiting, squares, steps, busy, dispatched, *_ = self._sums
         return Reading(
             at=float(self.now),
             first_tries=arrivals,
-            dispatched=finished,
+            dispatched=dispatched,
             good=good,
             bad=bad,
             finished=finished,
-            service_time=busy,
+            service_time=worked,
             service_squares=squares,
             arrival_steps=steps,
             queued_time=waiting,
@@ -236,6 +260,7 @@ class World:
             replicas=Replicas(
                 ready=self.ready,
                 warming=len(self._booting),
+                draining=self.draining,
                 standby=self.standby,
                 desired=self.asked,
             ),
