@@ -7,7 +7,8 @@ highest minute needs 30 replicas of 8 slots; between minutes the rate is interpo
 drawn by Poisson's law. The second in which an HPA or KPA looks first depends on the seed alone, so that raw numbers and
 our signal meet a surge alike. Parameters were chosen on seeds 1 to 6 of all slices but dusk_flash, and on other days of
 the same traces; what is reported are other seeds, and dusk_flash was not looked at before. With no trace directory the
-slices are made-up days of the same shapes.
+slices are made-up days of the same shapes. Services that take seconds have a benchmark of their own
+(benchmarks.scaling_long).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from gateway.simulate.scaling.profiles import PROFILES
 from gateway.simulate.scaling.reader import read_trace
 from gateway.simulate.scaling.report import page
 from gateway.simulate.scaling.story import Story
-from gateway.simulate.scaling.work import HEAVY_TAIL, LLM_TOKENS, MODELS
+from gateway.simulate.scaling.work import HEAVY_TAIL, MODELS
 from gateway.simulate.scaling.world import Site
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ SITES: Final = {
     "cold 120 s": Site(cold_start=120.0),
     "constant": Site(work=MODELS["constant"]),
     "heavy_tail": Site(work=HEAVY_TAIL),
-    "llm_tokens": Site(work=LLM_TOKENS, wait=1.0, max_wait=4.0),
 }
 
 

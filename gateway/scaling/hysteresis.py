@@ -22,6 +22,8 @@ from typing import Final
 GROWTH: Final = 1.5
 FALL: Final = 0.13
 """Of the hold: how long a surge must be over before most of what it brought may go."""
+STARTS: Final = 2.0
+"""Times of a start: what is taken away and needed again within one has cost more than it would have by staying."""
 SMALL: Final = 0.55
 """Of what there is: when no more than this was wanted, the surge is over."""
 
@@ -56,13 +58,13 @@ class Hysteresis:
             self.hold = max(self._least, self.hold / GROWTH)
             self._quiet_since = now
 
-    def floor(self, current: int, now: float) -> int | None:
+    def floor(self, current: int, now: float, start: float = 0.0) -> int | None:
         """How far one may scale in now; None while it is too early after a scale-out.
 
         The most that was wanted in the last hold, or in the shorter time after a surge when that is a small part
-        of what there is.
+        of what there is. ``start`` is how long a start takes, in seconds.
         """
-        short = FALL * self.hold
+        short = min(max(FALL * self.hold, STARTS * start), self.hold)
         if now - self._out_at < short:
             return None
         most = self._most(now - short)

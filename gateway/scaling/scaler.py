@@ -20,6 +20,7 @@ from gateway.scaling.guards.plan import Facts, Plan
 from gateway.scaling.hysteresis import Hysteresis
 from gateway.scaling.shadow import ShadowPool
 from gateway.scaling.verifier import GROWN, WINDOW, Verifier
+from gateway.signals.meter import FAST
 
 if TYPE_CHECKING:
     from gateway.scaling.guards.plan import Mark
@@ -38,8 +39,6 @@ FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
 _FIRST_ANSWERS: Final = 10.0
 """Seconds after the first replica has come in which the objective burns for those who waited for it."""
-DRAIN: Final = 1.0
-"""Seconds in which a queue should be gone once the replicas are ready."""
 
 
 class Scaler:
@@ -251,8 +250,9 @@ class Scaler:
         votes = (
             demand(signals),
             # a queue that waits for what was asked for must not be asked for once more
-            None if self.is_queue_held else backlog(signals, DRAIN),
-            self._trend.vote(signals.spare_slots, signals.slots_per_replica),
+            None if self.is_queue_held else backlog(signals),
+            # a load that is of a window as long as a service climbs for that long after a step, too
+            None if signals.service_time_s > FAST else self._trend.vote(signals.spare_slots, signals.slots_per_replica),
             self.season.vote(signals.load_slots, signals.spare_slots, signals.slots_per_replica),
             # those who waited for the first replica would have waited for it before any number
             None if now - self._empty_at < _FIRST_ANSWERS else burn(signals, current),
@@ -274,7 +274,7 @@ class Scaler:
         hysteresis.want(self._kept(signals, best.replicas), now)
         if best.replicas >= current:
             return best.replicas, best.reason if best.replicas > current else "enough"
-        floor = hysteresis.floor(current, now)
+        floor = hysteresis.floor(current, now, signals.cold_start_p90_s)
         if floor is None or floor >= current:
             return current, "hold"
         return max(floor, best.replicas), "surplus"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.scaling.analyzers.burn import FAST_BURN
+from gateway.scaling.analyzers.burn import FAST_BURN, is_past
 from gateway.scaling.analyzers.demand import demand_slots
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Verifier:
             self._trial = None
             return None
         has_grown = signals.load_slots > GROWN * trial.load
-        if signals.slo_burn_5s >= FAST_BURN and not has_grown:
+        if signals.slo_burn_5s >= FAST_BURN and not has_grown and not is_past(signals):
             return Revert(decision, trial.back_to, "scale_in_hurt")
         return None
 
@@ -158,4 +158,4 @@ class Verifier:
 
 
 def _hurts(signals: Signals) -> bool:
-    return signals.slo_burn_5s >= FAST_BURN and signals.slo_burn_60s >= FAST_BURN
+    return signals.slo_burn_5s >= FAST_BURN and signals.slo_burn_60s >= FAST_BURN and not is_past(signals)

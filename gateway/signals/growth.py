@@ -72,7 +72,9 @@ class Growth:
             self._changes.extend((instant, 0.0) for instant in grid)
             self._order[:0] = [0.0] * missed
 
-    def update(self, value: float, lead: float, now: float, noise: float = 0.0, width: float = 1.0) -> tuple[float, float]:
+    def update(
+        self, value: float, lead: float, now: float, noise: float = 0.0, width: float = 1.0
+    ) -> tuple[float, float]:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 
         ``noise`` is the standard deviation of a difference of two values while the rate stays what it is. The first

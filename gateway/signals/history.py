@@ -74,7 +74,7 @@ class History:
         return reading
 
     def dispersion(self, width: float) -> float | None:
-        """Variance ÷ mean of the arrivals in so many seconds, from differences of neighbouring windows (von Neumann 1941).
+        """Variance ÷ mean of the arrivals in so many seconds, from differences of neighbouring windows.
 
         None with fewer than :data:`_WINDOWS` windows or an arrival in each.
         """

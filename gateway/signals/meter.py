@@ -39,7 +39,7 @@ NOISE: Final = 2.0
 PAUSE: Final = 4.0
 """Seconds without an arrival that may be a pause of the traffic."""
 EXPECTED: Final = 10.0
-"""Arrivals that would have come in a pause, per unit of their dispersion; with fewer a gap is chance (e⁻¹⁰, Poisson)."""
+"""Arrivals that would have come in a pause, per unit of their dispersion; with fewer a gap is chance (e⁻¹⁰)."""
 UNSEEN: Final = 15.0
 """Seconds between two readings after which the mean between them says nothing of the present."""
 _SHORT: Final = 0.5
@@ -239,6 +239,9 @@ class Meter:
         )
         demand = load + max(hypot(spare, max(min(growth, USUAL * load), surge)), HEADROOM * load)
         backlog = backlog_slots(last.queued, service, objective.drain)
+        if service > objective.drain:
+            # who waits came within the window that the load is of, so it counts already but for what is beyond it
+            backlog = min(backlog, max(last.in_flight + last.queued - load, 0.0))
         ready = slots * replicas.ready
         coming = slots * (replicas.ready + replicas.warming)
         idle = ready - load

@@ -18,12 +18,22 @@ FAST_BURN: Final = 14.4
 """Of the budget: at this rate a month's is gone in two days (SRE workbook, table 5-2)."""
 SLOW_BURN: Final = 6.0
 _STEP: Final = 0.1
+_LONG: Final = 5.0
+"""Seconds: an answer after a longer service says nothing of the last five seconds."""
+_FREE: Final = 0.8
 
 
 def is_burning(signals: Signals) -> bool:
     """Whether the objective is being missed, by either pair of windows."""
+    if is_past(signals):
+        return False
     fast = signals.slo_burn_60s >= FAST_BURN and signals.slo_burn_5s >= FAST_BURN
     return fast or (signals.slo_burn_600s >= SLOW_BURN and signals.slo_burn_60s >= SLOW_BURN)
+
+
+def is_past(signals: Signals) -> bool:
+    """Whether what burns is of the past: long services end late, and now nobody waits and slots are free."""
+    return signals.service_time_s > _LONG and signals.queued < 1 and signals.utilization < _FREE
 
 
 def burn(signals: Signals, current: int) -> Vote | None:

@@ -2,8 +2,8 @@
 
 For services of more than :data:`FROM` seconds, where a fluid is wrong: six seconds of work fall into one second of it,
 and twenty requests on forty free slots have to wait. Between two seconds, at which policies act, the instants of
-arrivals, ends and lost patience follow each other. The queue is first come, first served; who has waited ``max_wait`` is
-shed. A request goes to the replica with the fewest in flight. Scale-in takes the replica with the fewest, which drains:
+arrivals, ends and lost patience follow each other. The queue is first come, first served; who has waited ``max_wait``
+is shed. A request goes to the replica with the fewest in flight. Scale-in takes the replica with the fewest, which drains:
 it gets no more requests and is paid for until its last one ends. Costs some ten microseconds a request.
 """
 
@@ -102,26 +102,46 @@ class RequestWorld(World):
         """One second passes, event by event."""
         now = self.now
         self._boot()
-        site, load, queue, ends, sums = self.site, self.load, self._queue, self._ends, self._sums
-        until, instants = now + 1.0, load.instants
-        late_before = self._late
-        self._longest = 0.0
-        self.billed[now] = self.paid + len(self._draining)
+        sums, late_before = self._sums, self._late
+        self.billed[now] = self.paid + self.draining
         self.serving[now] = self.ready
-        refused = 0
-        if not self.is_down:
-            self._begin(float(now))
+        until = now + 1.0
+        refused = self._pass(float(now), until)
+        arrivals, waiting = self.load.arrivals[now], len(self._queue)
+        self.in_flight[now] = busy = self._serving * until + self._clock
+        self.queued[now] = queued = waiting * until + self._queue_clock
+        self._clock, self._queue_clock = -self._serving * until, -waiting * until
+        self.waits[now] = max(self._longest, until - self._queue[0][0]) if waiting else self._longest
+        self.refused[now] = refused
+        self.violations[now] = refused + self._late - late_before
+        sums[0] += arrivals
+        sums[2] += refused
+        sums[4] += refused
+        sums[6] += queued
+        sums[9] += busy
+        if now:
+            sums[8] += (arrivals - self.load.arrivals[now - 1]) ** 2
+        self._pending = waiting * self.site.work.mean
+        self.now = now + 1
+
+    def _pass(self, at: float, until: float) -> int:
+        """What happens from one instant to another; how many are shed."""
+        queue, ends, instants = self._queue, self._ends, self.load.instants
+        refused, patience = 0, self.site.max_wait
+        self._longest = 0.0
         while True:
+            if queue and self._free > 0 and not self.is_down:
+                self._begin(at)
             arrival = instants[self._next] if self._next < len(instants) else inf
             end = ends[0][0] if ends else inf
-            given_up = queue[0][0] + site.max_wait if queue else inf
+            given_up = queue[0][0] + patience if queue else inf
             at = min(end, arrival, given_up)
             if at >= until:
-                break
+                return refused
             if end == at:
                 self._end(heappop(ends))
             elif arrival == at:
-                queue.append((at, load.services[self._next]))
+                queue.append((at, self.load.services[self._next]))
                 self._queue_clock -= at
                 self._next += 1
             else:
@@ -129,29 +149,6 @@ class RequestWorld(World):
                 self._queue_clock += at
                 self._note_wait(at - came)
                 refused += 1
-                continue
-            if queue and self._free > 0 and not self.is_down:
-                self._begin(at)
-        arrivals = load.arrivals[now]
-        busy = self._serving * until + self._clock
-        waiting = len(queue) * until + self._queue_clock
-        self._clock, self._queue_clock = -self._serving * until, -len(queue) * until
-        if queue:
-            self._longest = max(self._longest, until - queue[0][0])
-        self.in_flight[now] = busy
-        self.queued[now] = waiting
-        self.waits[now] = self._longest
-        self.refused[now] = refused
-        self.violations[now] = refused + self._late - late_before
-        sums[0] += arrivals
-        sums[2] += refused
-        sums[4] += refused
-        sums[6] += waiting
-        sums[9] += busy
-        if now:
-            sums[8] += (arrivals - load.arrivals[now - 1]) ** 2
-        self._pending = len(queue) * site.work.mean
-        self.now = now + 1
 
     def _begin(self, at: float) -> None:
         """Let those who wait begin while slots are free."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from gateway.simulate.scaling.measures import Measures, measure
 from gateway.simulate.scaling.oracle import asked, needed, planned
 from gateway.simulate.scaling.policies import make
-from gateway.simulate.scaling.requests import FROM, RequestWorld, Requests, draw_requests
+from gateway.simulate.scaling.requests import FROM, Requests, RequestWorld, draw_requests
 from gateway.simulate.scaling.world import Load, Site, World, draw
 
 if TYPE_CHECKING:

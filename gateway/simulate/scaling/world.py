@@ -180,7 +180,7 @@ class World:
         """Replicas that get no more requests and have not answered all; a fluid has none."""
         return 0
 
-    def step(self) -> None:  # noqa: PLR0915 - the path is written out: a call costs as much as what it would do
+    def step(self) -> None:
         """One second passes."""
         site, now = self.site, self.now
         self._boot()

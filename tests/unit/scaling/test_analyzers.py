@@ -52,8 +52,8 @@ def test_a_climb_that_brings_half_of_the_load_is_no_surge() -> None:
 
 
 def test_a_queue_is_drained_in_its_time() -> None:
-    assert backlog(SIGNALS, 1.0) is None
-    vote = backlog(with_(queued=200.0), 1.0)
+    assert backlog(SIGNALS) is None
+    vote = backlog(with_(queued=200.0, backlog_slots=20.0))
     assert vote is not None
     assert vote.replicas == 9
 

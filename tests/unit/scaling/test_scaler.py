@@ -210,7 +210,7 @@ def test_a_decision_is_one_line_of_json_and_back() -> None:
 
 
 def test_a_queue_a_burn_a_budget_and_a_full_gateway_are_heard() -> None:
-    queue = Scaler(LIVE).step(signals(40.0, 6, queued=300.0), 0.0)
+    queue = Scaler(LIVE).step(signals(40.0, 6, queued=300.0, backlog_slots=30.0), 0.0)
     assert queue is not None
     assert queue.reason == "queue"
     burn = Scaler(LIVE).step(signals(20.0, 6, slo_burn_5s=20.0, slo_burn_60s=20.0), 0.0)
