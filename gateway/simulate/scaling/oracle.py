@@ -4,11 +4,12 @@ Of a fluid (:func:`needed`): in each window the fewest replicas that its mean ra
 yardstick and not a policy: nothing is carried over from one window to the next.
 
 Of single requests (:func:`planned`): a plan that is carried out in the same pool by the same rules as any policy, so it
-pays for its starts and for replicas that drain. The plan begins a request when a slot of what there is is free, and has
-one replica more when the patience of the first who waits is over (or at once, where that is cheaper in the end): work
-is carried over as it is, and bursts are seen in full. A replica that is needed again soon stays. A pool with at least
-as many replicas as the plan at every instant begins every request no later than the plan: by induction over the
-requests, the k-th of them finds at most as many in flight. So nobody waits too long, unless ``most`` is too few.
+pays for its starts and for replicas that drain. A plan begins a request when a slot of what there is is free, and has
+one replica more when the patience of the first who waits is over; or at once, up to any number, or up to the least that
+ever suffices. The cheapest in the pool counts. Work is carried over as it is, and bursts are seen in full. A replica
+that is needed again soon stays. A pool with at least as many replicas as the plan at every instant begins every request
+no later than the plan: by induction over the requests, the k-th of them finds at most as many in flight. So nobody
+waits too long, unless ``most`` is too few.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ class Planned:
 def planned(load: Requests, site: Site, seed: int, since: int = 0) -> Plan:
     """Try plans in the pool and take the cheapest of those with the fewest violations."""
     plans: list[Plan] = []
-    for patience in (site.wait, 0.0):
-        least = least_replicas(load, site, patience)
+    at_once = least_replicas(load, site, site.wait, most=len(load.instants))
+    fewest = _fewest(load, site, max(at_once, default=0))
+    several = [at_once, least_replicas(load, site, site.wait, most=fewest), least_replicas(load, site, site.wait)]
+    for place, least in enumerate(several):
+        if least in several[:place]:
+            continue
         for kept in _KEPT:
             seconds = round(kept * site.work.mean)
             if kept and seconds <= lead(site):
@@ -90,9 +95,24 @@ def planned(load: Requests, site: Site, seed: int, since: int = 0) -> Plan:
     return min(plans, key=lambda plan: (plan.violations, plan.bill))
 
 
-def least_replicas(load: Requests, site: Site, patience: float) -> list[int]:
-    """Replicas that hold what is in flight in each second, when each request begins within ``patience`` seconds."""
-    slots, paid = site.slots, site.least * site.slots
+def _fewest(load: Requests, site: Site, enough: int) -> int:
+    """The least number of replicas that always suffices; ``enough`` does."""
+    low, high = 0, enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        if max(least_replicas(load, site, site.wait, most=middle)) <= middle:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def least_replicas(load: Requests, site: Site, patience: float, *, most: int = 0) -> list[int]:
+    """Replicas that hold what is in flight in each second, when each request begins within ``patience`` seconds.
+
+    Up to ``most`` of them a request begins at once; beyond that when a slot is free or its patience over.
+    """
+    slots, paid = site.slots, max(site.least, most) * site.slots
     needs = [0] * len(load.arrivals)
     ends: list[float] = []
     queue: deque[tuple[float, float]] = deque()
@@ -113,7 +133,6 @@ def least_replicas(load: Requests, site: Site, patience: float) -> list[int]:
         elif arrival == at:
             queue.append((at, load.services[following]))
             following += 1
-        # a slot of the replicas that are there is free, or the first one can wait no longer
         while queue and (len(ends) < paid or len(ends) % slots or queue[0][0] + patience <= at):
             heappush(ends, at + queue.popleft()[1])
             needs[second] = max(needs[second], -(-len(ends) // slots))

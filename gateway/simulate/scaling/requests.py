@@ -3,7 +3,7 @@
 For services of more than :data:`FROM` seconds, where a fluid is wrong: six seconds of work fall into one second of it,
 and twenty requests on forty free slots have to wait. Between two seconds, at which policies act, the instants of
 arrivals, ends and lost patience follow each other. The queue is first come, first served; who has waited ``max_wait``
-is shed. A request goes to the replica with the fewest in flight. Scale-in takes the replica with the fewest, which drains:
+is shed. A request goes to the replica with the fewest in flight. Scale-in takes the one with the fewest, which drains:
 it gets no more requests and is paid for until its last one ends. Costs some ten microseconds a request.
 """
 

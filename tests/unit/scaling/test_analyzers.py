@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.scaling.analyzers.backlog import backlog
-from gateway.scaling.analyzers.burn import burn
+from gateway.scaling.analyzers.burn import burn, is_burning
 from gateway.scaling.analyzers.demand import demand, demand_slots
 from gateway.scaling.analyzers.dependency import Dependency
 from gateway.scaling.analyzers.strain import strain
@@ -151,3 +151,13 @@ def test_a_trend_loses_its_vote_when_it_fails() -> None:
     for tick in range(100, 400):
         trend.update(60.0 + (20.0 if tick // 7 % 2 else -20.0), 35.0, 5.0 * tick)
     assert not trend.is_trusted
+
+
+def test_what_burned_for_long_services_is_past_when_slots_are_free_and_nobody_waits() -> None:
+    """An answer after a minute tells of a wait a minute ago; only a queue or full slots say that it goes on."""
+    late = {"slo_burn_5s": 500.0, "slo_burn_60s": 500.0, "slo_burn_600s": 500.0, "service_time_s": 60.0}
+    assert burn(with_(**late, utilization=0.5), 6) is None
+    assert not is_burning(with_(**late, utilization=0.5))
+    assert is_burning(with_(**late, utilization=0.95))
+    assert is_burning(with_(**late, utilization=0.5, queued=3.0))
+    assert is_burning(with_(**{**late, "service_time_s": 0.1}, utilization=0.5))

@@ -99,3 +99,17 @@ def test_the_last_replica_goes_after_a_whole_hold_only() -> None:
     moves = follow([5] + [0] * 20, start=1)[1:]
     assert sum(change for _, change in moves) == -5  # what came in the first step
     assert moves[-1][0] >= LEAST
+
+
+def test_after_a_surge_nothing_goes_sooner_than_two_starts_take() -> None:
+    """What would be needed again meanwhile would cost a start; and nothing waits longer than the hold for it."""
+    for start, expected in ((0.0, 80.0), (30.0, 80.0), (60.0, 120.0), (300.0, 600.0), (3000.0, 600.0)):
+        hysteresis, now = Hysteresis(600.0, 1200.0), 0.0
+        hysteresis.want(20, now)
+        hysteresis.moved(15, now)
+        while True:
+            now += TICK
+            hysteresis.want(4, now)
+            if hysteresis.floor(20, now, start) is not None:
+                break
+        assert expected <= now <= expected + TICK

@@ -225,11 +225,13 @@ def test_a_queue_a_burn_a_budget_and_a_full_gateway_are_heard() -> None:
     assert strained.reason == "gateway_full"
 
 
-def test_a_trusted_trend_is_heard() -> None:
+@pytest.mark.parametrize("service", [0.1, 9.0, 20.0])
+def test_a_trusted_trend_is_heard(service: float) -> None:
+    """But not where services are long: after a step their load climbs for a whole service time, and then no more."""
     scaler = Scaler(replace(LIVE, max=200))
     for tick in range(80):
-        scaler.step(signals(10.0 + tick, 100), 5.0 * tick)
-    assert "trend" in [vote.analyzer for vote in scaler.votes]
+        scaler.step(signals(10.0 + tick, 100, service_time_s=service), 5.0 * tick)
+    assert ("trend" in [vote.analyzer for vote in scaler.votes]) == (service <= 10)
 
 
 def test_the_same_signals_lead_to_the_same_decisions() -> None:

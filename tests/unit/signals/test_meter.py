@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import hypot, inf, isfinite, nan
+from math import hypot, inf, isfinite, nan, sqrt
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +17,9 @@ from gateway.signals.meter import Meter, Objective
 from gateway.signals.reading import Reading, Replicas
 from gateway.signals.slots import ReplicaSlots
 from gateway.simulate.scaling.work import poisson
+
+if TYPE_CHECKING:
+    from gateway.signals.signals import Signals
 
 OBJECTIVE = Objective(slots=8)
 
@@ -350,6 +354,84 @@ def test_what_is_remembered_of_a_surge_is_a_quarter_of_the_load_at_most() -> Non
         )
     assert signals.growth_slots > 0.25 * signals.load_slots
     assert signals.demand_slots == pytest.approx(10 + max(hypot(signals.spare_slots, 2.5), 2.5))
+
+
+def _long(
+    counts: list[int], service: float, *, in_flight: float = 0.0, queued: float = 0.0
+) -> tuple[Signals, list[float]]:
+    """The signals after seconds with so many arrivals, each of which takes so long; and the loads on the way."""
+    meter, arrived, steps, loads = Meter(OBJECTIVE), 0.0, 0.0, []
+    ended = [0.0] * (int(service) + 1) + [float(sum(counts[: at + 1])) for at in range(len(counts))]
+    held = 0.0
+    for second, count in enumerate(counts, 1):
+        steps += (count - counts[second - 2]) ** 2 if second > 1 else 0.0
+        arrived += count
+        done = ended[second]
+        held += arrived - done
+        seen = Reading(
+            at=float(second),
+            first_tries=arrived,
+            dispatched=arrived,
+            good=done,
+            finished=done,
+            service_time=service * done,
+            service_squares=service * service * done,
+            arrival_steps=steps,
+            in_flight_time=held,
+            in_flight=in_flight,
+            queued=queued,
+            limit=16.0,
+            replicas=Replicas(ready=2, desired=2),
+        )
+        known = meter.observe(seen, seen.at)
+        loads.append(known.load_slots)
+    return known, loads
+
+
+def test_a_burst_counts_for_no_more_slots_than_it_has_requests() -> None:
+    """A hundred requests of 20 s within five seconds hold a hundred slots, not two hundred."""
+    known, loads = _long([0] * 300 + [2] * 300 + [20] * 5 + [2] * 60, 20.0)
+    assert max(loads[610:]) <= (2 * 20 + 18 * 5) * 1.1
+    assert known.load_slots == pytest.approx(40.0, rel=0.05)
+
+
+def test_what_is_in_flight_sees_arrivals_over_a_service_time() -> None:
+    """Nine requests every three seconds are bursts for services of half a second, and none for those of 20 s."""
+    batches = [9, 0, 0] * 300
+    short, _ = _long(batches, 0.5)
+    long, _ = _long(batches, 20.0)
+    poissonian, _ = _long([poisson(3.0, rng) for rng in [Random(5)] for _ in range(900)], 20.0)
+    assert short.arrival_cv2 == long.arrival_cv2 > 5
+    assert long.load_slots == pytest.approx(60.0, rel=0.1)
+    assert 0 < long.spare_slots < poissonian.spare_slots
+    assert poissonian.spare_slots < 3 * sqrt(60)
+
+
+@pytest.mark.parametrize("service", [2, 20, 60])
+def test_who_waits_for_a_long_service_is_not_counted_twice(service: int) -> None:
+    """Arrivals of the last service time are the load, those of them that wait included."""
+    known, _ = _long([4] * 900, float(service), in_flight=3.0 * service, queued=1.0 * service)
+    assert known.load_slots == pytest.approx(4 * service, rel=0.05)
+    assert known.backlog_slots == pytest.approx(0.0, abs=0.2 * service)
+    known, _ = _long([4] * 900, float(service), in_flight=4.0 * service, queued=30.0)
+    assert known.backlog_slots == pytest.approx(30.0, abs=0.2 * service)
+
+
+def test_the_dispersion_of_a_window_is_that_of_its_counts() -> None:
+    """Poisson's law has 1 at any width, batches have their size in narrow windows and nothing in wide ones."""
+    rng, history, batches = Random(2), History(), History()
+    count = batch = 0.0
+    for second in range(1, 601):
+        count += poisson(5.0, rng)
+        batch += 50.0 if second % 10 == 0 else 0.0
+        history.add(Reading(at=float(second), first_tries=count))
+        batches.add(Reading(at=float(second), first_tries=batch))
+    for width in (5.0, 20.0):
+        assert history.dispersion(width) == pytest.approx(1.0, abs=0.5)
+    assert (batches.dispersion(30.0) or 9.0) < 0.5
+    assert (batches.dispersion(5.0) or 0.0) > 5
+    assert history.dispersion(300.0) is None
+    assert History().dispersion(1.0) is None
 
 
 def test_a_window_is_the_difference_of_two_readings() -> None:
