@@ -35,6 +35,8 @@ DEADBAND: Final = 0.1
 """Replicas: scale-in leaves so much beyond what is wanted."""
 DEADBAND_SHARE: Final = 0.02
 """Of what is wanted, where that is more: many replicas waver by more than a tenth of one."""
+DRAINS: Final = 3.0
+"""Service times in which a replica has answered nearly all that it had: taking it away is paid for so long."""
 FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
 _FIRST_ANSWERS: Final = 10.0
@@ -274,7 +276,7 @@ class Scaler:
         hysteresis.want(self._kept(signals, best.replicas), now)
         if best.replicas >= current:
             return best.replicas, best.reason if best.replicas > current else "enough"
-        floor = hysteresis.floor(current, now, signals.cold_start_p90_s)
+        floor = hysteresis.floor(current, now, signals.cold_start_p90_s + DRAINS * signals.service_time_s)
         if floor is None or floor >= current:
             return current, "hold"
         return max(floor, best.replicas), "surplus"

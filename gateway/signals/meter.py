@@ -47,6 +47,10 @@ _SHORT: Final = 0.5
 _WIDEST: Final = 30.0
 """Seconds; ten minutes have too few wider windows."""
 _EVERY: Final = 10.0
+_MINUTES: Final = 30.0
+"""Seconds of service from which on the window of the load is longer than a service, in proportion: a burst is over
+before a replica that is asked for now can serve, and its short services are as well."""
+_LONGEST_WINDOW: Final = 120.0
 _INSTANT: Final = 5.0
 _ENOUGH: Final = 50
 _ENOUGH_LONG: Final = 400
@@ -224,9 +228,9 @@ class Meter:
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
         # over less than a service time a burst would count for slots that nobody holds
-        width = min(max(FAST, service), MIDDLE)
+        width = max(FAST, min(service * max(service / _MINUTES, 1.0), _LONGEST_WINDOW))
         recent = fast if width == FAST else history.back(width)
-        load = _settled(last, recent, middle, arrival_cv2) * service + last.streams
+        load = _settled(last, recent, middle if width < MIDDLE else history.back(2.0 * width), arrival_cv2) * service + last.streams
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
