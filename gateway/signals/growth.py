@@ -25,7 +25,6 @@ RUN: Final = 15.0
 """The slope is that of so many seconds: less says too little, and with 20 a surge is known a look later."""
 STEEPER: Final = 1.6
 """Of the slope, because surges that matter accelerate."""
-FAR: Final = 1.0
 FLAT: Final = 0.2
 """Of the load: a climb that brings less in a lead time is no surge."""
 KNOWN: Final = 75.0
@@ -77,8 +76,10 @@ class Growth:
     ) -> tuple[float, float]:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 
-        ``noise`` is the standard deviation of a difference of two values while the rate stays what it is. The first
-        lead time has no change to offer, and counts as one without growth.
+        ``width`` is the window that the value is a mean of, as a multiple of the usual one: with it the slope is that
+        of a longer run, and says nothing of what is farther ahead than that run was. ``noise`` is the standard deviation
+        of a difference of two values while the rate stays what it is. The first lead time has no change to offer, and
+        counts as one without growth.
         """
         times, values = self._times, self._values
         place = bisect_right(times, now - lead) - 1
@@ -101,5 +102,5 @@ class Growth:
             _, gone = self._changes.popleft()
             del self._order[bisect_left(self._order, gone)]
         usual = self._order[int(self._quantile * (len(self._order) - 1) + 0.5)]
-        surge = STEEPER * slope * min(lead, FAR * RUN * width) if width > 1 else STEEPER * slope * lead
+        surge = STEEPER * slope * (lead if width <= 1 else min(lead, RUN * width))
         return usual, surge if surge > FLAT * value else 0.0

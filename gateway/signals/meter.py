@@ -230,7 +230,8 @@ class Meter:
         # over less than a service time a burst would count for slots that nobody holds
         width = max(FAST, min(service * max(service / _MINUTES, 1.0), _LONGEST_WINDOW))
         recent = fast if width == FAST else history.back(width)
-        load = _settled(last, recent, middle if width < MIDDLE else history.back(2.0 * width), arrival_cv2) * service + last.streams
+        usual = middle if width < MIDDLE else history.back(2.0 * width)
+        load = _settled(last, recent, usual, arrival_cv2) * service + last.streams
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
@@ -377,7 +378,7 @@ def _service(last: Reading, middle: Reading, slow: Reading) -> tuple[float, floa
 
 
 def _settled(last: Reading, recent: Reading, middle: Reading, arrival_cv2: float) -> float:
-    """The rate of a minute, unless that of the recent window differs by more than chance: then that."""
+    """The rate of the wide window, unless that of the recent window differs by more than chance: then that."""
     seconds = last.at - recent.at
     fast = _rate(_arrived(last), _arrived(recent), seconds)
     rate = _rate(_arrived(last), _arrived(middle), last.at - middle.at)
