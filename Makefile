@@ -20,7 +20,7 @@ $(shell $(is_at_home) || rm -rf $(STAMPS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-fast coverage reference bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-live bench-shapes bench-zoo-live demo mutants lint types format lock clean
+.PHONY: help setup run test test-fast coverage reference bench bench-quick bench-overload bench-faults bench-scale bench-sim bench-zoo bench-scaling bench-scaling-long bench-scaling-live bench-shapes bench-zoo-live demo mutants lint types format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -65,6 +65,9 @@ bench-zoo: $(STAMPS)/run ## the default limit before services and loads of every
 
 bench-scaling: $(STAMPS)/run ## scaling decisions beside other autoscalers in virtual time (ARGS="--traces DIR")
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
+
+bench-scaling-long: $(STAMPS)/run ## the same where services take seconds, request by request (ARGS="--traces DIR")
+	$(BIN)/python -m benchmarks.scaling_long $(ARGS)
 
 bench-scaling-live: $(STAMPS)/run ## scaling decisions on real processes beside the same story simulated; 25 minutes (ARGS="--quick")
 	$(BIN)/python -m benchmarks.scaling_live $(ARGS)

@@ -9,8 +9,8 @@ lead-in of a quarter of an hour is not measured. Where ours misses 2 % at 1.5, t
 that sees in each second how many replicas this very second needs, orders just that and keeps it for the time that is
 best in hindsight: nobody can ask for more who does not know what comes.
 
-What was chosen, was chosen on both traces and on made-up slices but noisy and crowd, with seeds 1 and 3. What is
-reported are other seeds.
+What was chosen, was chosen on both traces and on made-up slices but crowd, with seeds 1, 3 and 4. What is reported
+are other seeds.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class Growth:
         """Take the present value; what it may grow by in ``lead`` seconds: as usual, and as it climbs now.
 
         ``width`` is the window that the value is a mean of, as a multiple of the usual one: with it the slope is that
-        of a longer run, and says nothing of what is farther ahead than that run was. ``noise`` is the standard deviation
-        of a difference of two values while the rate stays what it is. The first lead time has no change to offer, and
-        counts as one without growth.
+        of a longer run, and says nothing of what is farther ahead than that run was. ``noise`` is the standard
+        deviation of a difference of two values while the rate stays what it is. The first lead time has no change to
+        offer, and counts as one without growth.
         """
         times, values = self._times, self._values
         place = bisect_right(times, now - lead) - 1
