@@ -30,6 +30,10 @@ FLAT: Final = 0.2
 KNOWN: Final = 75.0
 """Seconds for which a load that fell is remembered, so that its return is no surge: what served it is still there,
 because scale-in waits longer than this after a surge."""
+SUDDEN: Final = 12.5
+"""Seconds in which half of a fall must have come, or it is no pause of the traffic but a load that wavers."""
+FALLEN: Final = 0.2
+"""Of the load: a fall that is smaller is no pause."""
 CHANCE: Final = 4.0
 """Standard deviations of chance that a climb must be above, or a calm load of few requests a second has surges."""
 
@@ -87,7 +91,7 @@ class Growth:
         run = bisect_right(times, now - RUN * width) - 1
         slope = 0.0
         if run >= 0 and value - values[run] > CHANCE * noise:
-            known = max(values[bisect_right(times, now - KNOWN * width) : run + 1])
+            known = self._known(now - KNOWN * width, run, SUDDEN * width)
             slope = max(value - known, 0.0) / (now - times[run])
         if now >= self._begin:
             times.append(now)
@@ -104,3 +108,15 @@ class Growth:
         usual = self._order[int(self._quantile * (len(self._order) - 1) + 0.5)]
         surge = STEEPER * slope * (lead if width <= 1 else min(lead, RUN * width))
         return usual, surge if surge > FLAT * value else 0.0
+
+    def _known(self, since: float, run: int, sudden: float) -> float:
+        """What a climb is measured from: the value at ``run``, or what was there before a sudden fall to it."""
+        times, values = self._times, self._values
+        begin = bisect_right(times, since)
+        base, most = values[run], max(values[begin : run + 1])
+        enough = max((most - base) / 2, FALLEN * most)
+        for place in range(begin, run):
+            after = min(bisect_right(times, times[place] + sudden), run + 1)
+            if values[place] - min(values[place:after]) >= enough:
+                return most
+        return base
