@@ -89,6 +89,11 @@ class Hysteresis:
         self._direction = direction
         self._moved_at = self._quiet_since = now
 
+    def silent(self, now: float) -> None:
+        """Until now nobody knew what was wanted: nothing is scaled in before a whole hold was seen again."""
+        self._tops.clear()
+        self._out_at = self._quiet_since = now
+
     def __repr__(self) -> str:
         return f"<Hysteresis hold={self.hold:g}>"
 

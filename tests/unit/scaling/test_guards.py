@@ -69,7 +69,18 @@ def test_a_calm_target_may_scale_in_and_out() -> None:
 
 def test_the_order_is_fixed() -> None:
     names = [name for name, _ in GUARDS]
-    assert names == ["min_max", "steps", "starts", "machine", "budget", "dependency", "calm", "freeze", "owner"]
+    assert names == [
+        "min_max",
+        "steps",
+        "starts",
+        "machine",
+        "budget",
+        "dependency",
+        "calm",
+        "pause",
+        "freeze",
+        "owner",
+    ]
 
 
 def test_a_veto_does_not_keep_a_target_below_its_minimum() -> None:

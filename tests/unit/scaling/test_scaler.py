@@ -160,6 +160,7 @@ def test_two_reverts_in_half_an_hour_freeze_the_target_until_it_is_thawed() -> N
     scaler = Scaler(LIVE)
     drive(scaler, 20.0, 6, ticks=20)
     for start in (100.0, 200.0):
+        drive(scaler, 20.0, 6, ticks=15, start=start - 75.0)
         scaler.order(4)
         assert scaler.step(signals(20.0, 6), start) is not None
         assert scaler.step(signals(20.0, 4, slo_burn_5s=50.0), start + 5.0) is not None

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.control.scaling import ledger as room
-from gateway.control.scaling.ledger import Ledger, read_records, wall_seconds, wall_text
+from gateway.control.scaling.ledger import Ledger, read_records
+from gateway.control.scaling.wall import wall_seconds, wall_text
 from gateway.control.scaling.past import Past, last_states
 from gateway.core.clock import ManualClock
 from tests.support.running import until
@@ -98,16 +99,19 @@ async def test_a_torn_line_costs_only_itself(tmp_path: Path, log: Log) -> None:
 
 def test_nonsense_changes_no_state() -> None:
     """Whatever somebody edited into the file, the last good state of each target counts."""
-    good = {"kind": "decision", "id": "app-7", "target": "app", "mode": "live", "to": 4}
+    made = {"kind": "decision", "id": "app-7", "target": "app", "mode": "live", "to": 4}
+    good = {"kind": "carried_out", "id": "app-7", "target": "app"}
     nonsense = [
         {"kind": "decision", "id": "app-x", "target": "app", "mode": "live", "to": 9},
         {"kind": "decision", "id": "app-9", "target": "app", "mode": "live", "to": "many"},
         {"kind": "frozen", "target": "app", "wall": "yesterday"},
         {"kind": "pinned", "target": "app", "replicas": -1, "until": wall_text(0)},
         {"kind": "decision", "target": 5},
+        {"kind": "carried_out", "id": "app-8", "target": "app"},
+        {"kind": "state", "target": "app", "serial": 3, "replicas": "all", "frozen": None, "pinned": None},
         {"id": "app-99"},
     ]
-    assert last_states([good, *nonsense]) == {"app": Past(serial=7, replicas=4)}
+    assert last_states([made, good, *nonsense]) == {"app": Past(serial=7, replicas=4)}
 
 
 def test_what_was_called_off_was_not_done() -> None:
