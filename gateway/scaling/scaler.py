@@ -160,6 +160,8 @@ class Scaler:
             return None
         decision = self._decide(signals, current, target, reason, now, revert)
         self._hysteresis.moved(target - current, now)
+        if reason == "ordered":
+            self._hysteresis.stay(now)
         if revert is not None and target == revert.to and self._verifier.reverted(revert, signals.load_slots, now):
             self.frozen_at = now
             self._frozen_load = signals.load_slots
@@ -262,9 +264,10 @@ class Scaler:
         self._verifier.forget(decision)
 
     def changed(self, difference: int, now: float) -> None:
-        """Somebody else has changed the number by so many: nothing of ours is judged, and more of it stays a hold."""
+        """Somebody else has changed the number by so many: nothing of ours is judged, and it stays for a hold."""
         self._verifier.forget()
         self._hysteresis.moved(difference, now)
+        self._hysteresis.stay(now)
 
     def thaw(self) -> None:
         """End a freeze: an operator has looked."""
