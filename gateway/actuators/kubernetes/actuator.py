@@ -63,6 +63,8 @@ class KubernetesActuator:
         self._is_gone = False
         self._complaint = ""
         self._heard_times = 0
+        self._ours: int | None = None
+        """The number that the latest patch has set."""
         self._patched = ""
         """The version that the latest patch has made."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,11 +139,10 @@ class KubernetesActuator:
             return
 
     def _refuse_beside_others(self, found: int, decision: Decision) -> None:
-        """What was decided from another number is not carried out over the word of whoever has set this one."""
-        known = None if self._workload is None else self._workload.spec.replicas
-        if known is None or found in {known, decision.before}:
+        """What was decided from another number does not stand above the word of whoever has set this one."""
+        if found in {decision.before, self._ours}:
             return
-        detail = f"{self._target.name} has been set to {found} by others, and this was decided from {decision.before}"
+        detail = f"somebody else has set it to {found}, and this was decided from {decision.before}"
         raise ActuatorFailed("conflict", detail)
 
     async def _patch(self, scale: Scale, wanted: int) -> None:
@@ -157,7 +158,7 @@ class KubernetesActuator:
             raise
         # who decides next must not see the number of before, and the watch may be broken
         self._heard_times += 1
-        self._patched = scale.metadata.resource_version
+        self._ours, self._patched = scale.spec.replicas, scale.metadata.resource_version
         if self._workload is not None:
             self._workload = replace(self._workload, spec=WorkloadSpec(scale.spec.replicas))
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 ASKED_AT_MOST: Final = 3
 GIVE_UP: Final = 120.0
 """Seconds of failures after which a decision is too old: what is needed then is decided anew."""
-BRIEF: Final = 3.0
-"""Seconds for which an exact number must be another one: what a watch says late is put right sooner."""
 _FIRST: Final = 1.0
 _LONGEST: Final = 30.0
 _GRACE: Final = 5.0
@@ -44,19 +42,20 @@ def patience(cold_start: float) -> float:
     return LATE * cold_start + _GRACE
 
 
-class Change(NamedTuple):
-    """Somebody else has set another number: it was ``before`` and is ``after``."""
-
-    before: int
-    after: int
-
-
 class Fate(NamedTuple):
     """What became of a decision: a word and a sentence."""
 
     decision: Decision
     event: str
     detail: str
+
+
+class Change(NamedTuple):
+    """Somebody else has set another number: it was ``before`` and is ``after``; ``void`` is what ends with that."""
+
+    before: int
+    after: int
+    void: Fate | None = None
 
 
 class Picture:
@@ -219,9 +218,13 @@ class Picture:
             return None
         return self._changed(now, patience)
 
-    def _look_waiting(self, now: float, patience: float) -> Fate | None:
-        if self.is_exact and self.seen.desired != self.start:
-            return self.void(f"there are {self.seen.desired} by now, and no longer {self.start}")
+    def _look_waiting(self, now: float, patience: float) -> Fate | Change | None:
+        decision, seen = self.wanted, self.seen.desired
+        if self.is_exact and decision is not None and seen not in {self.start, self.base}:
+            if seen == decision.after:
+                self.take(decision, now)  # the answer was lost, and not what was asked for
+                return Fate(decision, "carried_out", "though the actuator could not say so")
+            return self._changed(now, patience)
         since = self._failing_since
         if since is not None and now - since >= max(GIVE_UP, patience):
             return self.void(f"it has failed for {now - since:.0f} s")
@@ -263,12 +266,13 @@ class Picture:
         """Somebody else's number, when it stays."""
         if self._odd_since is None:
             self._odd_since = now
-        if now - self._odd_since < (BRIEF if self.is_exact else patience):
+        if not self.is_exact and now - self._odd_since < patience:
             return None
         before = self.number if self.state == "taken" or self.base is None else self.base
+        void = self.void(f"there are {self.seen.desired} by now, and no longer {self.start}")
         self.base = self.seen.desired
         self._end()
-        return Change(before, self.base)
+        return Change(before, self.base, void)
 
     def ages(self, now: float) -> dict[str, dict[str, float] | None]:
         """Wanted, asked and seen, each with its age in seconds; None for what there is not."""

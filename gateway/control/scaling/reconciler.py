@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.actuators.actuator import ActuatorFailed
-from gateway.control.scaling.picture import Change, Picture
+from gateway.control.scaling.picture import Change, Fate, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +72,9 @@ class Reconciler:
         self.check()
         found = self.picture.look(view.replicas, view.at, self._clock.now(), patience)
         change = found if isinstance(found, Change) else None
-        if found is not None and change is None:
-            self._tell(*found)
+        fate = found if change is None else change.void
+        if isinstance(fate, Fate):
+            self._tell(*fate)
         self._ask_if_due()
         return change
 
