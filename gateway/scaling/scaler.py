@@ -147,8 +147,8 @@ class Scaler:
         else:
             facts = self._facts(signals, revert, now, is_ordered=ordered is not None and revert is None)
             target, self.marks = guarded(Plan(current, wanted), facts)
-        if self.marks and not current < target < wanted:
-            # a scale-out that was only made smaller keeps the word of its vote
+        if self.marks and not (current < target < wanted or wanted < target < current):
+            # what was only made smaller keeps the word of its vote
             reason = self.marks[-1].reason
         if ordered is not None and current < target < ordered[0] and {one.guard for one in self.marks} <= _IN_STEPS:
             self._ordered = ordered  # the rest of the way is gone in the next steps
