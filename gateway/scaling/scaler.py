@@ -39,6 +39,8 @@ FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
 _FIRST_ANSWERS: Final = 10.0
 """Seconds after the first replica has come in which the objective burns for those who waited for it."""
+_BY_WORD: Final = frozenset({"pause", "freeze", "owner"})
+"""Guards that put somebody else's word above the votes."""
 _IN_STEPS: Final = frozenset({"steps", "starts"})
 """Guards that let an order come to its number in several steps."""
 DRAIN: Final = 1.0
@@ -147,7 +149,8 @@ class Scaler:
         else:
             facts = self._facts(signals, revert, now, is_ordered=ordered is not None and revert is None)
             target, self.marks = guarded(Plan(current, wanted), facts)
-        if self.marks and not (current < target < wanted or wanted < target < current):
+        is_smaller = current < target < wanted or wanted < target < current
+        if self.marks and (self.marks[-1].guard in _BY_WORD or not is_smaller):
             # what was only made smaller keeps the word of its vote
             reason = self.marks[-1].reason
         if ordered is not None and current < target < ordered[0] and {one.guard for one in self.marks} <= _IN_STEPS:
