@@ -186,11 +186,10 @@ class OnADeployment(Walk):
 
 TestOnProcesses = OnProcesses.TestCase
 TestOnADeployment = OnADeployment.TestCase
-for case in (TestOnProcesses, TestOnADeployment):
-    case.settings = settings(
-        max_examples=3,
-        stateful_step_count=12,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+TestOnProcesses.settings = TestOnADeployment.settings = settings(
+    max_examples=5,
+    stateful_step_count=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)

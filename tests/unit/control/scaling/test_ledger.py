@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control.scaling import ledger as room
 from gateway.control.scaling.ledger import Ledger, read_records
-from gateway.control.scaling.wall import wall_seconds, wall_text
 from gateway.control.scaling.past import Past, last_states
+from gateway.control.scaling.wall import wall_seconds, wall_text
 from gateway.core.clock import ManualClock
 from tests.support.running import until
 

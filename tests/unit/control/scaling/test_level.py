@@ -194,7 +194,7 @@ async def test_what_was_never_carried_out_is_not_confirmed(stage: Make) -> None:
     it = await failing(stage, hold=600.0, max_hold=600.0)
     await it.live(300, 150.0)
     words = {event.event for record in it.records for event in record.fate if record.decision.after > 3}
-    assert words == {"failed", "superseded", "given_up"} or words == {"failed", "given_up"}
+    assert words - {"superseded"} == {"failed", "given_up"}
     assert not any(record.decision.undoes for record in it.records)
 
 

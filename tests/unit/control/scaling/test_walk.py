@@ -105,7 +105,6 @@ class Counted(Walk):
 
 TestInACluster = InACluster.TestCase
 TestCounted = Counted.TestCase
-for case in (TestInACluster, TestCounted):
-    case.settings = settings(
-        max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+TestInACluster.settings = TestCounted.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
