@@ -213,6 +213,7 @@ async def test_a_failed_patch_is_the_beginning_of_no_cold_start(api: ApiServer, 
         api.forbidden.add(("patch", "deployments/scale"))
         with pytest.raises(ActuatorFailed):
             await actuator.apply(decision(3, 5))
+        assert repr(actuator._cold_starts) == "<ColdStarts waiting=0 measured=0>"
         api.set_ready("shop", 5)
         await until(lambda: actuator.view.replicas.ready == 5)
         assert actuator.view.cold_starts == ()

@@ -151,3 +151,11 @@ def test_a_trend_loses_its_vote_when_it_fails() -> None:
     for tick in range(100, 400):
         trend.update(60.0 + (20.0 if tick // 7 % 2 else -20.0), 35.0, 5.0 * tick)
     assert not trend.is_trusted
+
+
+def test_a_climb_is_not_believed_to_go_on_for_ever() -> None:
+    """The slope is damped: in sixty steps it brings some 35 times itself, and not 60 times."""
+    trend = Trend()
+    for step in range(200):
+        trend.update(float(step), 300.0, 5.0 * step)
+    assert 199 + 25 < trend.forecast < 199 + 45

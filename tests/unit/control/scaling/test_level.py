@@ -386,9 +386,16 @@ async def test_the_page_has_the_picture(stage: Make) -> None:
 
 async def test_what_fails_is_no_promise(stage: Make) -> None:
     """Nobody is kept waiting for replicas that an actuator does not bring."""
-    it = await failing(stage)
+    it = stage(ready=2, max=20, cold_start=60.0, actuator=EXACT)
+    await it.live(20, 80.0)
+    it.puppet.failure = FORBIDDEN
+    while not it.target.picture.is_failing:
+        await it.live(1, 150.0)
+    it.puppet.replicas = Replicas(ready=3, desired=3)
+    await it.live(1, 150.0)
     count = len(it.promises)
-    await it.live(10, 150.0)
+    await it.live(4, 150.0)
+    assert it.target.picture.is_failing
     assert [wait for wait, _, seconds in it.promises[count:] if seconds] == []
 
 
@@ -408,3 +415,27 @@ async def test_what_undoes_a_decision_is_noted_with_it(stage: Make) -> None:
         (event.event, event.detail) for event in undone.fate
     ]
     assert undoing.decision.after == 6
+
+
+async def test_a_trial_ends_when_all_that_is_there_is_wanted(stage: Make) -> None:
+    """No more than there is, so nothing new is decided; the lid goes all the same."""
+    it = stage(ready=8, max=8, hold=60.0, max_hold=60.0, actuator=EXACT)
+    await it.live(70, 250.0)
+    await until_trial(it, 20.0, 7)
+    await it.live(12, 400.0)
+    assert it.fate() == ["trial", "called_off"]
+    assert "8 are wanted by now" in next(iter(it.records)).fate[-1].detail
+    assert (it.puppet.applied, it.caps[-1]) == ([], (None, 0.0))
+
+
+async def test_what_waits_gives_way_to_a_trial(stage: Make) -> None:
+    """A scale-out that its actuator has not taken when a scale-in is tried is asked for no more."""
+    it = stage(ready=6, max=20, hold=20.0, max_hold=20.0, actuator=EXACT)
+    await it.live(10, 200.0)
+    it.puppet.gate = asyncio.Event()
+    await it.live(20, 300.0)
+    out = it.changes()[-1]
+    assert out[1] > out[0]
+    await until_trial(it, 20.0, 5)
+    assert it.fate(1)[-1] == "superseded"
+    assert it.target.picture.wanted is None
