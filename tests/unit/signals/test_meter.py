@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import hypot, inf, isfinite, nan
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +17,9 @@ from gateway.signals.meter import Meter, Objective
 from gateway.signals.reading import Reading, Replicas
 from gateway.signals.slots import ReplicaSlots
 from gateway.simulate.scaling.work import poisson
+
+if TYPE_CHECKING:
+    from gateway.signals.signals import Signals
 
 OBJECTIVE = Objective(slots=8)
 
