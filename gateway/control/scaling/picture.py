@@ -59,7 +59,10 @@ class Change(NamedTuple):
 
 
 class Picture:
-    """One target's wanted, asked and seen; ``is_exact`` where the seen number is one that somebody writes down."""
+    """One target's wanted, asked and seen; ``is_exact`` where the seen number is one that somebody writes down.
+
+    What only ``is_published`` is nobody's to bring about: it is not asked for again, and no news when it does not come.
+    """
 
     __slots__ = (
         "_delay",
@@ -73,6 +76,7 @@ class Picture:
         "asking",
         "base",
         "is_exact",
+        "is_published",
         "seen",
         "seen_at",
         "start",
@@ -81,8 +85,9 @@ class Picture:
         "wanted_at",
     )
 
-    def __init__(self, *, is_exact: bool = True) -> None:
+    def __init__(self, *, is_exact: bool = True, is_published: bool = False) -> None:
         self.is_exact = is_exact
+        self.is_published = is_published
         self.wanted: Decision | None = None
         """The decision that is not realised yet; None at rest."""
         self.wanted_at = 0.0
@@ -240,16 +245,19 @@ class Picture:
         low, high = sorted((self.start, asked))
         if self._is_there or not low <= seen.desired <= high:
             return self._changed(now, patience)
-        if waited < patience * 2 ** (self._tries - 1):
-            return None
-        detail = f"{seen.desired} instead of {asked} after {waited:.0f} s"
-        if self._tries < ASKED_AT_MOST:
+        return None if waited < patience * 2 ** (self._tries - 1) else self._missed(decision, asked, waited, now)
+
+    def _missed(self, decision: Decision, asked: int, waited: float, now: float) -> Fate | None:
+        """What an actuator has taken has not come about within the patience."""
+        seen = self.seen.desired
+        detail = f"{seen} instead of {asked} after {waited:.0f} s"
+        if not self.is_published and self._tries < ASKED_AT_MOST:
             self.state, self._due = "waiting", now
-            self.start = seen.desired
+            self.start = seen
             return Fate(decision, "not_realised", f"{detail}: asked again")
-        self.base = seen.desired
+        self.base = seen
         self._end()
-        return Fate(decision, "given_up", f"not realised: {detail}")
+        return None if self.is_published else Fate(decision, "given_up", f"not realised: {detail}")
 
     def _look_there(self, decision: Decision, asked: int, waited: float, patience: float) -> Fate | None:
         """The number is what was asked for; an exact one says nothing of what is ready."""

@@ -102,7 +102,7 @@ class Target:
         self._confirmed = ""
         self._is_known = False
         self._was_pinned = False
-        self.picture = Picture(is_exact=settings.actuator.kind in _COUNTED)
+        self.picture = Picture(is_exact=settings.actuator.kind in _COUNTED, is_published=isinstance(actuator, Publish))
         self.reconciler = Reconciler(
             actuator, self.picture, clock=clock, log=self._log, objection=self._objection, tell=self._tell
         )

@@ -237,6 +237,18 @@ async def test_what_is_not_realised_is_asked_again_and_then_given_up(rigs: Rigs,
     assert (rig.picture.number, rig.changes) == (3, [])
 
 
+async def test_what_is_only_published_is_not_asked_for_again(rigs: Rigs, decide: Decide) -> None:
+    """Nobody has promised to bring it about: after its patience the number that is seen is the start."""
+    rig = rigs(3)
+    rig.picture.is_exact, rig.picture.is_published = False, True
+    await rig.live(1)
+    rig.puppet.is_idle = True
+    rig.reconciler.want(decide(3, 5))
+    await rig.live(200)
+    assert rig.words == ["carried_out"]
+    assert (rig.picture.number, rig.picture.state) == (3, "rest")
+
+
 async def test_replicas_that_do_not_become_ready_are_told_of(rigs: Rigs, decide: Decide) -> None:
     """The number is there and the replicas are not: that is said once, and is nobody's change."""
     rig = rigs(3)
