@@ -2,7 +2,7 @@
 
 A gateway with a pool of real processes (4 slots of 50 ms each, three seconds to boot) lives through a story of some
 minutes, once with each policy, with the same arrivals. Foreign policies are the objects of the simulation; they read
-the gateway's own counters and act through the same carrier and actuator as our decisions do. A violation is what a
+the gateway's own counters and act through the same reconciler and actuator as our decisions do. A violation is what a
 client sees: refused, failed, or answered later than 50 ms + 250 ms + 20 ms after it was due. Cost is the time of
 processes that boot or serve, against the fewest that the arrivals of each ten seconds need.
 

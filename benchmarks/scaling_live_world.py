@@ -69,13 +69,13 @@ class LiveWorld:
         return sum(part) / len(part) if part else 0.0
 
     def resize(self, desired: int, now: float) -> None:
-        """Ask for so many by the way of every decision: the target's carrier and its actuator."""
+        """Ask for so many by the way of every decision: the target's reconciler and its actuator."""
         before = self.asked
         desired = min(max(desired, self.site.least), self.site.most)
         if desired == before:
             return
         self._serial += 1
-        self._target.carrier.submit(
+        self._target.reconciler.want(
             Decision(
                 id=f"foreign-{self._serial}",
                 t=now,
@@ -104,22 +104,22 @@ class OursWithTrials(Ours):
     def desired(self, world: World) -> int | None:
         """One tick."""
         now = float(world.now)
-        found = world.reading()
-        if self._trial is not None:
-            after = self._trial.decision.after
-            found = replace(found, replicas=replace(found.replicas, desired=after))
-        self.signals = self.meter.observe(found, now)
+        self.signals = self.meter.observe(world.reading(), now)
         ended = None
         if self._trial is not None:
             verdict = self._trial.look(self.signals, now)
             if verdict == "passed":
                 ended, self._trial = self._trial.decision.after, None
+                self.signals = replace(self.signals, replicas=replace(self.signals.replicas, desired=ended))
             elif verdict == "failed":
                 self.scaler.called_off(self._trial.decision, now)
                 self._trial = None
-                self.signals = replace(self.signals, replicas=replace(self.signals.replicas, desired=world.asked))
+        self.scaler.under_way = None if self._trial is None else self._trial.decision.after
         decision = self.scaler.step(self.signals, now)
         if decision is None:
+            if self._trial is not None and self.scaler.wanted >= self._trial.decision.before:
+                self.scaler.called_off(self._trial.decision, now)
+                self._trial = None
             return ended
         self.decisions.append(decision)
         self._trial = None

@@ -24,6 +24,10 @@ class View(Struct, frozen=True):
     """Replicas that the machine allows in all; None when that is not the actuator's to say."""
     owner: str | None = None
     """Another autoscaler of the same target, by name: then decisions are published only."""
+    changed_by: str = ""
+    """Who has set the number of replicas last, as far as that is written anywhere; empty where nobody knows."""
+    slack: float = 0.0
+    """Seconds that a count takes: so much of its age says nothing against it."""
     problem: str = ""
     """Why it cannot see or act now, in words for a person; empty when it can."""
 

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
 
 LOOK: Final = 10.0
-"""Seconds between two counts."""
+"""Seconds from the beginning of one count to that of the next, when it does not take longer."""
+_PAUSE: Final = 1.0
+"""Seconds at least between two counts that take long."""
 _SOON: Final = 2.0
 """The same while replicas are on their way; cold starts are measured no finer."""
+_SOON_FOR: Final = 600.0
 _MOST: Final = 1_000_000
 _PLACE: Final = re.compile(r"\{(from|to|target|id|reason)\}")
 
@@ -61,7 +64,9 @@ class Command:
         self._cold_starts = ColdStarts()
         self._seen = Replicas()
         self._at: float | None = None
-        self._desired: int | None = None
+        self._took = 0.0
+        self._asked: int | None = None
+        self._asked_at = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._soon = asyncio.Event()
 
@@ -71,7 +76,7 @@ class Command:
         if not self._count:
             believed = self._belief.view
             return View(at=believed.at, replicas=believed.replicas, problem=self._problem)
-        return View(self._at, self._seen, self._cold_starts.times, problem=self._problem)
+        return View(self._at, self._seen, self._cold_starts.times, slack=self._took, problem=self._problem)
 
     def start(self) -> None:
         """Begin to count."""
@@ -98,7 +103,7 @@ class Command:
             raise ActuatorFailed(
                 "exit_status", f"{self._command[0]} ended with {ran.status}: {ran.last or 'no output'}"
             )
-        self._desired = decision.after
+        self._asked, self._asked_at = decision.after, begun
         self._cold_starts.ask(decision.after, begun)
         self._belief.carried_out(decision.after)
         self._soon.set()
@@ -113,17 +118,26 @@ class Command:
     async def _look_again(self) -> None:
         while True:
             self._soon.clear()
+            begun = self._clock.now()
             try:
                 self._see(await self._counted())
+                self._took = self._clock.now() - begun
             except ActuatorFailed as error:
                 if str(error) != self._problem:
                     self._log.warning("replicas cannot be counted", target=self._target, problem=str(error))
                 self._problem = str(error)
+            pause = min(self._look, _SOON) if self._is_changing else self._look
             try:
-                async with asyncio.timeout(min(self._look, _SOON) if self._seen.warming else self._look):
+                async with asyncio.timeout(max(pause - self._took, min(pause, _PAUSE))):
                     await self._soon.wait()
             except TimeoutError:
                 continue
+
+    @property
+    def _is_changing(self) -> bool:
+        """Whether what was asked for of late is not there yet."""
+        is_late = self._clock.now() - self._asked_at >= _SOON_FOR
+        return self._asked is not None and self._seen.ready != self._asked and not is_late
 
     async def _counted(self) -> int:
         ran = await run(self._count, timeout=self._timeout)
@@ -136,13 +150,12 @@ class Command:
         return int(text)
 
     def _see(self, ready: int) -> None:
-        desired = ready if self._desired is None else self._desired
         self._problem = ""
         self._at = now = self._clock.now()
-        self._cold_starts.ask(desired, now)
+        self._cold_starts.ask(ready if self._asked is None else self._asked, now)
         self._cold_starts.see(ready, now)
-        # more than were asked for may be on their way out, or somebody else's wish: that a number does not tell
-        self._seen = Replicas(ready=ready, warming=max(0, desired - ready), desired=desired)
+        # a number tells neither what is on its way nor whose wish it is: who asked compares it with that
+        self._seen = Replicas(ready=ready, desired=ready)
 
     def _write(self, ran: Ran, decision: str) -> None:
         for line in (*ran.output.lines, *ran.errors.lines):

@@ -64,6 +64,7 @@ _WRITE: Final = 10.0
 # By then others accept the connections of a worker that does not answer.
 _COVERED: Final = 2.0
 # A worker that cannot become ready three times in a row before any was is not a matter of luck.
+_SCALED: Final = frozenset({"live", "pinned"})
 _HOPELESS: Final = 3
 
 
@@ -377,7 +378,7 @@ class ControlProcess:
         """Begin with as many processes as an earlier gateway had at its end."""
         for name, past in self.scaling.read_past().items():
             pool, target = self._pools.get(name), self.scaling.targets.get(name)
-            if pool is not None and target is not None and past.replicas is not None and target.scaler.mode == "live":
+            if pool is not None and target is not None and past.replicas is not None and target.scaler.mode in _SCALED:
                 settings = target.scaler.settings
                 pool.resize(min(max(past.replicas, settings.min), settings.max))
 

@@ -31,7 +31,18 @@ SMALL: Final = 0.55
 class Hysteresis:
     """Remembers what was wanted; says how far one may scale in."""
 
-    __slots__ = ("_direction", "_last", "_least", "_longest", "_moved_at", "_out_at", "_quiet_since", "_tops", "hold")
+    __slots__ = (
+        "_direction",
+        "_last",
+        "_least",
+        "_longest",
+        "_moved_at",
+        "_out_at",
+        "_quiet_since",
+        "_stay_until",
+        "_tops",
+        "hold",
+    )
 
     def __init__(self, least: float, longest: float) -> None:
         self._least = least
@@ -40,7 +51,7 @@ class Hysteresis:
         """Seconds for which a number must have been enough."""
         self._tops: deque[tuple[float, int]] = deque()
         self._out_at = self._quiet_since = self._moved_at = float("-inf")
-        self._last = float("-inf")
+        self._last = self._stay_until = float("-inf")
         self._direction = 0
 
     def want(self, replicas: int, now: float) -> None:
@@ -65,7 +76,7 @@ class Hysteresis:
         of what there is. ``start`` is how long a start takes, in seconds.
         """
         short = min(max(FALL * self.hold, STARTS * start), self.hold)
-        if now - self._out_at < short:
+        if now - self._out_at < short or now < self._stay_until:
             return None
         most = self._most(now - short)
         if 0 < most <= current * SMALL:
@@ -90,6 +101,16 @@ class Hysteresis:
             self._out_at = now
         self._direction = direction
         self._moved_at = self._quiet_since = now
+
+    def stay(self, now: float) -> None:
+        """What somebody has set or ordered is no surge: it stays for a whole hold."""
+        self._stay_until = now + self.hold
+
+    def silent(self, now: float) -> None:
+        """Until now nobody knew what was wanted: nothing is scaled in before a whole hold was seen again."""
+        self._tops.clear()
+        self._out_at = self._quiet_since = now
+        self.stay(now)
 
     def __repr__(self) -> str:
         return f"<Hysteresis hold={self.hold:g}>"

@@ -20,7 +20,7 @@ from gateway.scaling.guards.plan import Facts, Plan
 from gateway.scaling.hysteresis import Hysteresis
 from gateway.scaling.shadow import ShadowPool
 from gateway.scaling.verifier import GROWN, WINDOW, Verifier
-from gateway.signals.meter import FAST
+from gateway.signals.meter import FAST, INVALID_AFTER
 
 if TYPE_CHECKING:
     from gateway.scaling.guards.plan import Mark
@@ -41,6 +41,10 @@ FROZEN_FOR: Final = 3600.0
 """Seconds after which a freeze ends by itself, when nobody ended it before."""
 _FIRST_ANSWERS: Final = 10.0
 """Seconds after the first replica has come in which the objective burns for those who waited for it."""
+_BY_WORD: Final = frozenset({"pause", "freeze", "owner"})
+"""Guards that put somebody else's word above the votes."""
+_IN_STEPS: Final = frozenset({"steps", "starts"})
+"""Guards that let an order come to its number in several steps."""
 
 
 class Scaler:
@@ -58,6 +62,7 @@ class Scaler:
         "_ordered",
         "_pin",
         "_pin_until",
+        "_read_at",
         "_serial",
         "_started_at",
         "_tick",
@@ -66,6 +71,7 @@ class Scaler:
         "ceilings",
         "desired",
         "frozen_at",
+        "is_paused",
         "is_queue_held",
         "marks",
         "owner",
@@ -76,7 +82,9 @@ class Scaler:
         "shadow",
         "target",
         "time_of_day",
+        "under_way",
         "votes",
+        "wanted",
     )
 
     def __init__(self, settings: ScalingSettings, target: str = "", *, tick: float = TICK) -> None:
@@ -88,8 +96,14 @@ class Scaler:
         """Another autoscaler of the same target, by name; the shell sets it."""
         self.is_queue_held = False
         """Whether who waits is kept waiting for capacity that is coming; the shell sets it."""
+        self.is_paused = False
+        """Whether somebody has set the number to 0 by hand; the shell sets it."""
+        self.under_way: int | None = None
+        """The number of a decision that is tried or asked for, and not carried out yet; the shell sets it."""
         self.desired: int | None = None
         """What the last step came to; None before the first."""
+        self.wanted = 0
+        """The same before the guards were asked."""
         self.reason = "start_up"
         """The word for what the last step did, a hold included."""
         self.votes: tuple[Vote, ...] = ()
@@ -110,6 +124,7 @@ class Scaler:
         self._frozen_load = 0.0
         self._serial = 0
         self._started_at: float | None = None
+        self._read_at: float | None = None
         self._pin: int | None = None
         self._pin_until = float("-inf")
         self._empty_at = float("-inf")
@@ -121,23 +136,35 @@ class Scaler:
             return None
         self._pass_time(now)
         current = self._current(signals, now)
+        self._end_silence(signals, now)
         self._vote(signals, current, now)
         wanted, reason = self._wanted(signals, current, now)
         revert = self._verifier.look(signals, now) if self.mode == "live" else None
+        ordered = self._ordered
         wanted, reason = self._overruled(Plan(current, wanted), reason, revert, signals.load_slots, now)
+        self.wanted = wanted
         self.marks = ()
         if wanted == current and self._is_plain(signals, current):
             target = current
         else:
-            target, self.marks = guarded(Plan(current, wanted), self._facts(signals, revert, now))
-        if self.marks and not current < target < wanted:
-            # a scale-out that was only made smaller keeps the word of its vote
+            facts = self._facts(signals, revert, now, is_ordered=ordered is not None and revert is None)
+            target, self.marks = guarded(Plan(current, wanted), facts)
+        is_smaller = current < target < wanted or wanted < target < current
+        if self.marks and (self.marks[-1].guard in _BY_WORD or not is_smaller):
+            # what was only made smaller keeps the word of its vote
             reason = self.marks[-1].reason
+        if ordered is not None and current < target < ordered[0] and {one.guard for one in self.marks} <= _IN_STEPS:
+            self._ordered = ordered  # the rest of the way is gone in the next steps
         self.desired, self.reason = target, reason
         if target == current or settings.mode == "observe":
             return None
+        if self._is_under_way(current, target):
+            self.reason = "under_way"
+            return None
         decision = self._decide(signals, current, target, reason, now, revert)
         self._hysteresis.moved(target - current, now)
+        if reason == "ordered":
+            self._hysteresis.stay(now)
         if revert is not None and target == revert.to and self._verifier.reverted(revert, signals.load_slots, now):
             self.frozen_at = now
             self._frozen_load = signals.load_slots
@@ -145,6 +172,15 @@ class Scaler:
         if settings.mode == "shadow" and self.shadow is not None:
             self.shadow.resize(target, now)
         return decision
+
+    def _is_under_way(self, current: int, target: int) -> bool:
+        """Whether what is being brought about is enough, so that nothing new is decided.
+
+        A scale-out that was decided is not made smaller before it has come about or was given up. A scale-in is not
+        made larger, or its trial would never end while the load falls; one that has become too large is decided anew.
+        """
+        goal = self.under_way
+        return goal is not None and (current < target <= goal or target <= goal < current)
 
     def band(self, signals: Signals) -> tuple[int, int]:
         """Fewest and most replicas that will be wanted in a lead time, nine times in ten, within min and max."""
@@ -195,6 +231,8 @@ class Scaler:
         self.settings = replace(self.settings, mode=mode)
         self._started_at = now
         self._hysteresis = Hysteresis(self.settings.hold, self.settings.max_hold)
+        self._verifier.forget()  # what was imagined in shadow is not undone in the world
+        self._ordered = None
         self.shadow = None
         self.unpin()
         if mode == "pinned" and self.settings.pin is not None:
@@ -213,8 +251,26 @@ class Scaler:
 
     def called_off(self, decision: Decision, now: float) -> None:
         """A scale-in was tried and taken back before it was carried out: a reversal, which makes the hold longer."""
-        self._verifier.forget()
+        self._verifier.forget(decision)
         self._hysteresis.moved(decision.before - decision.after, now)
+
+    def waits(self) -> None:
+        """The latest decision is carried out by others: it is judged from then on, and not before."""
+        self._verifier.wait()
+
+    def carried_out(self, decision: Decision, now: float) -> None:
+        """A decision is carried out now."""
+        self._verifier.begin(decision, now)
+
+    def given_up(self, decision: Decision) -> None:
+        """A decision is not carried out any more, so there is nothing to judge."""
+        self._verifier.forget(decision)
+
+    def changed(self, difference: int, now: float) -> None:
+        """Somebody else has changed the number by so many: nothing of ours is judged, and it stays for a hold."""
+        self._verifier.forget()
+        self._hysteresis.moved(difference, now)
+        self._hysteresis.stay(now)
 
     def thaw(self) -> None:
         """End a freeze: an operator has looked."""
@@ -232,6 +288,18 @@ class Scaler:
                 self.pin(settings.pin, now + settings.pin_for)
         if now >= self._pin_until:
             self.unpin()
+
+    def _end_silence(self, signals: Signals, now: float) -> None:
+        """After a silence a new history begins: what was wanted before it says nothing of a load that nobody saw."""
+        if not signals.signal_valid:
+            return
+        read_at = now - signals.signal_age_s
+        before, self._read_at = self._read_at, read_at
+        if before is not None and read_at - before > INVALID_AFTER:
+            self._started_at = now
+            self._trend = Trend()
+            self._hysteresis.silent(now)
+            self._verifier.forget()
 
     def _current(self, signals: Signals, now: float) -> int:
         if self.settings.mode == "shadow":
@@ -309,7 +377,7 @@ class Scaler:
             and signals.signal_valid == 1
         )
 
-    def _facts(self, signals: Signals, revert: Revert | None, now: float) -> Facts:
+    def _facts(self, signals: Signals, revert: Revert | None, now: float, *, is_ordered: bool) -> Facts:
         settings = self.settings
         pin = self._pin
         return Facts(
@@ -322,6 +390,7 @@ class Scaler:
             is_burning=is_burning(signals) and revert is None,
             is_frozen=self.frozen_at is not None or (settings.mode == "pinned" and pin is None),
             pin=pin,
+            is_paused=self.is_paused and not is_ordered,
             owner=self.owner,
             is_starving=self.frozen_at is not None
             and (is_burning(signals) or signals.load_slots > GROWN * self._frozen_load),

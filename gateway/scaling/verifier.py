@@ -42,7 +42,7 @@ class Revert(NamedTuple):
 
 
 class _Trial:
-    __slots__ = ("back_to", "burned", "decision", "load", "most_need", "until")
+    __slots__ = ("back_to", "burned", "decision", "load", "most_need", "until", "waits")
 
     def __init__(  # noqa: PLR0913 - a record
         self, decision: Decision, need: float, load: float, until: float, back_to: int, *, burned: bool
@@ -53,6 +53,7 @@ class _Trial:
         self.most_need = need
         self.until = until
         self.burned = burned
+        self.waits = False
 
 
 class Verifier:
@@ -100,9 +101,14 @@ class Verifier:
         if trial is None:
             return None
         trial.most_need = max(trial.most_need, need)
-        decision = trial.decision
-        if decision.after > decision.before:
+        if trial.waits:
+            return None
+        if trial.decision.after > trial.decision.before:
             return self._judge_out(trial, signals, now)
+        return self._judge_in(trial, signals, now)
+
+    def _judge_in(self, trial: _Trial, signals: Signals, now: float) -> Revert | None:
+        decision = trial.decision
         if now > trial.until:
             self.confirmed = decision.id
             self._trial = None
@@ -146,9 +152,22 @@ class Verifier:
         """Whether scale-out must wait after a useless one; a load that has grown since is another matter."""
         return now < self._backed_off_until and load <= GROWN * self._backed_off_load
 
-    def forget(self) -> None:
-        """Judge the latest decision no more: it was not carried out."""
-        self._trial = None
+    def wait(self) -> None:
+        """The latest decision is not carried out yet, so there is nothing to judge."""
+        if self._trial is not None:
+            self._trial.waits = True
+
+    def begin(self, decision: Decision, now: float) -> None:
+        """A decision was carried out now; nothing when it is not the latest, or is judged already."""
+        trial = self._trial
+        if trial is not None and trial.waits and trial.decision.id == decision.id:
+            trial.waits = False
+            trial.until += now - decision.t
+
+    def forget(self, decision: Decision | None = None) -> None:
+        """Judge the latest decision no more, or this one if it is that: it was not carried out."""
+        if decision is None or (self._trial is not None and self._trial.decision.id == decision.id):
+            self._trial = None
 
     def forgive(self) -> None:
         """Forget all reverts: an operator has looked."""

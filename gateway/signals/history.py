@@ -1,4 +1,7 @@
-"""The latest readings of a target, so that any window of time can be a difference of two of them."""
+"""The latest readings of a target, so that any window of time can be a difference of two of them.
+
+A silence begins a new history: what was counted in it, if anything, came at no rate that anybody knows.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ KEPT: Final = 660.0
 """Seconds of readings that are kept: the longest window and a little more."""
 SPACING: Final = 2.5
 """Seconds between two readings that are kept, so that looking more often costs no memory; the last is always there."""
+SILENCE: Final = 30.0
+"""Seconds between two readings: after more a signal has been invalid, and a mean over it would say nothing."""
 _TRIM: Final = 64
 _WINDOWS: Final = 8
 
 
 class History:
-    """Readings in order of time; a reading whose sums fell begins a new history."""
+    """Readings in order of time; a reading whose sums fell begins a new history, as does one after a silence."""
 
     __slots__ = ("_held", "_readings", "_times")
 
@@ -29,22 +34,26 @@ class History:
         self._held: list[bool] = []
         """Whether nothing has happened between a reading and the one before it."""
 
-    def add(self, reading: Reading) -> None:
-        """Keep a reading; one that is not later than the last is ignored."""
+    def add(self, reading: Reading) -> bool:
+        """Keep a reading; one that is not later than the last is ignored. Whether a new history began with it."""
+        is_first = not self._times
         if self._times:
             if reading.at <= self._times[-1]:
-                return
+                return False
             last = self._readings[-1]
-            if reading.first_tries < last.first_tries or reading.finished < last.finished:
+            has_fallen = reading.first_tries < last.first_tries or reading.finished < last.finished
+            if has_fallen or reading.at - last.at > SILENCE:
                 # who counts began anew: a difference with what was before would be negative
                 self._readings.clear()
                 self._times.clear()
                 self._held.clear()
+                is_first = True
         if len(self._times) > 1 and reading.at - self._times[-2] < SPACING and not self._held[-1]:
             self._readings[-1] = reading
             self._times[-1] = reading.at
-            return
+            return False
         self._append(reading, is_held=False)
+        return is_first
 
     def hold(self, at: float) -> None:
         """Everything was until this instant as the last reading says; nothing when that is not earlier."""

@@ -124,7 +124,8 @@ class Meter:
         self._seq += 1
         self._is_steady = False
         if reading is not None and reading.has_data and _is_sound(reading):
-            self._history.add(reading)
+            if self._history.add(reading):
+                self._growth = Growth()  # no change since a time that nobody saw is one that was seen
             self._note_pause(reading)
             self._seen_at = reading.at - reading.age
             known = self._known

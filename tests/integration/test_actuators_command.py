@@ -74,12 +74,22 @@ async def test_a_count_is_the_view(tmp_path: Path) -> None:
     async with commanding(python("", "{to}"), count, look=0.05) as (actuator, _):
         await until(lambda: actuator.view.replicas == Replicas(ready=3, desired=3))
         await actuator.apply(decision(3, 5))
-        await until(lambda: actuator.view.replicas == Replicas(ready=3, warming=2, desired=5))
+        assert actuator.view.replicas == Replicas(ready=3, desired=3)
         assert actuator.view.cold_starts == ()
         file.write_text("6")
-        await until(lambda: actuator.view.replicas == Replicas(ready=6, desired=5))
+        await until(lambda: actuator.view.replicas == Replicas(ready=6, desired=6))
         first, second = actuator.view.cold_starts
         assert first == second > 0
+
+
+async def test_the_time_that_a_count_takes_is_no_age(tmp_path: Path) -> None:
+    """A slow count says how slow it is, so that its age beyond that is what counts; the next begins with it in mind."""
+    file = tmp_path / "count"
+    file.write_text("3\n")
+    count = python("import sys, time; time.sleep(0.2); print(open(sys.argv[1]).read())", str(file))
+    async with commanding(python("", "{to}"), count, look=0.05) as (actuator, _):
+        await until(lambda: actuator.view.at)
+        assert actuator.view.slack >= 0.2
 
 
 @pytest.mark.parametrize("said", ["", "many", "-1", "1 2", "3\\n4", "1e3", "99999999999999999999"])

@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.actuators.actuator import ActuatorFailed
 from gateway.actuators.kubernetes.actuator import KubernetesActuator
@@ -134,12 +135,12 @@ async def test_a_statefulset_is_scaled_by_its_own_path(api: ApiServer, credentia
 
 
 async def test_a_conflict_is_read_again_and_tried_again(api: ApiServer, credentials: Any) -> None:
-    """Somebody else changes the object between our reading and our patch."""
-    turns = [4]
+    """Its controller changes the object between our reading and our patch, and not the number."""
+    turns = [2]
 
     def somebody() -> None:
         if turns:
-            api.set_replicas("shop", turns.pop())
+            api.set_ready("shop", turns.pop())
 
     api.before_patch = somebody
     async with watching(credentials) as (actuator, _):
@@ -152,12 +153,83 @@ async def test_a_conflict_is_read_again_and_tried_again(api: ApiServer, credenti
 async def test_a_second_conflict_is_a_failure(api: ApiServer, credentials: Any) -> None:
     """Once is chance, twice is somebody who fights us."""
     numbers = iter(range(10, 99))
-    api.before_patch = lambda: api.set_replicas("shop", next(numbers))
+    api.before_patch = lambda: api.set_ready("shop", next(numbers))
     async with watching(credentials) as (actuator, _):
         with pytest.raises(ActuatorFailed, match="somebody else") as failed:
             await actuator.apply(decision(3, 6))
     assert failed.value.reason == "conflict"
     assert len(patches(api)) == 2
+
+
+async def test_a_number_that_somebody_has_just_set_stays(api: ApiServer, credentials: Any) -> None:
+    """What was decided from three replicas does not make six of the sixteen that nobody has seen yet."""
+    api.before_patch = lambda: api.set_replicas("shop", 16)
+    async with watching(credentials) as (actuator, _):
+        with pytest.raises(ActuatorFailed, match="set it to 16") as failed:
+            await actuator.apply(decision(3, 6))
+    assert failed.value.reason == "conflict"
+    assert api.replicas("shop") == 16
+
+
+async def test_a_decision_that_follows_another_needs_no_look_between(api: ApiServer, credentials: Any) -> None:
+    """Both were decided from three: the number that is found is the one that we have set."""
+    async with watching(credentials) as (actuator, _):
+        await actuator.apply(decision(3, 5))
+        await actuator.apply(decision(3, 6))
+    assert api.replicas("shop") == 6
+
+
+async def test_a_word_from_before_the_patch_comes_too_late(api: ApiServer, credentials: Any) -> None:
+    """A watch that tells of an older version does not take the number back."""
+    async with watching(credentials, look=3600) as (actuator, _):
+        await until(lambda: actuator.view.replicas.ready == 3 and api.watches == 1)
+        await actuator.apply(decision(3, 5))
+        assert actuator._workload is not None
+        old = replace(
+            actuator._workload,
+            metadata=replace(actuator._workload.metadata, resource_version="7"),
+            spec=replace(actuator._workload.spec, replicas=3),
+        )
+        actuator._heard(old)
+        assert actuator.view.replicas.desired == 5
+
+
+async def test_after_a_line_that_is_none_the_list_is_read_anew(api: ApiServer, credentials: Any) -> None:
+    """What was missed with it is not asked for again from the same version, which would bring the same line."""
+    async with watching(credentials, look=3600) as (actuator, lines):
+        await until(lambda: actuator.view.replicas.ready == 3 and api.watches == 1)
+        api._version += 1
+        crooked = {"kind": "Deployment", "metadata": {"name": "shop"}, "spec": {"replicas": -1}}
+        api._log.append((api._version, "MODIFIED", crooked))
+        api.set_ready("shop", 2)
+        await until(lambda: actuator.view.replicas.ready == 2)
+        assert len(lines.events("kubernetes watch failed")) == 1
+
+
+async def test_a_failed_patch_is_the_beginning_of_no_cold_start(api: ApiServer, credentials: Any) -> None:
+    """What was refused was not asked for, so a replica that comes by itself later has no time."""
+    async with watching(credentials) as (actuator, _):
+        await until(lambda: actuator.view.at)
+        api.forbidden.add(("patch", "deployments/scale"))
+        with pytest.raises(ActuatorFailed):
+            await actuator.apply(decision(3, 5))
+        assert repr(actuator._cold_starts) == "<ColdStarts waiting=0 measured=0>"
+        api.set_ready("shop", 5)
+        await until(lambda: actuator.view.replicas.ready == 5)
+        assert actuator.view.cold_starts == ()
+
+
+async def test_the_view_says_who_has_set_the_number(api: ApiServer, credentials: Any) -> None:
+    """By the manager's name in the object's managed fields, where the API server keeps them."""
+    async with watching(credentials) as (actuator, _):
+        await until(lambda: actuator.view.at)
+        assert actuator.view.changed_by == ""
+        fields = {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}, "subresource": "scale"}
+        other = {"manager": "helm", "fieldsV1": {"f:spec": {"f:template": {}}}}
+        api._objects["default", "deployments", "shop"]["metadata"]["managedFields"] = [fields, other]
+        api.set_replicas("shop", 16)
+        await until(lambda: actuator.view.replicas.desired == 16)
+        assert actuator.view.changed_by == "kubectl"
 
 
 @pytest.mark.parametrize("name", ["shop-hpa", "keda-hpa-shop"])

@@ -63,6 +63,10 @@ class KubernetesActuator:
         self._is_gone = False
         self._complaint = ""
         self._heard_times = 0
+        self._ours: int | None = None
+        """The number that the latest patch has set."""
+        self._patched = ""
+        """The version that the latest patch has made."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -74,6 +78,7 @@ class KubernetesActuator:
             replicas=_replicas(self._workload),
             cold_starts=self._cold_starts.times,
             owner=self._owner,
+            changed_by=self._workload.metadata.scaled_by if self._workload else "",
             problem=self._problem or stuck,
         )
 
@@ -89,7 +94,7 @@ class KubernetesActuator:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._refuse_beside_owner()
-                await self._scale(decision.after)
+                await self._scale(decision)
         except TimeoutError as error:
             raise ActuatorFailed(
                 "unreachable", f"the API server did not carry it out in {self._timeout:g} s"
@@ -115,8 +120,8 @@ class KubernetesActuator:
             )
             raise ActuatorFailed("owned", detail)
 
-    async def _scale(self, wanted: int) -> None:
-        resource = f"{self._target.resource}s/scale"
+    async def _scale(self, decision: Decision) -> None:
+        wanted, resource = decision.after, f"{self._target.resource}s/scale"
         for left in reversed(range(_TRIES)):
             try:
                 scale = await self._client.get(Scale, self._target.scale)
@@ -124,6 +129,7 @@ class KubernetesActuator:
                 raise self._target.failed(error, f"get {resource}") from error
             if scale.spec.replicas == wanted:
                 return
+            self._refuse_beside_others(scale.spec.replicas, decision)
             try:
                 await self._patch(scale, wanted)
             except (Refused, Unreachable, ActuatorFailed) as error:
@@ -131,6 +137,13 @@ class KubernetesActuator:
                     continue
                 raise self._target.failed(error, f"patch {resource}") from error
             return
+
+    def _refuse_beside_others(self, found: int, decision: Decision) -> None:
+        """What was decided from another number does not stand above the word of whoever has set this one."""
+        if found in {decision.before, self._ours}:
+            return
+        detail = f"somebody else has set it to {found}, and this was decided from {decision.before}"
+        raise ActuatorFailed("conflict", detail)
 
     async def _patch(self, scale: Scale, wanted: int) -> None:
         # the watch may tell of a ready replica before the answer to the patch is here
@@ -145,11 +158,14 @@ class KubernetesActuator:
             raise
         # who decides next must not see the number of before, and the watch may be broken
         self._heard_times += 1
+        self._ours, self._patched = scale.spec.replicas, scale.metadata.resource_version
         if self._workload is not None:
             self._workload = replace(self._workload, spec=WorkloadSpec(scale.spec.replicas))
 
     def _heard(self, workload: Workload | None) -> None:
-        """The watch or a look has something to say, which is true now."""
+        """The watch or a look has something to say, which is true now unless we have changed it since."""
+        if workload is not None and _is_older(workload.metadata.resource_version, self._patched):
+            return
         self._heard_times += 1
         self._is_gone = workload is None
         if workload is None:
@@ -215,6 +231,11 @@ class KubernetesActuator:
 
     def __repr__(self) -> str:
         return f"<KubernetesActuator {self._target} {self._problem or 'well'}>"
+
+
+def _is_older(version: str, other: str) -> bool:
+    """Whether one version of an object came before another (KEP-5504: they are numbers; of any other nobody knows)."""
+    return version.isdecimal() and other.isdecimal() and int(version) < int(other)
 
 
 def _replicas(workload: Workload | None) -> Replicas:

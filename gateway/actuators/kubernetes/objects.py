@@ -5,11 +5,19 @@ Kubernetes leaves numbers out that are 0, so every one has a default (API conven
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct, field
 
 Count = Annotated[int, Meta(ge=0)]
+
+
+class ManagedFields(Struct, frozen=True, rename="camel"):
+    """Who set which fields (server-side apply's record of every write)."""
+
+    manager: str = ""
+    subresource: str = ""
+    fields_v1: dict[str, Any] = field(default_factory=dict, name="fieldsV1")
 
 
 class ObjectMeta(Struct, frozen=True, rename="camel"):
@@ -19,6 +27,16 @@ class ObjectMeta(Struct, frozen=True, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    managed_fields: list[ManagedFields] = field(default_factory=list)
+
+    @property
+    def scaled_by(self) -> str:
+        """Whose is ``spec.replicas``, by the name that a client gives itself; empty when it is not written."""
+        for each in reversed(self.managed_fields):
+            spec = each.fields_v1.get("f:spec")
+            if isinstance(spec, dict) and "f:replicas" in spec:
+                return each.manager
+        return ""
 
 
 class Condition(Struct, frozen=True):

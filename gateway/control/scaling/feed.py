@@ -122,7 +122,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         replicas=replicas,
         is_breaker_open=_is_shut(name, seen.living),
         cold_starts=view.cold_starts,
-        age=UNKNOWN if view.at is None else max(seen.age, seen.at - view.at),
+        age=UNKNOWN if view.at is None else max(seen.age, seen.at - view.at - view.slack),
         gateway_strain=seen.strain,
     )
 

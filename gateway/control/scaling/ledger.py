@@ -3,6 +3,9 @@
 Writing is done on a thread. A disk that is full or a folder that is not ours must not hold up a decision: lines wait in
 a bounded buffer, the failure is logged and counted, and writing is tried again after a while. At ``LARGEST`` bytes the
 file becomes ``NAME.1``, and the one before that goes.
+
+A restart reads the newest 2 MiB of both. So that a pin, a freeze and the number of the last decision outlive any number
+of lines, the state of every target is written again after each MiB.
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ import asyncio
 import os
 from collections import deque
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import json
 
+from gateway.control.scaling.past import Pasts
+from gateway.control.scaling.wall import wall_text
 from gateway.telemetry.reading import LedgerReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gateway.control.scaling.past import Past
     from gateway.core.clock import Clock
     from gateway.telemetry.logs import Logger
 
@@ -30,6 +35,8 @@ LARGEST: Final = 16 * 1024 * 1024
 _MOST_WAITING: Final = 10_000
 _AGAIN: Final = 5.0
 _TAIL: Final = 2 * 1024 * 1024
+STATE_EVERY: Final = 1024 * 1024
+"""Bytes between two times at which the state of every target is written."""
 
 
 class Ledger:
@@ -43,6 +50,8 @@ class Ledger:
         self._waiting: deque[bytes] = deque()
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._pasts = Pasts()
+        self._since_state = 0
         self.errors = 0
         self.dropped = 0
         self.problem = ""
@@ -51,12 +60,34 @@ class Ledger:
         """Add one line, with the time of day; never waits and never fails."""
         if self._path is None:
             return
+        if self._since_state >= STATE_EVERY:
+            self._since_state = 0
+            for line in self._pasts.lines():
+                self._put(line)
+        self._put(record)
+
+    def _put(self, record: Mapping[str, object]) -> None:
+        full = {"wall": wall_text(self._clock.wall()), **record}
+        self._pasts.take(full)
+        line = json.encode(full) + b"\n"
+        self._since_state += len(line)
         if len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(json.encode({"wall": wall_text(self._clock.wall()), **record}) + b"\n")
+            self._drop()
+        self._waiting.append(line)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_writing(), name="ledger")
+
+    def _drop(self) -> None:
+        """A line is lost; what it said is said again with the next one."""
+        self.dropped += 1
+        self._since_state = STATE_EVERY
+
+    def read_past(self) -> dict[str, Past]:
+        """What an earlier process left: the last state of every target that was ever decided on."""
+        for record in () if self._path is None else read_records(self._path):
+            self._pasts.take(record)
+        return dict(self._pasts.states)
 
     @property
     def reading(self) -> LedgerReading:
@@ -104,7 +135,7 @@ class Ledger:
         lines.extend(self._waiting)
         while len(lines) > _MOST_WAITING:
             lines.popleft()
-            self.dropped += 1
+            self._drop()
         self._waiting = lines
 
     def _append(self, data: bytes) -> None:
@@ -144,16 +175,6 @@ def read_records(path: Path | str) -> Iterable[dict[str, object]]:
                 record = json.decode(line)
                 if isinstance(record, dict):
                     yield record
-
-
-def wall_text(wall: float) -> str:
-    """The time of day in ISO form, UTC, to the millisecond."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def wall_seconds(text: object) -> float:
-    """Seconds since the epoch of such a text; ValueError when it is none."""
-    return datetime.fromisoformat(str(text)).timestamp()
 
 
 def _write_all(fd: int, data: bytes) -> None:

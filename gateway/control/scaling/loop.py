@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.scaling.feed import Latest, look
 from gateway.control.scaling.inforce import in_force
-from gateway.control.scaling.ledger import Ledger, read_records
-from gateway.control.scaling.past import Past, last_states
+from gateway.control.scaling.ledger import Ledger
 from gateway.control.scaling.published import numbers
 from gateway.control.scaling.record import Records
 from gateway.control.scaling.seasons import EVERY, Seasons
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
     from gateway.control.scaling.admission import Admission
+    from gateway.control.scaling.past import Past
     from gateway.core.clock import Clock
     from gateway.scaling.analyzers.season import SeasonState
     from gateway.scaling.settings import ScalingSettings
@@ -65,7 +65,6 @@ class Scaling:
         self.stream = Stream()
         self.targets: dict[str, Target] = {}
         self.past: dict[str, Past] = {}
-        self._path = settings.admin.ledger
         self._totals = totals
         self._clock = clock
         self._log = log
@@ -89,8 +88,7 @@ class Scaling:
 
     def read_past(self) -> dict[str, Past]:
         """What an earlier process left: the last state of every target that was ever decided on."""
-        if self._path is not None:
-            self.past = last_states(read_records(self._path))
+        self.past = self.ledger.read_past()
         for name, past in self.past.items():
             if name in self.targets:
                 self.targets[name].resume(past)
@@ -118,7 +116,7 @@ class Scaling:
             await asyncio.gather(self._task, return_exceptions=True)
         self.stream.close()
         for target in self.targets.values():
-            await target.carrier.stop()
+            await target.reconciler.stop()
             await target.actuator.stop()
         await self._seasons.stop(self._known_seasons())
         await self.ledger.stop()
@@ -184,7 +182,7 @@ class _Readings(Mapping[str, ScalingReading]):
     def __getitem__(self, name: str) -> ScalingReading:
         target = self._targets[name]
         return ScalingReading(
-            numbers(target), target.scaler.mode, target.decisions, target.vetoes, target.carrier.failures
+            numbers(target), target.scaler.mode, target.decisions, target.vetoes, target.reconciler.failures
         )
 
     def __iter__(self) -> Iterator[str]:

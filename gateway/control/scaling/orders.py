@@ -9,6 +9,7 @@ from msgspec import Meta, MsgspecError, Struct, json
 
 from gateway.config.encoding import from_plain
 from gateway.control.orders import LARGEST, OrderRefused, Text
+from gateway.control.scaling.target import LONGEST_PIN
 from gateway.core.units import Seconds
 from gateway.scaling.settings import Mode
 
@@ -62,12 +63,26 @@ def _check(order: ScalingOrder, target: Target) -> None:
     if order.action in {"pin", "order"} and settings.mode != "live":
         detail = f'the mode of this upstream is {settings.mode}; set it to "live" first'
         raise OrderRefused(HTTPStatus.CONFLICT, detail)
+    if order.seconds is not None and not 0 < order.seconds <= LONGEST_PIN:
+        raise OrderRefused(HTTPStatus.BAD_REQUEST, 'expected "for" above 0 and at most 366d')
+    if order.action == "order":
+        _check_number(target)
     if order.mode == "pinned" and settings.pin is None:
         raise OrderRefused(HTTPStatus.CONFLICT, 'the configuration names no number; the action "pin" takes one')
     if order.action == "thaw" and target.scaler.frozen_at is None:
         raise OrderRefused(HTTPStatus.CONFLICT, "it is not frozen")
     if order.action == "restart" and settings.actuator.kind != "pool":
         raise OrderRefused(HTTPStatus.CONFLICT, "only pools can be restarted from here")
+
+
+def _check_number(target: Target) -> None:
+    """A number for once is not lost without a word."""
+    if target.scaler.pinned is not None:
+        raise OrderRefused(HTTPStatus.CONFLICT, f"{target.scaler.pinned[0]} are pinned; unpin it first")
+    if target.scaler.frozen_at is not None:
+        raise OrderRefused(HTTPStatus.CONFLICT, "it is frozen; thaw it first")
+    if target.scaler.owner is not None:
+        raise OrderRefused(HTTPStatus.CONFLICT, f"{target.scaler.owner} scales it; order it there")
 
 
 def carry_out(order: ScalingOrder, target: Target) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import as_json
 from gateway.control.connections import problem
-from gateway.control.scaling.ledger import wall_text
 from gateway.control.scaling.published import queue_page, record_page, target_page
+from gateway.control.scaling.wall import wall_text
 from gateway.signals.signals import SCHEMA
 
 if TYPE_CHECKING:

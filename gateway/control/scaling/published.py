@@ -65,9 +65,10 @@ def target_page(target: Target, generated_at: str) -> dict[str, Any]:
             "useless": scaler.useless,
             "dependency": scaler.dependency,
             "under_way": target.asked,
+            "picture": target.ages,
             "trial": None if target.trial is None else target.trial.decision.id,
             "owner": view.owner,
-            "problem": target.carrier.problem or view.problem,
+            "problem": target.reconciler.problem or view.problem,
         },
     }
 

@@ -29,6 +29,7 @@ _GUARDS: Final = {
     "budget": "the budget",
     "dependency": "scaling out would not help",
     "calm": "scaling in needs a calm target and fresh numbers",
+    "pause": "none by hand is a pause",
     "freeze": "a freeze or a pin",
     "owner": "somebody else scales this target",
 }
@@ -43,6 +44,7 @@ _EVENTS: Final = {
     "called_off": "was called off",
     "carried_out": "was carried out",
     "failed": "failed",
+    "not_realised": "has not come about",
     "given_up": "was given up",
     "superseded": "gave way",
     "undone": "was undone",

@@ -9,14 +9,15 @@ from msgspec.structs import replace
 
 from gateway.actuators.belief import Told
 from gateway.actuators.publish import Publish
-from gateway.control.scaling.carrier import Carrier
 from gateway.control.scaling.coming import Coming
 from gateway.control.scaling.feed import Latest, reading, reported
 from gateway.control.scaling.inforce import objective
-from gateway.control.scaling.ledger import wall_text
+from gateway.control.scaling.picture import Picture, patience
 from gateway.control.scaling.ramp import Ramp
+from gateway.control.scaling.reconciler import Reconciler
 from gateway.control.scaling.record import Event
 from gateway.control.scaling.trial import Trial
+from gateway.control.scaling.wall import wall_text
 from gateway.scaling.guards.calm import STALE_TICKS
 from gateway.scaling.scaler import FROZEN_FOR, TICK, Scaler
 from gateway.signals.meter import LONGEST, Meter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.control.scaling.feed import Look
     from gateway.control.scaling.ledger import Ledger
     from gateway.control.scaling.past import Past
+    from gateway.control.scaling.picture import Change
     from gateway.control.scaling.record import Records
     from gateway.core.clock import Clock
     from gateway.scaling.analyzers.season import SeasonState
@@ -37,12 +39,16 @@ if TYPE_CHECKING:
     from gateway.telemetry.logs import Logger
     from gateway.telemetry.snapshot import LoadSnapshot
 
+LONGEST_PIN: Final = 366 * 86400.0
+"""Seconds: what is to hold for longer belongs into the configuration."""
 CAP_MARGIN: Final = 5.0
 """Seconds that workers hold a trial's limit beyond its end, should nobody tell them that it is over."""
 PROMISE: Final = 4.0
 """Seconds that workers count on capacity that is coming without hearing of it again."""
 _WATCHED: Final = frozenset({"off", "observe"})
 _CARRIED_OUT: Final = frozenset({"live", "pinned"})
+_BY_WORD: Final = frozenset({"ordered", "above_max", "below_min", "first_request", "fallback", "pinned"})
+"""Reasons that are no vote: they hold whatever the load is by now."""
 _COUNTED: Final = frozenset({"pool", "kubernetes"})
 """Actuators that see a replica become ready themselves; the word of others may be late or a wish."""
 
@@ -82,6 +88,7 @@ class Target:
         # an actuator that cannot count hears from us how many endpoints there are, or it would never know anything
         self._told = actuator if isinstance(actuator, Told) else None
         self._meter = Meter(objective(settings))
+        self._cold_start = float(settings.cold_start)
         self._clock = clock
         self._log = log.bind(upstream=name)
         self._ledger = ledger
@@ -95,7 +102,10 @@ class Target:
         self._confirmed = ""
         self._is_known = False
         self._was_pinned = False
-        self.carrier = Carrier(actuator, log=self._log, may_shrink=self._may_shrink, tell=self._tell)
+        self.picture = Picture(is_exact=settings.actuator.kind in _COUNTED, is_published=isinstance(actuator, Publish))
+        self.reconciler = Reconciler(
+            actuator, self.picture, clock=clock, log=self._log, objection=self._objection, tell=self._tell
+        )
 
     def resume(self, past: Past) -> None:
         """Go on where an earlier process ended; before a scale-in a whole hold must be seen all the same."""
@@ -165,24 +175,51 @@ class Target:
                 self._tell_endpoints(self._told, seen)
             self.reported = reported(self.name, seen)
         view = self.actuator.view
-        asked = self.asked
-        replicas = view.replicas
-        if asked is not None and asked != replicas.desired:
-            replicas = replace(replicas, desired=asked)
+        change = self.reconciler.look(view, patience(self._signals.cold_start_p90_s or self._cold_start))
+        if change is not None:
+            self._changed(change, view.changed_by, now)
+        replicas = self.picture.replicas
         self._signals = self._meter.observe(None if seen is None else reading(self.name, seen, view, replicas), now)
         self._looks = self._latest.count
         self.scaler.room, self.scaler.owner = view.room, view.owner
         self._tell_admission(now)
         self.is_resting = self._may_rest()
+        self._look_at_trial(now)
+
+    def _look_at_trial(self, now: float) -> None:
         trial = self.trial
-        if trial is not None:
-            verdict = trial.look(self.signals, now)
-            if verdict == "passed":
-                self._end_trial()
-                self._tell(trial.decision, "trial_passed", "")
-                self.carrier.submit(trial.decision)
-            elif verdict == "failed":
-                self._call_off(trial.decision, now)
+        if trial is None:
+            return
+        decision, seen = trial.decision, self.picture.number
+        objection = self._objection(decision)
+        if seen != decision.before:
+            objection = f"there are {seen} by now, and no longer {decision.before}"
+        verdict = trial.look(self.signals, now)
+        if objection:
+            self._give_up_trial(objection)
+        elif verdict == "passed":
+            self._end_trial()
+            self._tell(decision, "trial_passed", "")
+            self.reconciler.want(decision)
+        elif verdict == "failed":
+            self._call_off(decision, now, "with so much less admitted requests had to wait")
+
+    def _changed(self, change: Change, by: str, now: float) -> None:
+        """Somebody else has set another number, which is the new start."""
+        if not self._is_ours:
+            return
+        who = by or "somebody else"
+        self._log.warning("replicas changed by others", before=change.before, after=change.after, by=who)
+        self._ledger.write(
+            {"kind": "changed", "target": self.name, "before": change.before, "replicas": change.after, "by": who}
+        )
+        self.scaler.changed(change.after - change.before, now)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the number is ours to set, so that another one is news."""
+        is_real = not isinstance(self.actuator, Publish)
+        return self.scaler.mode in _CARRIED_OUT and self.scaler.owner is None and is_real
 
     def _may_rest(self) -> bool:
         """Whether nothing of it will change, and nobody decides on it."""
@@ -192,17 +229,22 @@ class Target:
             and self.scaler.mode == "off"
             and self._told is not None  # or its replicas may come and go without a worker's word
             and not self._has_promised
-            and self.carrier.asked is None
+            and self.picture.state == "rest"
         )
 
     def _tell_admission(self, now: float) -> None:
         """Who waits is told what is coming, and a limit that was found follows the replicas that have come or gone."""
         signals = self.signals
         promise = None
-        is_asked = self.carrier.asked is not None
+        # what fails is no promise
+        coming = None if self.picture.is_failing else self.picture.under_way
+        is_asked = coming is not None
+        replicas = signals.replicas
+        if coming is not None and coming > replicas.desired:
+            replicas = replace(replicas, desired=coming)
         if signals.signal_valid and (is_asked or signals.replicas.warming or self._coming.is_open):
             cold = signals.cold_start_p50_s, signals.cold_start_p90_s
-            promise = self._coming.look(signals.replicas, cold, now, is_asked=is_asked)
+            promise = self._coming.look(replicas, cold, now, is_asked=is_asked)
         if promise is not None:
             # told again at each look, so that a new worker hears of it, and nobody believes in a dead teller for long
             self._admission.expect(self.name, promise.wait, promise.growth, PROMISE)
@@ -232,7 +274,15 @@ class Target:
     @property
     def asked(self) -> int | None:
         """The number that is on trial or being brought about; None when nothing is."""
-        return self.carrier.asked if self.trial is None else self.trial.decision.after
+        if self.trial is not None:
+            return self.trial.decision.after
+        return None if self.picture.wanted is None else self.picture.wanted.after
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody has set the number to 0 where ``min`` is more: a pause, as an HPA has it."""
+        has_none = self.picture.seen_at is not None and not self.picture.number
+        return has_none and self.is_counted_elsewhere and self.scaler.settings.min > 0
 
     @property
     def is_counted_elsewhere(self) -> bool:
@@ -243,13 +293,13 @@ class Target:
     @property
     def wants_none(self) -> bool:
         """Whether nothing is there and nothing was asked for."""
-        return not self.actuator.view.replicas.desired and not self.asked
+        return not self.picture.number and not self.asked
 
     @property
     def vacancy(self) -> float | None:
         """In how many seconds the first replica will serve; None where one does, or nothing can be relied on."""
         signals = self.signals
-        if self.scaler.mode not in _CARRIED_OUT or not signals.signal_valid or signals.replicas.ready:
+        if self.scaler.mode not in _CARRIED_OUT or not signals.signal_valid or signals.replicas.ready or self.is_paused:
             return None
         if self.wants_none:
             return None if self.scaler.mode == "pinned" else signals.cold_start_p50_s
@@ -257,12 +307,17 @@ class Target:
 
     def start_first(self, now: float, reason: str) -> bool:
         """Ask for one replica where there is none; False when decisions are not carried out here."""
-        if self.scaler.mode != "live" or not self.signals.signal_valid:
+        if self.scaler.mode != "live" or not self.signals.signal_valid or self.is_paused:
             return False
         if not self.asked:
             self.scaler.order(1, reason)
             self.decide(now)
         return True
+
+    @property
+    def ages(self) -> dict[str, dict[str, float] | None]:
+        """Wanted, asked and seen, each a number of replicas with its age in seconds; None for what there is not."""
+        return self.picture.ages(self._clock.now())
 
     # --- every tick ------------------------------------------------------------------------------
 
@@ -275,6 +330,8 @@ class Target:
         # days are those of the wall clock, which may be put right while we run
         scaler.time_of_day = self._clock.wall() - now
         was_frozen = scaler.frozen_at is not None
+        scaler.is_paused = self.is_paused
+        scaler.under_way = self.picture.under_way if self.trial is None else self.trial.decision.after
         decision = scaler.step(self.signals, now)
         for mark in scaler.marks:
             self.vetoes[mark.guard] = self.vetoes.get(mark.guard, 0) + 1
@@ -286,6 +343,9 @@ class Target:
         self._was_pinned = scaler.pinned is not None
         if decision is not None:
             self._take(decision, now)
+        elif self.trial is not None and scaler.wanted >= self.trial.decision.before:
+            self._call_off(self.trial.decision, now, f"{scaler.wanted} are wanted by now: {scaler.reason}")
+        self.reconciler.check()
         if (scaler.frozen_at is not None) != was_frozen:
             event, why = ("thawed", "its time is over") if was_frozen else ("frozen", "two decisions were undone")
             self._say(event, detail=why)
@@ -311,7 +371,9 @@ class Target:
         if self.trial is not None:
             self._tell(self.trial.decision, "superseded", f"by {decision.id}")
             self._end_trial()
+        self.scaler.waits()
         if self._needs_trial(decision):
+            self.reconciler.drop(f"by {decision.id}")
             self.trial = Trial(
                 decision,
                 self.signals,
@@ -322,32 +384,41 @@ class Target:
             self._tell(decision, "trial", f"no more than {self.trial.limit} in flight meanwhile")
             self._admission.cap(self.name, self.trial.limit, self.trial.until - now + CAP_MARGIN)
         else:
-            self.carrier.submit(decision)
+            self.reconciler.want(decision)
 
     def _needs_trial(self, decision: Decision) -> bool:
         """Whether it takes away what may still be needed, and the limit can show that first."""
-        is_asked_for = decision.mode == "pinned" or decision.reason in {"ordered", "above_max"}
         is_real = not isinstance(self.actuator, Publish)
         # to none only goes what nobody has asked for a whole hold, and a limit of none would show nothing
         is_in = 0 < decision.after < decision.before
-        return is_in and self.signals.limit > 0 and is_real and not is_asked_for
+        return is_in and self.signals.limit > 0 and is_real and not self._is_by_word(decision)
 
     def _end_trial(self) -> None:
         self.trial = None
         self._admission.cap(self.name, None, 0.0)
 
-    def _call_off(self, decision: Decision, now: float) -> None:
+    def _call_off(self, decision: Decision, now: float, why: str) -> None:
         self._end_trial()
         self.scaler.called_off(decision, now)
-        self._tell(decision, "called_off", "with so much less admitted requests had to wait")
+        self._tell(decision, "called_off", why)
+
+    def _give_up_trial(self, why: str) -> None:
+        if self.trial is not None:
+            decision = self.trial.decision
+            self._end_trial()
+            self._tell(decision, "given_up", why)
 
     # --- orders ----------------------------------------------------------------------------------
 
     def pin(self, replicas: int, seconds: float) -> None:
-        """Hold the target at a number for so long."""
+        """Hold the target at a number for so long, in (0, :data:`LONGEST_PIN`]; ValueError otherwise, and no pin."""
+        if not 0.0 < seconds <= LONGEST_PIN:
+            message = f"a pin holds for more than nothing and at most {LONGEST_PIN / 86400:.0f} days"
+            raise ValueError(message)
+        until = wall_text(self._clock.wall() + seconds)
         self.scaler.pin(replicas, self._clock.now() + seconds)
         self._was_pinned = True
-        self._say("pinned", replicas=replicas, until=wall_text(self._clock.wall() + seconds))
+        self._say("pinned", replicas=replicas, until=until)
 
     def unpin(self) -> None:
         """Decide again."""
@@ -363,26 +434,60 @@ class Target:
     def set_mode(self, mode: Mode) -> None:
         """Decide in another mode, until it is set again or the gateway starts anew."""
         self.stir()
-        if mode != "live":
-            self.carrier.drop()
-            if self.trial is not None:
-                self._tell(self.trial.decision, "given_up", "the mode is another now")
-                self._end_trial()
+        is_pinned = self.scaler.pinned is not None
         self.scaler.set_mode(mode, self._clock.now())
+        if is_pinned:
+            self._was_pinned = False
+            self._say("unpinned", detail=f"the mode is {mode} now")
         self._say("mode", mode=mode)
+        self._give_up_trial(f"the mode is {mode} now")
+        self.reconciler.check()
 
     # --- what became of it -----------------------------------------------------------------------
 
-    def _may_shrink(self) -> bool:
+    def _objection(self, decision: Decision) -> str:
+        """Why a decision that no actuator has taken yet is void by now; empty when it still fits."""
+        scaler = self.scaler
+        if scaler.mode != decision.mode:
+            return f"the mode is {scaler.mode} now"
+        if decision.mode == "pinned" and (scaler.pinned is None or scaler.pinned[0] != decision.after):
+            return "the pin is another now"
+        if scaler.owner is not None:
+            return f"{scaler.owner} scales it now"
+        if decision.after < decision.before and not self._is_by_word(decision):
+            return self._objection_to_less(decision)
+        is_from_votes = not decision.undoes and decision.reason not in _BY_WORD
+        if is_from_votes and self.picture.is_failing and scaler.wanted <= self.picture.number:
+            return f"{scaler.wanted} are enough by now"
+        return ""
+
+    def _objection_to_less(self, decision: Decision) -> str:
+        """What was true when a scale-in was decided may not be true any more."""
         signals = self.signals
-        return bool(signals.signal_valid) and signals.signal_age_s <= STALE_TICKS * TICK and signals.queued < 1
+        if not signals.signal_valid or signals.signal_age_s > STALE_TICKS * TICK:
+            return "the numbers that it was decided on are too old"
+        if self.trial is None and self.picture.is_failing and signals.queued >= 1:
+            return "a queue stands by now"
+        if self.trial is None and self.scaler.wanted > decision.after:
+            return f"{self.scaler.wanted} are wanted by now"
+        return ""
+
+    @staticmethod
+    def _is_by_word(decision: Decision) -> bool:
+        """Whether somebody has said so, whatever the numbers are."""
+        return decision.mode == "pinned" or decision.reason in _BY_WORD
 
     def _tell(self, decision: Decision, event: str, detail: str) -> None:
-        if event in {"failed", "given_up", "called_off"}:
+        if event in {"failed", "given_up", "called_off", "not_realised"}:
             self._log.warning("scaling decision not carried out", decision=decision.id, why=event, detail=detail)
         else:
             self._log.info("scaling decision told", decision=decision.id, event_word=event, detail=detail)
-        self._note(decision.id, event, detail, replicas=decision.before)
+        if event == "carried_out":
+            self.scaler.carried_out(decision, self._clock.now())
+        elif event in {"given_up", "superseded"}:
+            self.scaler.given_up(decision)
+        replicas = decision.after if event == "carried_out" else self.picture.number
+        self._note(decision.id, event, detail, replicas=replicas)
 
     def _note(self, identity: str, event: str, detail: str, **more: object) -> None:
         self._records.note(identity, Event(wall_text(self._clock.wall()), event, detail))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.scaling.guards.bounds import budget, dependency, machine, min_max, starts, steps
 from gateway.scaling.guards.calm import calm
-from gateway.scaling.guards.orders import freeze, owner
+from gateway.scaling.guards.orders import freeze, owner, pause
 from gateway.scaling.guards.plan import Mark, Plan
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("budget", budget),
     ("dependency", dependency),
     ("calm", calm),
+    ("pause", pause),
     ("freeze", freeze),
     ("owner", owner),
 )

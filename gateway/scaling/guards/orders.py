@@ -1,4 +1,4 @@
-"""Guards that put somebody else's word above ours: a freeze, a pin, another owner."""
+"""Guards that put somebody else's word above ours: a pause, a freeze, a pin, another owner."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from gateway.scaling.guards.plan import Change
 
 if TYPE_CHECKING:
     from gateway.scaling.guards.plan import Facts, Plan
+
+
+def pause(plan: Plan, facts: Facts) -> Change:
+    """None by hand is a pause, as an HPA has it, where ``min`` is more: until there is one, or an order or a pin."""
+    return Change(plan.current, "paused") if facts.is_paused else Change(plan.target, "")
 
 
 def freeze(plan: Plan, facts: Facts) -> Change:

@@ -84,3 +84,15 @@ def test_an_early_end_is_not_judged_by_its_recovery() -> None:
 )
 def test_a_reason_is_a_word_in_a_problem(body: bytes, reason: str) -> None:
     assert problem_reason(body) == reason
+
+
+def test_one_in_fifty_refused_afterwards_is_no_recovery() -> None:
+    """When the load is low again nearly everything must be served."""
+    found = Tally()
+    for number in range(4000):
+        due = number / 100
+        found.send(due, due)
+        found.take(due, due + 0.02, SHED if due >= 30 and number % 50 == 0 else SERVED)
+    judged = verdict(found, LOAD, until=40.0)
+    assert not judged.is_good
+    assert any("did not recover: 2.0 %" in words for words in judged.words)

@@ -161,3 +161,11 @@ def test_what_burned_for_long_services_is_past_when_slots_are_free_and_nobody_wa
     assert is_burning(with_(**late, utilization=0.95))
     assert is_burning(with_(**late, utilization=0.5, queued=3.0))
     assert is_burning(with_(**{**late, "service_time_s": 0.1}, utilization=0.5))
+
+
+def test_a_climb_is_not_believed_to_go_on_for_ever() -> None:
+    """The slope is damped: in sixty steps it brings some 35 times itself, and not 60 times."""
+    trend = Trend()
+    for step in range(200):
+        trend.update(float(step), 300.0, 5.0 * step)
+    assert 199 + 25 < trend.forecast < 199 + 45

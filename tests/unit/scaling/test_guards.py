@@ -69,7 +69,18 @@ def test_a_calm_target_may_scale_in_and_out() -> None:
 
 def test_the_order_is_fixed() -> None:
     names = [name for name, _ in GUARDS]
-    assert names == ["min_max", "steps", "starts", "machine", "budget", "dependency", "calm", "freeze", "owner"]
+    assert names == [
+        "min_max",
+        "steps",
+        "starts",
+        "machine",
+        "budget",
+        "dependency",
+        "calm",
+        "pause",
+        "freeze",
+        "owner",
+    ]
 
 
 def test_a_veto_does_not_keep_a_target_below_its_minimum() -> None:
@@ -113,3 +124,15 @@ def test_no_plan_leaves_the_bounds(current: int, target: int, signals: Signals, 
     assert SETTINGS.min <= found <= SETTINGS.max
     order = [name for name, _ in GUARDS]
     assert [mark.guard for mark in marks] == sorted((mark.guard for mark in marks), key=order.index)
+
+
+def test_replicas_on_standby_need_no_start() -> None:
+    """Three may be starting at once; the two that are warm come on top."""
+    warm = with_(replicas=Replicas(ready=10, standby=2, desired=10))
+    assert guarded(Plan(10, 30), facts(warm, replace(SETTINGS, max_starts=3)))[0] == 15
+
+
+def test_a_pause_gives_way_to_a_pin_alone() -> None:
+    """Nobody decides on what somebody has set to none, but for the word of another person."""
+    assert guarded(Plan(0, 5), facts(is_paused=True))[0] == 0
+    assert guarded(Plan(0, 5), facts(is_paused=True, pin=3))[0] == 3

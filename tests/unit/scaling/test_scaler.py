@@ -161,6 +161,7 @@ def test_two_reverts_in_half_an_hour_freeze_the_target_until_it_is_thawed() -> N
     scaler = Scaler(LIVE)
     drive(scaler, 20.0, 6, ticks=20)
     for start in (100.0, 200.0):
+        drive(scaler, 20.0, 6, ticks=15, start=start - 75.0)
         scaler.order(4)
         assert scaler.step(signals(20.0, 6), start) is not None
         assert scaler.step(signals(20.0, 4, slo_burn_5s=50.0), start + 5.0) is not None
@@ -309,3 +310,52 @@ def test_nobody_asks_so_the_last_replica_goes_after_the_hold() -> None:
     silent = {"spare_slots": 0.0, "growth_slots": 0.0, "offered_rps": 0.0, "admitted_rps": 0.0}
     assert drive(Scaler(replace(LIVE, min=0)), 0.0, 1, ticks=14, **silent) == 0
     assert drive(Scaler(replace(LIVE, min=0)), 0.01, 1, ticks=60, **silent) == 1
+
+
+def test_a_scale_out_is_not_judged_by_replicas_that_are_not_ready() -> None:
+    """What burns while they are still starting is no proof that they bring nothing."""
+    scaler = Scaler(LIVE)
+    burning = {"admitted_rps": 480.0, "slo_burn_5s": 50.0, "slo_burn_60s": 50.0}
+    first = scaler.step(signals(90.0, 6, **burning), 0.0)
+    assert first is not None
+    for tick in range(1, 40):
+        late = Replicas(ready=first.after - 1, warming=1, desired=first.after)
+        decision = scaler.step(signals(90.0, first.after, **burning, replicas=late), 5.0 * tick)
+        assert decision is None or not decision.undoes
+
+
+def test_several_scale_ins_are_undone_to_where_the_first_began() -> None:
+    """They are one trial: harm after the second gives back what both have taken."""
+    scaler = Scaler(LIVE)
+    drive(scaler, 40.0, 6, ticks=20)
+    scaler.order(5)
+    assert scaler.step(signals(20.0, 6), 100.0) is not None
+    scaler.order(4)
+    assert scaler.step(signals(20.0, 5), 105.0) is not None
+    restored = scaler.step(signals(20.0, 4, slo_burn_5s=50.0), 110.0)
+    assert restored is not None
+    assert (restored.after, restored.reason) == (6, "scale_in_hurt")
+
+
+def test_one_look_after_a_silence_takes_nothing_away() -> None:
+    """Three minutes without a word, and a whole hold is seen again before anything goes."""
+    scaler = Scaler(LIVE)
+    drive(scaler, 50.0, 7, ticks=30)
+    begin = 145.0 + 180.0
+    for tick in range(12):
+        assert scaler.step(signals(1.0, 7), begin + 5.0 * tick) is None
+    assert drive(scaler, 1.0, 7, ticks=10, start=begin + 60.0) < 7
+
+
+def test_what_was_only_made_smaller_keeps_the_word_of_its_vote() -> None:
+    """A scale-in down to the minimum is the votes' doing, and a pin is the pin's."""
+    scaler = Scaler(replace(LIVE, min=2))
+    found: list[Decision] = []
+    for tick in range(30):
+        decision = scaler.step(signals(0.0, 6, spare_slots=0.0), 5.0 * tick)
+        found += [decision] if decision is not None else []
+    assert (found[0].after, found[0].reason) == (2, "surplus")
+    scaler.pin(3, 1000.0)
+    pinned = scaler.step(signals(0.0, 6, spare_slots=0.0), 150.0)
+    assert pinned is not None
+    assert (pinned.after, pinned.reason) == (3, "pinned")

@@ -483,3 +483,24 @@ def test_a_limit_that_is_a_guess_says_nothing_of_replicas() -> None:
     for second in range(30, 60):
         known = meter.observe(reading(float(second), limit=20.0), float(second))
     assert known.slots_per_replica == 20.0 / max(known.replicas.ready, 1)
+
+
+def test_a_silence_begins_a_new_history() -> None:
+    """No mean reaches over it, and what grew before it does not count as growth any more."""
+    meter = Meter(Objective(slots=8.0))
+    arrived = 0.0
+
+    def look(at: float) -> Signals:
+        return meter.observe(Reading(at=at, first_tries=arrived, finished=arrived, service_time=0.1 * arrived), at)
+
+    for second in range(120):
+        arrived += 2.0 * second
+        found = look(float(second))
+    assert found.growth_slots > 1
+    found = look(160.0)
+    assert (found.history_s, found.offered_rps) == (0.0, 0.0)
+    for second in range(161, 230):
+        arrived += 238.0
+        found = look(float(second))
+    assert found.offered_rps == pytest.approx(238.0)
+    assert found.growth_slots == pytest.approx(0.0, abs=1.0)

@@ -51,6 +51,7 @@ class Puppet:
         self.applied: list[Decision] = []
         self.failure: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.is_idle = False
         self.at_once = 0
         self.most_at_once = 0
 
@@ -71,6 +72,8 @@ class Puppet:
             if self.failure is not None:
                 raise self.failure
             self.applied.append(decision)
+            if self.is_idle:
+                return
             self.replicas = Replicas(ready=decision.after, desired=decision.after)
         finally:
             self.at_once -= 1
@@ -183,7 +186,7 @@ async def stage(log: Log, tmp_path: Path) -> Any:
 
     yield make
     for each in stages:
-        await each.target.carrier.stop()
+        await each.target.reconciler.stop()
         await each.ledger.stop()
 
 

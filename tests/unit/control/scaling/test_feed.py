@@ -113,3 +113,9 @@ def test_an_upstream_that_nobody_counted_reads_as_nothing_asked_for() -> None:
     seen = look(totals)
     assert seen is not None
     assert reading("other", seen, View(at=1.0), Replicas(ready=1)).first_tries == 0
+
+
+def test_the_time_that_a_count_takes_is_no_age() -> None:
+    """A count of eight seconds that ended twelve seconds ago is four seconds old."""
+    slow = View(at=88.0, replicas=KNOWN.replicas, slack=8.0)
+    assert joined(worker(100.0, 7), view=slow).age == pytest.approx(4.0)

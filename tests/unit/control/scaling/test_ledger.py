@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gateway.control.scaling import ledger as room
-from gateway.control.scaling.ledger import Ledger, read_records, wall_seconds, wall_text
+from gateway.control.scaling.ledger import Ledger, read_records
 from gateway.control.scaling.past import Past, last_states
+from gateway.control.scaling.wall import wall_seconds, wall_text
 from gateway.core.clock import ManualClock
 from tests.support.running import until
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.control.scaling.conftest import Log
 
 
@@ -98,16 +100,19 @@ async def test_a_torn_line_costs_only_itself(tmp_path: Path, log: Log) -> None:
 
 def test_nonsense_changes_no_state() -> None:
     """Whatever somebody edited into the file, the last good state of each target counts."""
-    good = {"kind": "decision", "id": "app-7", "target": "app", "mode": "live", "to": 4}
+    made = {"kind": "decision", "id": "app-7", "target": "app", "mode": "live", "to": 4}
+    good = {"kind": "carried_out", "id": "app-7", "target": "app"}
     nonsense = [
         {"kind": "decision", "id": "app-x", "target": "app", "mode": "live", "to": 9},
         {"kind": "decision", "id": "app-9", "target": "app", "mode": "live", "to": "many"},
         {"kind": "frozen", "target": "app", "wall": "yesterday"},
         {"kind": "pinned", "target": "app", "replicas": -1, "until": wall_text(0)},
         {"kind": "decision", "target": 5},
+        {"kind": "carried_out", "id": "app-8", "target": "app"},
+        {"kind": "state", "target": "app", "serial": 3, "replicas": "all", "frozen": None, "pinned": None},
         {"id": "app-99"},
     ]
-    assert last_states([good, *nonsense]) == {"app": Past(serial=7, replicas=4)}
+    assert last_states([made, good, *nonsense]) == {"app": Past(serial=7, replicas=4)}
 
 
 def test_what_was_called_off_was_not_done() -> None:
@@ -121,3 +126,34 @@ def test_what_was_called_off_was_not_done() -> None:
 def test_a_file_that_is_not_there_has_no_records(tmp_path: Path) -> None:
     """A first start is no error."""
     assert list(read_records(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize("kind", ["trial", "called_off", "given_up", "changed"])
+def test_every_word_of_what_there_is_is_remembered(kind: str) -> None:
+    """Of a trial, of what was not done and of what others have done the line says how many there were."""
+    assert last_states([{"kind": kind, "id": "app-7", "target": "app", "replicas": 5}])["app"].replicas == 5
+
+
+async def test_a_disk_that_is_full_in_the_middle_of_a_line_costs_none(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half of it is taken back, so that each line is there once when there is room again."""
+    monkeypatch.setattr(room, "_AGAIN", 0.01)
+    whole, failures = room._write_all, [1, 1]
+
+    def torn(fd: int, data: bytes) -> None:
+        if failures:
+            failures.pop()
+            whole(fd, data[: 3 * len(data) // 4])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(fd, data)
+
+    monkeypatch.setattr(room, "_write_all", torn)
+    path = tmp_path / "l"
+    ledger = make(path, log)
+    for number in range(4):
+        ledger.write({"n": number})
+    await until(lambda: not failures and not ledger._waiting)
+    await ledger.stop()
+    assert [record["n"] for record in read_records(path)] == [0, 1, 2, 3]
+    assert path.read_bytes().count(b"\n") == 4

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.control.orders import OrderRefused
+from gateway.control.scaling.ledger import read_records
 from gateway.control.scaling.orders import carry_out, read_order
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ async def test_orders_are_carried_out(stage: Callable[..., Stage]) -> None:
         ({"action": "pin", "for": "1m"}, HTTPStatus.BAD_REQUEST, 'needs "replicas"'),
         ({"action": "pin", "replicas": 4, "for": "soon"}, HTTPStatus.BAD_REQUEST, "not an order"),
         ({"action": "pin", "replicas": 11, "for": "1m"}, HTTPStatus.BAD_REQUEST, "from 1 to 10"),
+        ({"action": "pin", "replicas": 4, "for": "0s"}, HTTPStatus.BAD_REQUEST, "at most 366d"),
+        ({"action": "pin", "replicas": 4, "for": "367d"}, HTTPStatus.BAD_REQUEST, "at most 366d"),
+        ({"action": "pin", "replicas": 4, "for": "999999999999999999d"}, HTTPStatus.BAD_REQUEST, "at most 366d"),
+        ({"action": "pin", "replicas": 4, "for": -5}, HTTPStatus.BAD_REQUEST, "not an order|at most 366d"),
+        ({"action": "pin", "replicas": 4, "for": 1e308}, HTTPStatus.BAD_REQUEST, "not an order|at most 366d"),
         ({"action": "order", "replicas": 0}, HTTPStatus.BAD_REQUEST, "from 1 to 10"),
         ({"action": "unpin", "replicas": 3}, HTTPStatus.BAD_REQUEST, 'takes no "replicas"'),
         ({"action": "mode"}, HTTPStatus.BAD_REQUEST, 'needs "mode"'),
@@ -67,6 +73,40 @@ async def test_what_is_refused(
     with pytest.raises(OrderRefused, match=said) as refusal:
         read_order(body(**words), {"app": stage().target})
     assert refusal.value.status == status
+
+
+async def test_a_pin_cannot_be_half_made(stage: Callable[..., Stage]) -> None:
+    """A time without bounds is refused before anything has changed, whoever asks for it."""
+    it = stage()
+    for seconds in (1e308, -5.0, 0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="366 days"):
+            it.target.pin(5, seconds)
+    await it.live(10, 1.0)
+    assert (it.target.scaler.pinned, it.target.scaler.mode, it.puppet.replicas.ready) == (None, "live", 1)
+    await it.ledger.stop()
+    assert list(read_records(it.ledger._path)) == []
+
+
+async def test_an_order_is_not_lost_without_a_word(stage: Callable[..., Stage]) -> None:
+    """While a pin, a freeze or another owner stands above it, it is refused; a large one is reached in steps."""
+    it = stage(ready=2, max=40)
+    await it.live(10, 1.0)
+    order = body(action="order", replicas=40)
+    it.target.pin(2, 60.0)
+    with pytest.raises(OrderRefused, match="unpin"):
+        read_order(order, {"app": it.target})
+    it.target.unpin()
+    it.target.scaler.frozen_at = it.clock.now()
+    with pytest.raises(OrderRefused, match="thaw"):
+        read_order(order, {"app": it.target})
+    it.target.thaw()
+    it.target.scaler.owner = "hpa"
+    with pytest.raises(OrderRefused, match="hpa scales it"):
+        read_order(order, {"app": it.target})
+    it.target.scaler.owner = None
+    carry_out(read_order(order, {"app": it.target}), it.target)
+    await it.live(20, 1.0)
+    assert it.changes() == [(2, 8, "ordered"), (8, 32, "ordered"), (32, 40, "ordered")]
 
 
 async def test_a_target_that_is_not_live_is_not_pinned(stage: Callable[..., Stage]) -> None:
