@@ -84,7 +84,7 @@ async def test_a_trial_over_a_trial_has_the_lid_of_the_real_number(stage: Make) 
 
 async def test_a_trial_goes_on_while_the_load_falls(stage: Make) -> None:
     """A scale-in that is tried is not made larger under way, or its window would never be over."""
-    it = stage(ready=16, max=20, hold=100.0, max_hold=100.0, cold_start=10.0, actuator=EXACT)
+    it = stage(ready=16, max=20, hold=100.0, max_hold=100.0, cold_start=5.0, actuator=EXACT)
     await it.live(110, 500.0)
     await until_trial(it, 60.0, 15)
     first = it.target.trial
