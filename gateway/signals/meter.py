@@ -185,7 +185,7 @@ class Meter:
         slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
-        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.streams
+        load = _settled(offered, arrival_cv2, seconds, last, middle) * service + last.held
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
@@ -225,6 +225,7 @@ class Meter:
             failed_rps=failed,
             shed_rps={reason: _rate(count, fast.shed.get(reason, 0.0), seconds) for reason, count in last.shed.items()},
             inflight=_rate(last.in_flight_time, fast.in_flight_time, seconds),
+            streams=last.streams,
             queued=last.queued,
             queued_bytes=last.queued_bytes,
             oldest_age_s=last.oldest_age,
@@ -238,7 +239,7 @@ class Meter:
             slots_per_replica=slots,
             limit=last.limit,
             replicas=replicas,
-            utilization=min(last.in_flight / ready, 1.0) if ready > 0 else 0.0,
+            utilization=min(max(last.in_flight - last.streams + last.held, 0.0) / ready, 1.0) if ready > 0 else 0.0,
             load_slots=load,
             spare_slots=spare,
             growth_slots=growth,
@@ -368,6 +369,7 @@ def _sums(reading: Reading) -> tuple[object, ...]:
         reading.shed,
         reading.queued,
         reading.streams,
+        reading.held,
     )
 
 
