@@ -258,7 +258,9 @@ def _is(value: object, cls: type) -> bool:
 
 def _is_in_range(kind: inspect.IntType | inspect.FloatType, value: object) -> bool:
     types = int if isinstance(kind, inspect.IntType) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, types) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, types):
+        return False
+    if isinstance(value, float) and not isfinite(value):
         return False
     return (
         (kind.ge is None or value >= kind.ge)

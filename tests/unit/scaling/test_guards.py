@@ -96,6 +96,9 @@ def test_the_budget_pays_for_standby_first() -> None:
     vote = cost(PriceSettings(replica_hour=0.1, budget_hour=1.0), standby=2)
     assert vote == Vote("cost", 8, "budget", "ceiling")
     assert cost(PriceSettings(), standby=2) is None
+    smallest = cost(PriceSettings(replica_hour=1e-310, budget_hour=1.0), standby=2)
+    assert smallest is not None
+    assert smallest.replicas == 10**9 - 2
 
 
 SIGNAL_STATES = st.builds(
