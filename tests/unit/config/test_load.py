@@ -308,6 +308,6 @@ def test_a_number_of_400_digits_is_too_large(tmp_path: Path, line: str) -> None:
     """No float is as large, which is no reason to break off."""
     file = tmp_path / "gateway.toml"
     file.write_text(MINIMAL + line.format("9" * 400))
-    with pytest.raises(InvalidConfig, match="expected a (whole )?number in") as wrong:
+    with pytest.raises(InvalidConfig, match=r"expected a (whole )?number in") as wrong:
         load(file)
     assert len(str(wrong.value)) < 300
