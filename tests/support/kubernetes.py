@@ -161,6 +161,12 @@ class ApiServer:
         self._log.append((self._version, "BOOKMARK", {"metadata": {"resourceVersion": str(self._version)}}))
         self._wake()
 
+    def garble(self) -> None:
+        """Say half a line inside of the running watches, and again to whoever goes on from before it."""
+        self._version += 1
+        self._log.append((self._version, "GARBLED", {}))
+        self._wake()
+
     def expire_watches(self) -> None:
         """Say 410 inside of the running watches, as the server does when it cannot keep up."""
         self._version += 1
@@ -281,7 +287,7 @@ class ApiServer:
         metadata = {"resourceVersion": str(self._version)}
         return web.json_response({"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "items": items})
 
-    async def _watch(self, request: web.Request, resource: str, name: str) -> web.StreamResponse:  # noqa: C901 - a loop
+    async def _watch(self, request: web.Request, resource: str, name: str) -> web.StreamResponse:  # noqa: C901, PLR0912 - a loop
         said = request.query.get("resourceVersion", "")
         version = int(said) if said not in {"", "0"} else self._version
         if version < self._oldest:
@@ -299,13 +305,15 @@ class ApiServer:
             while not cut.is_set():
                 changed = self._changed
                 for at, event, found in list(self._log):
-                    is_ours = event in {"BOOKMARK", "ERROR"} or (
+                    is_ours = event in {"BOOKMARK", "ERROR", "GARBLED"} or (
                         found["kind"] == kind and name in {"", found["metadata"]["name"]}
                     )
                     if at > version and is_ours:
                         if event == "BOOKMARK":
                             found = {"apiVersion": "apps/v1", "kind": kind, **found}  # noqa: PLW2901 - the same, typed
                         line = json.dumps({"type": event, "object": found}).encode() + b"\n"
+                        if event == "GARBLED":
+                            line = line[:20] + b"\n"
                         # in two pieces, because a line is not a packet
                         await response.write(line[:10])
                         await response.write(line[10:])

@@ -32,6 +32,14 @@ CASES = [
     ("min_max", 10, 0, facts(), 1, "below_min"),
     ("steps", 5, 40, facts(), 20, "step"),
     ("starts", 10, 30, facts(settings=replace(SETTINGS, max_starts=3)), 13, "starts"),
+    (
+        "starts",
+        10,
+        30,
+        facts(with_(replicas=Replicas(ready=10, warming=1, standby=2)), replace(SETTINGS, max_starts=3)),
+        14,  # two that start, and two that are warm and need not
+        "starts",
+    ),
     ("machine", 10, 20, facts(room=12), 12, "no_room"),
     ("machine", 10, 20, facts(room=4), 10, "no_room"),
     ("budget", 10, 20, facts(ceilings=(Vote("cost", 15, "budget", "ceiling"),)), 15, "budget"),
