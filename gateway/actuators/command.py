@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.actuators.actuator import ActuatorFailed, View
 from gateway.actuators.belief import Belief
 from gateway.actuators.cold_starts import ColdStarts
-from gateway.actuators.run import run
+from gateway.actuators.run import OutOfTime, run
 from gateway.signals.reading import Replicas
 
 if TYPE_CHECKING:
@@ -97,7 +97,11 @@ class Command:
             "reason": decision.reason,
         }
         begun = self._clock.now()
-        ran = await run(_filled(self._command, facts), timeout=self._timeout)
+        try:
+            ran = await run(_filled(self._command, facts), timeout=self._timeout)
+        except OutOfTime as error:
+            self._write(error.ran, decision.id)
+            raise
         self._write(ran, decision.id)
         if ran.status != 0:
             raise ActuatorFailed(

@@ -6,25 +6,46 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.actuators.actuator import ActuatorFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
 _LINES: Final = 200
 _LONGEST: Final = 4096
+_REST: Final = 0.2
+"""Seconds in which what is in the pipes at the end is read; others may hold them open."""
+_PASSES: Final = 10
+
+
+class Room:
+    """How many lines of a command are still kept, whichever pipe they come from."""
+
+    def __init__(self, lines: int = _LINES) -> None:
+        self.left = lines
+
+    def take(self) -> bool:
+        """Whether there is room for one more."""
+        self.left -= 1
+        return self.left >= 0
 
 
 class Output(asyncio.Protocol):
-    """Keeps the first lines that arrive on a pipe, and counts the others; ``ended`` is set when it is closed."""
+    """Keeps the first lines that arrive on a pipe, and counts the others; ``ended`` is set when it is closed.
 
-    def __init__(self) -> None:
+    ``last`` is the last line, kept or not.
+    """
+
+    def __init__(self, room: Room) -> None:
         self.lines: list[str] = []
+        self.last = ""
         self.dropped = 0
         self.ended = asyncio.Event()
+        self._room = room
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -39,14 +60,22 @@ class Output(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Take a last line that has no end."""
-        self._take(self._rest)
+        self.flush()
         self.ended.set()
+
+    def flush(self) -> None:
+        """Take what has no end as a line."""
+        self._take(self._rest)
+        self._rest = b""
 
     def _take(self, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace").strip()
-        if text and len(self.lines) < _LINES:
+        if not text:
+            return
+        self.last = text
+        if self._room.take():
             self.lines.append(text)
-        elif text:
+        else:
             self.dropped += 1
 
 
@@ -61,20 +90,29 @@ class Ran:
     @property
     def last(self) -> str:
         """The last line it wrote, errors first; empty when it was silent."""
-        lines = self.errors.lines or self.output.lines
-        return lines[-1] if lines else ""
+        return self.errors.last or self.output.last
 
     def __repr__(self) -> str:
         return f"<Ran {self.status} {self.last}>"
 
 
-async def run(argv: Sequence[str], *, timeout: float) -> Ran:  # noqa: ASYNC109 - what outlasts it is killed
-    """Run a command and wait for its end; ActuatorFailed when it cannot start or outlasts its time.
+class OutOfTime(ActuatorFailed):
+    """A command outlasted its time and was killed; ``ran`` has what it wrote until then."""
 
-    It has a session of its own, and all of it is killed when the time is over or nobody waits any more. What it leaves
-    running in the background goes on, but is not listened to.
+    def __init__(self, program: str, timeout: float, ran: Ran) -> None:
+        said = f"; its last line was: {ran.last}" if ran.last else ""
+        super().__init__("timeout", f"{program} did not end in {timeout:g} s, and was killed{said}")
+        self.ran = ran
+
+
+async def run(argv: Sequence[str], *, timeout: float) -> Ran:  # noqa: ASYNC109 - what outlasts it is killed
+    """Run a command and wait for its end; ActuatorFailed when it cannot start, :class:`OutOfTime` when it lasts longer.
+
+    When the time is over or nobody waits any more it is killed with all that it has started, in whatever process group
+    or session that is. What it leaves running in the background after its end goes on, but is not listened to.
     """
-    async with _Pipe() as output, _Pipe() as errors:
+    room = Room()
+    async with _Pipe(room) as output, _Pipe(room) as errors:
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -88,29 +126,67 @@ async def run(argv: Sequence[str], *, timeout: float) -> Ran:  # noqa: ASYNC109 
             raise ActuatorFailed("cannot_start", f"{argv[0]}: {why}") from error
         output.close_writer()
         errors.close_writer()
+        is_late = False
         try:
             async with asyncio.timeout(timeout):
-                status = await process.wait()
-        except TimeoutError as error:
-            raise ActuatorFailed("timeout", f"{argv[0]} did not end in {timeout:g} s, and was killed") from error
+                await process.wait()
+        except TimeoutError:
+            is_late = True
         finally:
             if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_family(process.pid)
                 await process.wait()
         # it has ended, so all that it wrote is in the pipes; who holds them open is somebody else
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(_REST):
                 await output.protocol.ended.wait()
                 await errors.protocol.ended.wait()
-        return Ran(status, output.protocol, errors.protocol)
+        for one in (output.protocol, errors.protocol):
+            one.flush()
+        ran = Ran(process.returncode or 0, output.protocol, errors.protocol)
+        if is_late:
+            raise OutOfTime(argv[0], timeout, ran)
+        return ran
+
+
+def kill_family(leader: int) -> None:
+    """Kill a process that leads a session, what it has started, and what that has, until none of them is left.
+
+    A child may have a process group of its own, as job control of shells gives it, or a session (setsid): so who
+    belongs to it is found by its session and by its parents.
+    """
+    sessions, known = {leader}, {leader}
+    for _ in range(_PASSES):
+        found = False
+        for pid, parent, session in sorted(_processes()):
+            if pid in known or parent in known or session in sessions:
+                found = True
+                known.add(pid)
+                if session == pid:
+                    sessions.add(pid)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+def _processes() -> Iterator[tuple[int, int, int]]:
+    """Process, parent and session of all that have not ended (proc(5), /proc/pid/stat)."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                # the name of the program, in brackets, may contain anything
+                text = (folder / "stat").read_text("ascii", "replace").rpartition(")")[2]
+                state, parent, _, session, *_ = text.split()
+                if state not in {"Z", "X"}:
+                    yield int(folder.name), int(parent), int(session)
 
 
 class _Pipe:
     """One end for the command, the other for us."""
 
-    def __init__(self) -> None:
-        self.protocol = Output()
+    def __init__(self, room: Room) -> None:
+        self.protocol = Output(room)
         self.writer = -1
         self._transport: asyncio.ReadTransport | None = None
 

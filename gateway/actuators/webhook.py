@@ -89,6 +89,7 @@ class Webhook:
         self._url = url
         self._secret_file = secret_file
         self._ca_file = ca_file
+        self._ca: bytes | None = None
         self._clock = clock
         self._rng = rng
         self._log = log
@@ -162,7 +163,7 @@ class Webhook:
         return after + self._rng.random() * float(self._backoff(state))
 
     async def _post(self, key: bytes, body: bytes, message_id: str) -> Replicas | None:
-        session = self._open()
+        session = await self._open()
         headers = {"Content-Type": "application/json", "User-Agent": "gateway"}
         headers |= sign(key, message_id, int(self._clock.wall()), body)
         try:
@@ -180,12 +181,18 @@ class Webhook:
         except (aiohttp.ClientError, OSError) as error:
             raise _Again("unreachable", str(error) or type(error).__name__) from error
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            try:
+    async def _open(self) -> aiohttp.ClientSession:
+        """The session; a new one when the CA file is another, because certificates are rotated."""
+        try:
+            ca = None if self._ca_file is None else self._ca_file.read_bytes()
+            if self._session is not None and ca != self._ca:
+                await self.stop()
+            if self._session is None:
                 tls = ssl.create_default_context(cafile=self._ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise ActuatorFailed("no_ca", f"{self._ca_file} cannot be used: {error}") from error
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise ActuatorFailed("no_ca", f"{self._ca_file} cannot be used: {error}") from error
+        if self._session is None:
+            self._ca = ca
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -93,6 +93,9 @@ def drill(  # noqa: PLR0913, PLR0917 - a command line
     if file == STANDARD_INPUT:
         message = "expected the name of a file: the gateway that it starts reads it too"
         raise typer.BadParameter(message, param_hint="file")
+    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        message = f"expected the name of a file in a folder that exists; got {json_file}"
+        raise typer.BadParameter(message, param_hint="--json")
     target = Target(url, admin) if file is None else target_of(load_or_exit(file, tell_warnings=False).settings)
     target.check(is_mine=yes)
     console = Console(highlight=False)

@@ -23,6 +23,9 @@ _PATIENCE: Final = 5.0
 
 def explain_decision(identity: str, admin: str, ledger: Path | None) -> None:
     """Print who wanted a decision, who tamed it and what became of it; end with 1 when nobody knows it."""
+    if ledger is not None and not any(file.is_file() for file in (ledger, ledger.with_name(f"{ledger.name}.1"))):
+        message = f"expected the ledger of a gateway (admin.ledger); there is no file {ledger}"
+        raise typer.BadParameter(message, param_hint="--ledger")
     try:
         record = _asked(identity, admin) if ledger is None else from_ledger(identity, read_records(ledger))
     except (OSError, HTTPException, MsgspecError, ValueError) as error:
@@ -30,7 +33,8 @@ def explain_decision(identity: str, admin: str, ledger: Path | None) -> None:
         raise typer.BadParameter(message) from None
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if record is None:
-        console.print(f"no decision {identity}; the newest are in {admin}/v1/decisions")
+        where = f"the newest are in {admin}/v1/decisions" if ledger is None else f"{ledger} does not have it"
+        console.print(f"no decision {identity}; {where}")
         raise typer.Exit(1)
     for label, text in story(record):
         console.print(f"{label:<30}", style="bold", end=" ")

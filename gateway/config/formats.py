@@ -198,6 +198,21 @@ _FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "url": _url,
 }
 
+EXPRESSIONS: Final = {
+    "failure": _FAILURE,
+    "field_to_change": _TOKEN,
+    "field_to_remove": _TOKEN,
+    "header_name": _TOKEN,
+    "header_value": _VALUE,
+    "host": _HOST,
+    "method": _METHOD,
+    "name": _NAME,
+    "object_name": _OBJECT,
+    "path": _PATH,
+    "status": _STATUS,
+}
+"""What every text of a format fits, where that is one expression, which JSON Schema can say too."""
+
 
 def reads_as_other(path: str) -> str:
     """What a path pattern means that reads as another router's; empty when it does not."""

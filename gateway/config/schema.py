@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from inspect import cleandoc
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import NODEFAULT, inspect
 from msgspec.structs import asdict
 
+from gateway.config import patterns
 from gateway.config.planned import planned_under
 from gateway.config.settings import Settings
-from gateway.core.units import AutoSeconds, Rate, Seconds, Size
+from gateway.core.units import Rate, Seconds, Size
 
-_DURATION: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"
-_SIZE: Final = r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$"
-_RATE: Final = r"^[0-9]+(\.[0-9]+)?/[smhd]$"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _NAME: Final = "^[A-Za-z0-9_.-]{1,64}$"
-_VARIABLE: Final = r"\$\{"
-_TEXT_WITH_VARIABLE: Final = {"type": "string", "pattern": _VARIABLE}
+_TEXT_WITH_VARIABLE: Final = {"type": "string", "pattern": patterns.VARIABLE}
+_NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
 _NOT_YET: Final = "Read but not acted on by this version."
 
 
@@ -33,27 +35,38 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one line per kind of value
+def _of(  # noqa: PLR0911 - one line per kind of value
+    kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any], extra: Mapping[str, Any] = _NO_EXTRA
+) -> dict[str, Any]:
     match kind:
         case inspect.Metadata():
-            return {**_of(kind.type, path, definitions), **(kind.extra_json_schema or {})}
+            more = {**extra, **(kind.extra or {})}
+            return {**_of(kind.type, path, definitions, more), **(kind.extra_json_schema or {})}
         case inspect.UnionType():
-            members = [_of(one, path, definitions) for one in kind.types if not isinstance(one, inspect.NoneType)]
+            members = [
+                _of(one, path, definitions, extra) for one in kind.types if not isinstance(one, inspect.NoneType)
+            ]
             return members[0] if len(members) == 1 else {"anyOf": members}
         case inspect.StructType():
             definitions[kind.cls.__name__] = _struct(kind, path, definitions)
             return {"$ref": f"#/$defs/{kind.cls.__name__}"}
         case inspect.DictType():
             least = {"minProperties": kind.min_length} if kind.min_length else {}
-            names = {"propertyNames": {"pattern": _NAME}} if len(path) == 1 else {}
+            key = _of(kind.key_type, path, definitions)
+            names = (
+                {"propertyNames": {"pattern": _NAME}}
+                if len(path) == 1
+                else {"propertyNames": key}
+                if len(key) > 1
+                else {}
+            )
             entries = _of(kind.value_type, (*path, "*"), definitions)
             return {"type": "object", "additionalProperties": entries, **names, **least}
         case inspect.VarTupleType():
             least = {"minItems": kind.min_length} if kind.min_length else {}
             return {"type": "array", "items": _of(kind.item_type, path, definitions), **least}
         case inspect.CustomType():
-            pattern = {Seconds: _DURATION, AutoSeconds: f"^auto$|{_DURATION}", Size: _SIZE}.get(kind.cls, _RATE)
-            return {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
+            return {"type": "string", "pattern": patterns.of_quantity(kind.cls, may_be_zero="zero" in extra)}
         case inspect.BoolType():
             return {"anyOf": [{"type": "boolean"}, _TEXT_WITH_VARIABLE]}
         case inspect.LiteralType():
@@ -61,7 +74,15 @@ def _of(kind: inspect.Type, path: tuple[str, ...], definitions: dict[str, Any]) 
         case inspect.IntType() | inspect.FloatType():
             return {"anyOf": [_number(kind), _TEXT_WITH_VARIABLE]}
         case _:
-            return {"type": "string"}
+            return {"type": "string", **_format(extra)}
+
+
+def _format(extra: Mapping[str, Any]) -> dict[str, str]:
+    """The format of a text, by our own name, and the pattern that says it where one does."""
+    if "format" not in extra:
+        return {}
+    pattern = patterns.of_format(extra["format"])
+    return {"format": extra["format"], **({} if pattern is None else {"pattern": pattern})}
 
 
 def _struct(kind: inspect.StructType, path: tuple[str, ...], definitions: dict[str, Any]) -> dict[str, Any]:

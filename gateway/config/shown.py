@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gateway.core import secrets
+
 Path = tuple[str | int, ...]
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _USERINFO: Final = re.compile(r"(://|^)[^/@\s]*@")
-_SECRET: Final = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key|credential", re.IGNORECASE)
+_OURS: Final = frozenset({"key", "hash_key", "fairness_key"})
+"""Keys of the settings that name a file or a field, and hold no secret."""
 _LONGEST: Final = 80
 
 
 def is_secret(name: str) -> bool:
     """Whether the value under this name is likely one that must not be shown."""
-    return _SECRET.search(name) is not None
+    return name.strip() not in _OURS and secrets.is_secret(name.strip())
 
 
 def key(path: Path) -> str:

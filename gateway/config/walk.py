@@ -103,7 +103,7 @@ class Walk:
                 value = self._plain(value, path)
                 return value if _is(value, bool) else self._wrong(path, describe(kind) + _unquoted(value), value)
             case inspect.IntType() | inspect.FloatType():
-                value = self._plain(value, path)
+                value = _whole(kind, self._plain(value, path))
                 return (
                     value if _is_in_range(kind, value) else self._wrong(path, describe(kind) + _unquoted(value), value)
                 )
@@ -256,9 +256,17 @@ def _is(value: object, cls: type) -> bool:
     return isinstance(value, cls)
 
 
+def _whole(kind: inspect.Type, value: object) -> object:
+    """The value as it is meant: 2.0 is a whole number, as JSON Schema has it."""
+    is_meant = isinstance(kind, inspect.IntType) and isinstance(value, float) and value.is_integer()
+    return int(value) if is_meant else value  # type: ignore[call-overload]  # a float
+
+
 def _is_in_range(kind: inspect.IntType | inspect.FloatType, value: object) -> bool:
     types = int if isinstance(kind, inspect.IntType) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, types) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, types):
+        return False
+    if isinstance(value, float) and not isfinite(value):
         return False
     return (
         (kind.ge is None or value >= kind.ge)

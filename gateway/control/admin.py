@@ -50,7 +50,7 @@ class Admin:
         self._control = control
         self._orders = Orders(settings.token_file)
         self._hosts = Hosts(settings.hosts, settings.listen)
-        self._exposition = Exposition(control.reading, control.settle)
+        self._exposition = Exposition(control.reading, control.settle, control.shown)
         self._scaling = ScalingPages(lambda: control.scaling, clock)
         self._pages: dict[str, Callable[[web.BaseRequest], web.Response]] = {
             "/": self._index,

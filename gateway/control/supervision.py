@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from gateway.scaling.settings import ScalingSettings
     from gateway.telemetry.logs import Logger
     from gateway.telemetry.reading import Reading
-    from gateway.telemetry.snapshot import Decision
+    from gateway.telemetry.snapshot import Decision, Snapshot
     from gateway.upstream.settings import EndpointSettings
 
 _CHECK: Final = 0.25
@@ -294,6 +294,10 @@ class ControlProcess:
     def settle(self) -> Iterator[None]:
         """Make :meth:`reading` quick, in small steps."""
         return self._totals.settle()
+
+    def shown(self, snapshot: Snapshot) -> None:
+        """Somebody has read these metrics; what is gone need not be kept any longer."""
+        self._totals.forget_gone(snapshot)
 
     def decisions(self) -> list[Decision]:
         """The newest refusals of all workers, newest first."""

@@ -19,7 +19,8 @@ WINDOW: Final = 3.0
 """Seconds that the present figures are the mean of."""
 _REFUSALS: Final = frozenset({429, 503})
 _SERVER: Final = 500
-_CLIENT: Final = 400
+_REDIRECTION: Final = 300
+_NOT_MODIFIED: Final = 304
 
 
 class Judged(NamedTuple):
@@ -40,7 +41,7 @@ def judge(answer: Answer) -> Judged:
         return Judged("refused", answer.reason)
     if status >= _SERVER:
         return Judged("failed", answer.reason or f"status_{status}")
-    if status >= _CLIENT:
+    if status >= _REDIRECTION and status != _NOT_MODIFIED:  # where to ask instead is no answer
         return Judged("misdirected", answer.reason or f"status_{status}")
     return Judged("served", "")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gateway.drill.shape import Phase
-    from gateway.drill.tally import Outcome, Tally
+    from gateway.drill.tally import Cohort, Outcome, Tally
 
 RECOVERED: Final = 0.99
 """The share of requests that must be served again in the second half of the last phase."""
@@ -19,7 +19,7 @@ COLLAPSED: Final = 0.5
 """Of the best goodput: less than this at the top means that overload made the service serve less."""
 _FAULTS: Final[dict[Outcome, str]] = {
     "failed": "failed, which no refusal explains",
-    "misdirected": "were answered 4xx: is --path right?",
+    "misdirected": "were answered 3xx or 4xx: is --path right?",
     "not_sent": "could not be sent, because too many connections waited for answers",
 }
 _SPAN: Final = 3.0
@@ -39,13 +39,19 @@ class Verdict(NamedTuple):
 def verdict(tally: Tally, load: Sequence[Phase], *, until: float) -> Verdict:
     """Judge what happened up to an instant; earlier than the end when somebody ended it."""
     faults = [*_failures(tally), *_collapse(tally, load, until), *_no_recovery(tally, load, until)]
-    words = ["The service did not survive:" if faults else _survived(load, until), *faults, *_told(tally, load, until)]
+    words = [
+        "The service did not survive:" if faults else _survived(tally, load, until),
+        *faults,
+        *_told(tally, load, until),
+    ]
     return Verdict(not faults, tuple(words))
 
 
-def _survived(load: Sequence[Phase], until: float) -> str:
+def _survived(tally: Tally, load: Sequence[Phase], until: float) -> str:
     if until < load[-1].end:
         return "Ended early. So far the service survived; whether it recovers was not seen."
+    if not _recovery(tally, load).offered:
+        return "So far the service survived; whether it recovers was not seen: nothing was asked after the climb."
     return "The service survived."
 
 
@@ -78,13 +84,19 @@ def _no_recovery(tally: Tally, load: Sequence[Phase], until: float) -> Iterable[
     if until < after.end:
         return
     calm = tally.between(load[0].begin, load[0].end)
-    last = tally.between(after.begin + after.seconds / 2, after.end)
+    last = _recovery(tally, load)
     if last.share_served < RECOVERED:
         share = 100 * (1 - last.share_served)
         yield f"it did not recover: {share:.1f} % were not served although the load was low again"
     slow, usual = quantile(last.latencies, 0.5), quantile(calm.latencies, 0.5)
     if slow > max(_SLOWER * usual, usual + _SLOWEST):
         yield f"it did not recover: half of the answers took longer than {_ms(slow)}, before the climb {_ms(usual)}"
+
+
+def _recovery(tally: Tally, load: Sequence[Phase]) -> Cohort:
+    """What was asked in the second half of the last phase."""
+    after = load[-1]
+    return tally.between(after.begin + after.seconds / 2, after.end)
 
 
 def _told(tally: Tally, load: Sequence[Phase], until: float) -> Iterable[str]:

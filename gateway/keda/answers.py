@@ -2,7 +2,8 @@
 
 A trigger's metadata: ``target``, the upstream (may be left out where there is one only); ``metric``, one name or
 several with commas, ``wanted_slots`` by default; ``targetSize``, how much of it one replica shall have; ``activation``,
-above which offered requests per second, requests in flight or queued requests count as activity, 0 by default.
+above which offered requests per second, requests in flight, open streams or queued requests count as activity, 0 by
+default.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WANTED: Final = "wanted_slots"
 """demand_slots + backlog_slots: an autoscaler takes the highest of several metrics, and these two want to be added."""
 SHARE: Final = 0.9
 """Of a replica's slots; an autoscaler does nothing about the last tenth (its tolerance)."""
-_ACTIVITY: Final = ("offered_rps", "inflight", "queued")
+_ACTIVITY: Final = ("offered_rps", "inflight", "streams", "queued")
 _LARGEST: Final = 1e12
 _KEYS: Final = frozenset({"target", "metric", "targetSize", "activation"})
 # what KEDA itself reads from a trigger's metadata and hands on

@@ -234,7 +234,7 @@ class Attempts(RequestState):
     def _take_place_back(self, place: Place, now: float) -> None:
         """The upload is complete: the service works for the request, whether the limit has room or not."""
         rule = self._rule
-        rule.upstream_counters.leave_stream(now, now - place.since)
+        rule.upstream_counters.leave_stream(now)
         place.seconds += now - place.since
         place.since = 0.0
         if self._endpoint is not None:

@@ -125,7 +125,9 @@ class Ending(Attempts):
             self._plane.door.wheel.forget(place.keepalive)
         if place.since:
             place.seconds += now - place.since
-            self._rule.upstream_counters.leave_stream(now, now - place.since)
+            self._rule.upstream_counters.leave_stream(now)
+        if self._dispatched_at >= 0:
+            self._rule.upstream_counters.end_stream(place.seconds)
         return place.seconds
 
     def _tell_breakers(self, rule: RouteRule, outcome: Outcome, status: int, reason: str, now: float) -> None:

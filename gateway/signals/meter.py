@@ -232,7 +232,7 @@ class Meter:
         width = max(FAST, min(service * max(service / _MINUTES, 1.0), _LONGEST_WINDOW))
         recent = fast if width == FAST else history.back(width)
         usual = middle if width < MIDDLE else history.back(2.0 * width)
-        load = _settled(last, recent, usual, arrival_cv2) * service + last.streams
+        load = _settled(last, recent, usual, arrival_cv2) * service + last.held
         cold = sorted(last.cold_starts)
         cold_p90 = cold[int(0.9 * (len(cold) - 1) + 0.5)] if cold else objective.cold_start
         noise = service * sqrt(2 * max(arrival_cv2, 1.0) * offered / seconds) if seconds else 0.0
@@ -275,6 +275,7 @@ class Meter:
             failed_rps=failed,
             shed_rps={reason: _rate(count, fast.shed.get(reason, 0.0), seconds) for reason, count in last.shed.items()},
             inflight=_rate(last.in_flight_time, fast.in_flight_time, seconds),
+            streams=last.streams,
             queued=last.queued,
             queued_bytes=last.queued_bytes,
             oldest_age_s=last.oldest_age,
@@ -288,7 +289,7 @@ class Meter:
             slots_per_replica=slots,
             limit=last.limit,
             replicas=replicas,
-            utilization=min(last.in_flight / ready, 1.0) if ready > 0 else 0.0,
+            utilization=min(max(last.in_flight - last.streams + last.held, 0.0) / ready, 1.0) if ready > 0 else 0.0,
             load_slots=load,
             spare_slots=spare,
             growth_slots=growth,
@@ -443,6 +444,7 @@ def _sums(reading: Reading) -> tuple[object, ...]:
         reading.shed,
         reading.queued,
         reading.streams,
+        reading.held,
     )
 
 

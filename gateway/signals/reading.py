@@ -66,7 +66,9 @@ class Reading(Struct, frozen=True):
     oldest_age: float = 0.0
     """Seconds that the oldest request in the queue has waited."""
     streams: float = 0.0
-    """Slots held by streams and tunnels, which end when their callers like."""
+    """Those in flight that are no work: streams and tunnels, which end when their callers like."""
+    held: float = 0.0
+    """Those of them that keep their place in the limit, so that each holds a slot."""
     limit: float = 0.0
     """The admission limit of the whole target; 0 when it has none."""
     is_limit_guessed: bool = False

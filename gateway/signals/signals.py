@@ -32,6 +32,9 @@ class Signals(Struct, frozen=True):
     failed_rps: float = 0.0
     shed_rps: dict[str, float] = field(default_factory=dict)
     inflight: float = 0.0
+    """Requests that the target works for: the mean of 10 s, streams left out."""
+    streams: float = 0.0
+    """Streams and tunnels that are open now: in flight, and no work."""
     queued: float = 0.0
     queued_bytes: float = 0.0
     oldest_age_s: float = 0.0
@@ -48,7 +51,7 @@ class Signals(Struct, frozen=True):
     utilization: float = 0.0
     """In flight ÷ slots of the ready, in [0, 1]: for people only."""
     load_slots: float = 0.0
-    """λ·S and the slots of streams: what would be busy with slots without end."""
+    """λ·S and the slots that streams keep: what would be busy with slots without end."""
     spare_slots: float = 0.0
     """What chance alone needs beside the load: β√(λ·S)·√((ca²+cs²)/2), or Erlang's exact number."""
     growth_slots: float = 0.0

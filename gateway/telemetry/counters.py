@@ -18,6 +18,7 @@ from gateway.telemetry.snapshot import (
     LoadSnapshot,
     ResilienceSnapshot,
     Snapshot,
+    exact,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class UpstreamCounters:
     __slots__ = (
         "_bad_attempts",
         "_busy_time",
+        "_served",
         "_waits",
         "asked_again",
         "clock",
@@ -137,6 +139,7 @@ class UpstreamCounters:
         self.slo_wait = 0.25
         self.clock = 0.0
         self._busy_time = 0.0
+        self._served = 0.0
         self.squares = 0.0
         self.asked_again = 0
         """Arrivals that a trusted caller says are repeats."""
@@ -181,17 +184,22 @@ class UpstreamCounters:
         self.streams += 1
         self.clock += now
 
-    def leave_stream(self, now: float, seconds: float) -> None:
-        """It was one for ``seconds``, and is work again or over."""
+    def leave_stream(self, now: float) -> None:
+        """It is work again, or over."""
         self.streams -= 1
         self.clock -= now
+
+    def end_stream(self, seconds: float) -> None:
+        """A request was a stream for ``seconds`` in all, and is over: not before, or service time would fall."""
         self.stream_time += seconds
 
     def read_load(self, now: float, oldest_age: float) -> LoadSnapshot:
         """Everything that signals are made of; to be read with instants that do not fall."""
         busy = self.in_flight - self.streams
-        self._busy_time += busy * now + self.clock
+        # what rounding takes must not make it fall
+        self._busy_time += max(busy * now + self.clock, 0.0)
         self.clock = -busy * now
+        self._served = max(self._served, self.seconds.total - self.stream_time)
         repeats = sum(self.retries.values())
         arrived = self.arrived
         refused: dict[str, int] = {}
@@ -209,11 +217,11 @@ class UpstreamCounters:
             bad=sum(refused.values()) - self.shed_again + self.late + self.lost + self.starved,
             failed=self.failed,
             finished=sum(self.seconds.counts) + repeats,
-            service_time=max(self.seconds.total - self.stream_time, 0.0),
-            service_squares=max(self.squares, 0.0),
-            arrival_steps=self.steps.total,
-            queued_time=self.waiting.integral(now),
-            in_flight_time=self._busy_time,
+            service_time=exact(self._served),
+            service_squares=exact(self.squares),
+            arrival_steps=exact(self.steps.total),
+            queued_time=exact(self.waiting.integral(now)),
+            in_flight_time=exact(self._busy_time),
             shed=refused,
             delays=delays,
             queued=self.waiting.count,

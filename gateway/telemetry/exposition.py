@@ -36,12 +36,18 @@ class Exposition:
 
     The text is made piece by piece: of each route, of each upstream, of the rest. A piece whose figures are the same
     objects as at the last scrape is kept, so that what is idle costs nothing; ``rendered`` counts those made.
-    ``settle`` is run before, for ``read`` to be quick.
+    ``settle`` is run before, for ``read`` to be quick; ``shown`` gets what was read when all of it is printed.
     """
 
-    def __init__(self, read: Callable[[], Reading], settle: Callable[[], Iterable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Reading],
+        settle: Callable[[], Iterable[None]] | None = None,
+        shown: Callable[[Snapshot], None] | None = None,
+    ) -> None:
         self._read = read
         self._settle = settle
+        self._shown = shown
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         self._kept: dict[str, dict[tuple[str, str, int], _Piece]] = {}
@@ -83,6 +89,8 @@ class Exposition:
         yield
         for family, (head, lines) in _lines(kind, self._process.collect()).items():
             found.setdefault(family, [head]).append(lines)
+        if self._shown is not None:
+            self._shown(reading.snapshot)
 
 
 class Scrape:

@@ -52,7 +52,7 @@ class Stay:
 
     def integral(self, now: float) -> float:
         """∫ count dt since the beginning, in seconds; ``now`` is not before any instant given so far."""
-        self._total += self.count * now + self._clock
+        self._total += max(self.count * now + self._clock, 0.0)  # what rounding takes must not make it fall
         self._clock = -self.count * now
         return self._total
 

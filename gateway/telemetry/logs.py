@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 from msgspec import Raw, json
 
+from gateway.core.secrets import HIDDEN
 from gateway.telemetry.escape import escape, one_line
 from gateway.telemetry.flood import Flood
-from gateway.telemetry.redact import HIDDEN, is_secret_key, redact_text
+from gateway.telemetry.redact import is_secret_key, redact_text
 from gateway.telemetry.stamp import Stamp
 
 if TYPE_CHECKING:

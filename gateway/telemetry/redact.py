@@ -11,33 +11,23 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_plus
 
-HIDDEN: Final = "***"
+from gateway.core.secrets import HIDDEN, is_secret, is_surely_secret
 
-_FIELDS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "cookie2", "set-cookie", "set-cookie2"})
-
-# The first group gives a secret away anywhere in a name; the second only as a whole word of it, so
-# that "author", "monkey" and "design" stay readable.
-_SECRET_NAME: Final = re.compile(
-    r"token|passw|pwd|secret|signature|credential|apikey|accesskey|privatekey|sessionid"
-    r"|(?:^|[^a-z])(?:key|sig|auth|pass|session|sid|jwt|otp|assertion)(?:$|[^a-z])"
-    r"|^code$"
-)
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PARAMETER: Final = re.compile(r"(?:^|[?;])([^=;?]*)=")
 _USERINFO: Final = re.compile(r"://[^/\s]*@")
 _FIELD_LINE: Final = re.compile(
     r"((?:proxy-)?authorization2?|(?:set-)?cookie2?)(?:\\*[\"'])?\s*[:=,]\s*(?:(?!\\r|\\n)[^\r\n])*", re.IGNORECASE
 )
 _SCHEME: Final = re.compile(r"\b(bearer|basic|digest|negotiate)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE)
-_ASSIGNMENT: Final = re.compile(r"([\w.%\[\]-]{1,64})=([^\s&\"'<>]+)")
-
-
-def is_secret(name: str) -> bool:
-    """Whether a parameter, a field or a key with this name is likely to hold a secret."""
-    lower = name.lower().replace("_", "-")
-    if lower in _FIELDS:
-        return True
-    return _SECRET_NAME.search(_CAMEL.sub("-", name).lower()) is not None
+_MARKS: Final = frozenset(" =:,<")
+_NAME: Final = r"[\w.%\[\]-]{1,64}"
+# A text in quotes with what is escaped in it, the same in quotes that are escaped themselves, or one word. What was cut
+# off has no end.
+_VALUE: Final = r"(?:b?([\"'])(?:\\.|[^\\])*?(?:\{0}|\Z)|b?(\\+[\"'])(?:.*?)(?:\{1}|\Z)|[^\s,;&}})\]\"'<>]+)"
+_ASSIGNMENT: Final = re.compile(rf"({_NAME})(\s?=\s?)" + _VALUE.format(3, 4), re.DOTALL)
+_QUOTED: Final = re.compile(rf"(\\*[\"'])({_NAME})\1(\s*[:=,]\s*)" + _VALUE.format(4, 5), re.DOTALL)
+_SAID: Final = re.compile(rf"(?<![\w.-])({_NAME})(\s?:\s*)(?!//)[^\s,;&}}\"'<>][^\r\n,;&}}\"'<>]*")
+_ELEMENT: Final = re.compile(rf"<((?:\w+:)?{_NAME})((?:\s[^<>]*)?>)[^<]+")
 
 
 def redact_target(target: str) -> str:
@@ -67,6 +57,12 @@ def redact_text(text: str) -> str:
         text = _USERINFO.sub(f"://{HIDDEN}@", text)
     text = _FIELD_LINE.sub(rf"\1: {HIDDEN}", text)
     text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
+    if '"' in text or "'" in text:
+        text = _QUOTED.sub(_redact_quoted, text)
+    if ":" in text:
+        text = _SAID.sub(_redact_said, text)
+    if "<" in text:
+        text = _ELEMENT.sub(_redact_element, text)
     if "=" in text:
         text = _ASSIGNMENT.sub(_redact_assignment, text)
     return text
@@ -74,7 +70,7 @@ def redact_text(text: str) -> str:
 
 def _is_one_word(text: str) -> bool:
     """Whether none of the patterns can match: each needs a space or one of these."""
-    return " " not in text and "=" not in text and ":" not in text and "," not in text and text.isprintable()
+    return not _MARKS.intersection(text) and text.isprintable()
 
 
 def _redact_parameter(part: str) -> str:
@@ -96,6 +92,17 @@ def _is_secret_parameter(name: str) -> bool:
 
 
 def _redact_assignment(found: re.Match[str]) -> str:
-    if _is_secret_parameter(found[1]):
-        return f"{found[1]}={HIDDEN}"
-    return found[0]
+    return f"{found[1]}{found[2]}{HIDDEN}" if _is_secret_parameter(found[1]) else found[0]
+
+
+def _redact_quoted(found: re.Match[str]) -> str:
+    quote, name, mark = found[1], found[2], found[3]
+    return f"{quote}{name}{quote}{mark}{quote}{HIDDEN}{quote}" if _is_secret_parameter(name) else found[0]
+
+
+def _redact_said(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}{HIDDEN}" if is_surely_secret(found[1]) else found[0]
+
+
+def _redact_element(found: re.Match[str]) -> str:
+    return f"<{found[1]}{found[2]}{HIDDEN}" if _is_secret_parameter(found[1]) else found[0]

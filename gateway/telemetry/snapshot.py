@@ -15,6 +15,14 @@ NO_ROUTE: Final = "(none)"
 """The route of requests that match none."""
 
 
+_PARTS: Final = 1 << 20
+
+
+def exact(amount: float) -> float:
+    """To 2^-20: sums of such multiples are the same in any order, so that no counter falls by rounding."""
+    return round(amount * _PARTS) / _PARTS
+
+
 class HistogramSnapshot(Struct):
     """A histogram read out: counts per bucket (not cumulative, one more than the bounds) and their sum."""
 

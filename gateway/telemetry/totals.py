@@ -13,6 +13,7 @@ from gateway.telemetry.snapshot import (
     ResilienceSnapshot,
     RouteSnapshot,
     Snapshot,
+    exact,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ _LOADS: Final = (
     "in_flight",
     "streams",
 )
-_PARTS: Final = 1 << 20
+_MOST_GONE: Final = 1000
+"""Endpoints of an upstream that only dead workers knew: so many are kept for a scrape that may never come."""
 
 
 class Totals:
@@ -114,14 +116,34 @@ class Totals:
                 load.oldest_age = 0.0
             for gate in self._past.gates.values():
                 gate.queued, gate.queued_bytes, gate.limit, gate.streams = {}, 0, 0, 0
-            for upstream in self._past.resilience.values():
+            for name, upstream in self._past.resilience.items():
                 upstream.budget, upstream.is_panicking, upstream.is_shut = 0.0, 0, 0
                 upstream.order, upstream.departing = 0, {}
                 for route in upstream.routes.values():
                     route.states = {}
+                self._forget(name, upstream, list(upstream.endpoints), _MOST_GONE)
                 for endpoint in upstream.endpoints.values():
                     endpoint.states, endpoint.in_rotation, endpoint.share, endpoint.in_flight = {}, 0, 0.0, 0
                     endpoint.reported = {}
+
+    def forget_gone(self, shown: Snapshot) -> None:
+        """Forget the endpoints that only dead workers knew and that ``shown`` has shown to somebody.
+
+        Nothing is forgotten of an upstream while no living worker speaks of it.
+        """
+        for name, found in shown.resilience.items():
+            past = self._past.resilience.get(name)
+            if past is not None and past.endpoints:
+                self._forget(name, past, found.endpoints)
+
+    def _forget(self, name: str, past: ResilienceSnapshot, urls: Iterable[str], keep: int = 0) -> None:
+        living = [one.resilience[name].endpoints for one in self._living.values() if name in one.resilience]
+        if not living:
+            return
+        gone = [url for url in urls if url in past.endpoints and not any(url in one for one in living)]
+        for url in gone[: max(len(gone) - keep, 0)]:
+            del past.endpoints[url]
+            self._stale_upstreams[name] = None
 
     def take_news(self) -> dict[int, dict[str, None]]:
         """The upstreams of which each worker has said something since the last call."""
@@ -357,17 +379,12 @@ def _summed(*parts: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
-def _exact(seconds: float) -> float:
-    """To 2^-20 s: sums of such multiples are the same in any order, so that no counter falls by rounding."""
-    return round(seconds * _PARTS) / _PARTS
-
-
 def _histogram(*parts: HistogramSnapshot | None) -> HistogramSnapshot | None:
     found = [one for one in parts if one is not None]
     if not found:
         return None
     counts = [sum(column) for column in zip(*(one.counts for one in found), strict=True)]
-    return HistogramSnapshot(counts, sum(_exact(one.total) for one in found))
+    return HistogramSnapshot(counts, sum(exact(one.total) for one in found))
 
 
 def _histograms(*parts: Mapping[str, HistogramSnapshot]) -> dict[str, HistogramSnapshot]:

@@ -160,6 +160,38 @@ async def test_what_does_not_end_is_killed_with_its_children(tmp_path: Path) -> 
     await until(lambda: not any(map(is_alive, pids)))
 
 
+@pytest.mark.parametrize("begin", ["os.setpgid(0, 0)", "os.setsid()"])
+async def test_children_in_groups_of_their_own_are_killed_too(tmp_path: Path, begin: str) -> None:
+    """A process group, as job control gives it, and a session of its own save nobody; nor does a parent that has ended."""
+    code = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        f"    {begin}\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        open(sys.argv[1] + '.part', 'w').write(f'{os.getpid()} {child}')\n"
+        "        os.rename(sys.argv[1] + '.part', sys.argv[1])\n"
+        "time.sleep(600)\n"
+    )
+    file = tmp_path / "pids"
+    running = asyncio.create_task(run(python(code, str(file)), timeout=2.0))
+    await until(file.exists)
+    with pytest.raises(ActuatorFailed):
+        await running
+    pids = [int(each) for each in file.read_text().split()]
+    await until(lambda: not any(map(is_alive, pids)))
+
+
+async def test_what_a_command_wrote_before_its_time_was_over_is_kept() -> None:
+    """Without it nobody knows where it stands still; a line without an end counts."""
+    code = "import sys, time; print('pulling', flush=True); sys.stderr.write('waits for a lock'); time.sleep(600)"
+    async with commanding(python(code, "{to}"), timeout=2.0) as (actuator, lines):
+        with pytest.raises(ActuatorFailed, match="its last line was: waits for a lock") as failed:
+            await actuator.apply(decision(2, 5))
+        assert failed.value.reason == "timeout"
+        assert [line["line"] for line in lines.events("command output")] == ["pulling", "waits for a lock"]
+
+
 async def test_what_nobody_waits_for_is_killed(tmp_path: Path) -> None:
     """A gateway that ends leaves no half of a command behind."""
     file = tmp_path / "pid"
@@ -180,12 +212,13 @@ async def test_what_goes_on_in_the_background_is_not_waited_for() -> None:
 
 
 async def test_a_flood_of_output_is_bounded() -> None:
-    """200 lines are kept, each of at most 4 KiB, and the rest is counted."""
+    """200 lines are kept of both pipes together, each of at most 4 KiB; the rest is counted, and the last word is known."""
     code = "import sys\nfor n in range(1000): print(n)\nprint('x' * 100000)\nsys.stderr.buffer.write(b'\\xff\\n')"
     ran = await run(python(code), timeout=30.0)
-    assert ran.output.lines == [str(n) for n in range(200)]
-    assert ran.output.dropped == 800 + 25
-    assert ran.errors.lines == ["\\xff"]
+    assert ran.output.lines == [str(n) for n in range(200 - len(ran.errors.lines))]
+    assert len(ran.output.lines) + len(ran.errors.lines) == 200
+    assert ran.output.dropped + ran.errors.dropped == 800 + 25 + 1
+    assert ran.last == "\\xff"
 
 
 @pytest.mark.parametrize(

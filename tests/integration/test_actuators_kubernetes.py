@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from functools import partial
@@ -441,3 +442,30 @@ async def test_stopping_leaves_nothing(api: ApiServer, credentials: Any) -> None
     await until(lambda: api.watches == 0)
     assert api.replicas("shop") == 3
     assert actuator._tasks == []
+
+
+async def test_after_a_line_that_cannot_be_read_the_watch_begins_anew(api: ApiServer, credentials: Any) -> None:
+    """Who goes on from the version before it would read the same line again, for ever."""
+    async with watching(credentials, look=3600) as (actuator, lines):
+        await until(lambda: actuator.view.at is not None and api.watches == 1)
+        api.garble()
+        await until(lambda: lines.events("kubernetes watch failed"))
+        api.set_ready("shop", 2)
+        await until(lambda: actuator.view.replicas.ready == 2)
+
+
+async def test_a_patch_that_failed_begins_no_cold_start(api: ApiServer, credentials: Any) -> None:
+    """When somebody else scales it later, the time runs from then."""
+    clock = SystemClock()
+    async with watching(credentials, look=3600) as (actuator, _):
+        await until(lambda: actuator.view.at is not None and api.watches == 1)
+        api.forbidden.add(("patch", "deployments/scale"))
+        with pytest.raises(ActuatorFailed):
+            await actuator.apply(decision(3, 5))
+        await asyncio.sleep(0.3)
+        begun = clock.now()
+        api.set_replicas("shop", 5)
+        await until(lambda: actuator.view.replicas.desired == 5)
+        api.set_ready("shop", 5)
+        await until(lambda: len(actuator.view.cold_starts) == 2)
+        assert max(actuator.view.cold_starts) <= clock.now() - begun

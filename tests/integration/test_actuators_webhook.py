@@ -227,3 +227,30 @@ async def test_the_body_reads_back_as_the_decision(tmp_path: Path) -> None:
         sent = decision(2, 5, t=12.5)
         await webhook.apply(sent)
         assert convert(receiver.seen[0][1], Decision) == sent
+
+
+async def test_a_ca_that_rotates_is_believed_at_the_next_decision(tmp_path: Path) -> None:
+    """The file is read for each decision, like the secret: no restart, and the old CA is believed no longer."""
+    servers = []
+    for name in ("old", "new"):
+        ca = trustme.CA()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert("127.0.0.1").configure_cert(tls)
+        ca.cert_pem.write_to_path(str(tmp_path / name))
+        servers.append(tls)
+    file = tmp_path / "ca.crt"
+    async with receiving(servers[0]) as old, receiving(servers[1]) as new:
+        file.write_bytes((tmp_path / "old").read_bytes())
+        async with hook(old.url, tmp_path, ca_file=file) as (webhook, _):
+            await webhook.apply(decision(2, 5))
+            file.write_bytes((tmp_path / "new").read_bytes())
+            with pytest.raises(ActuatorFailed) as failed:
+                await webhook.apply(decision(5, 6))
+            assert failed.value.reason == "untrusted"
+            webhook._url = new.url
+            await webhook.apply(decision(5, 6))
+            file.write_text("")
+            with pytest.raises(ActuatorFailed) as failed:
+                await webhook.apply(decision(6, 7))
+            assert failed.value.reason == "no_ca"
+        assert (len(old.seen), len(new.seen)) == (1, 1)

@@ -168,3 +168,14 @@ def test_shells_can_complete() -> None:
     asked = {"_GATEWAY_COMPLETE": "complete_bash", "COMP_WORDS": "gateway ch", "COMP_CWORD": "1"}
     done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["check"]
+
+
+def test_a_ledger_that_is_not_there_is_a_mistake_of_the_command_line(tmp_path: Path) -> None:
+    """It is not the same as a decision that nobody knows: that one ends with 1, and names the file."""
+    missing = tmp_path / "ledger.jsonl"
+    done = gateway("explain", "decision", "app-1", "--ledger", str(missing))
+    assert done.returncode == 2
+    assert "there is no file" in done.stderr
+    missing.write_text("")
+    done = gateway("explain", "decision", "app-1", "--ledger", str(missing))
+    assert (done.returncode, "does not have it" in " ".join(done.stdout.split())) == (1, True)

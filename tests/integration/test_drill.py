@@ -185,6 +185,8 @@ async def test_a_killed_drill_leaves_no_gateway(drilling: Any, tmp_path: Path) -
         (("--url", "ftp://127.0.0.1"), "an endpoint begins with"),
         (("--path", "nowhere"), "begins with /"),
         (("--rate", "1000000"), "5000"),
+        (("--json", "/no/such/folder/seen.json"), "in a folder that exists"),
+        (("--json", "/tmp"), "in a folder that exists"),
         (("--url", "http://127.0.0.1:1"), "nothing listens at http://127.0.0.1:1"),
     ],
 )

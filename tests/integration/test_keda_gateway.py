@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway.keda.answers import Wanted, is_active
 from gateway.keda.messages import describe
+from tests.support.client import connected
 from tests.support.running import running, toml, until
 
 if TYPE_CHECKING:
@@ -72,3 +76,33 @@ async def test_an_address_that_is_taken_is_said(origin: Origin) -> None:
     async with running(text, until_ready=False) as gateway:
         assert await gateway.ended() == 1
         await until(lambda: [line for line in gateway.log if "cannot listen" in line])
+
+
+async def switch(exchange: Exchange) -> None:
+    await exchange.wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n")
+    await exchange.wait_until_abandoned()
+
+
+async def test_open_tunnels_are_activity_and_concurrency(origin: Origin) -> None:
+    """Twelve WebSockets that nobody adds to keep the target active, stand in /queue, and ask for no slots."""
+    origin.default = switch
+    async with running(toml(f"http://127.0.0.1:{origin.port}")) as gateway, AsyncExitStack() as stack:
+        for _ in range(12):
+            client = await stack.enter_async_context(connected(int(gateway.url.rpartition(":")[2])))
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n")
+            assert (await client.answer()).status == 101
+
+        async def signals() -> dict[str, float]:
+            page = json.loads((await gateway.ask("/v1/signals/app"))[1])
+            return dict(page["signals"])
+
+        async def are_seen() -> bool:
+            return (await signals())["streams"] == 12
+
+        await until(are_seen)
+        found = await signals()
+        assert is_active(Wanted("app", activation=11.0), found)
+        assert not is_active(Wanted("app", activation=12.0), found)
+        assert found["load_slots"] < 1
+        status, text = await gateway.ask("/queue")
+        assert (status, json.loads(text)) == (200, {"default/app": {"Concurrency": 12, "RequestCount": 12}})

@@ -272,6 +272,37 @@ async def test_what_waits_is_shed_or_leaves_is_counted_once(origin: Origin) -> N
         assert load.in_flight_time == pytest.approx(load.service_time, rel=0.01)
 
 
+async def test_the_time_of_a_stream_is_no_service_time(origin: Origin) -> None:
+    """Of a tunnel and of an upload that trickles the service works for what is in flight beside the streams."""
+
+    async def serve(exchange: Exchange) -> None:
+        if exchange.request.value(b"upgrade"):
+            await exchange.wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n")
+            await exchange.wait_until_abandoned()
+            return
+        await exchange.read_body()
+        await exchange.answer(b"ok")
+
+    origin.default = serve
+    async with gateway_before([origin]) as gateway:
+        async with connected(gateway.port) as client:
+            await client.send(head("GET", fields=b"Connection: Upgrade\r\nUpgrade: foo\r\n"))
+            assert (await client.answer()).status == 101
+            await until(lambda: _load(gateway).streams == 1)
+            await asyncio.sleep(0.3)
+        await gateway.settle()
+        async with connected(gateway.port) as client:
+            await client.send(head("POST", body=b"x" * 200_000)[:-100_000])
+            await until(lambda: _load(gateway).streams == 1)
+            await asyncio.sleep(0.3)
+            await client.send(b"x" * 100_000)
+            assert (await client.answer("POST")).status == 200
+        await gateway.settle()
+        load = _load(gateway)
+        assert (load.finished, load.streams) == (2, 0)
+        assert load.service_time == pytest.approx(load.in_flight_time, abs=0.05)
+
+
 def _load(gateway: Plane) -> LoadSnapshot:
     return gateway.snapshot().loads["origin"]
 

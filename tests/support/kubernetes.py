@@ -1,6 +1,6 @@
 """The part of a Kubernetes API server that scales things, over real TLS.
 
-It keeps one Deployment or StatefulSet per name with a version that grows with every change, answers 409 to a patch of
+Others' clients use it as well as ours: ``kubectl`` and PyPI's ``kubernetes`` in the tests. It keeps one Deployment or StatefulSet per name with a version that grows with every change, answers 409 to a patch of
 an older version, leaves out what is 0 as Kubernetes does, streams changes as JSON lines from any version that it still
 remembers (410 otherwise), and believes only its own token or a client certificate of its own CA. ``hand`` is for the
 test: what pods become ready, what fails, what is forgotten.
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trustme
+import yaml
 from aiohttp import web
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet"}
+_MORE: dict[str, dict[str, Any]] = {"deployments": {}, "statefulsets": {"serviceName": "shop"}}
 TOKEN = "token-of-the-service-account"
 
 
@@ -83,6 +85,8 @@ class ApiServer:
         self._log: list[tuple[int, str, dict[str, Any]]] = []
         self._changed = asyncio.Event()
         self._cut = asyncio.Event()
+        self._scaled_by: dict[str, str] = {}
+        """Who set ``spec.replicas`` last, by name of the object."""
         self._runner: web.AppRunner | None = None
 
     # the test's hand
@@ -94,7 +98,15 @@ class ApiServer:
             "apiVersion": "apps/v1",
             "kind": kind,
             "metadata": {"name": name, "namespace": "default", "uid": f"uid-{self._version}", "generation": 1},
-            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {"containers": [{"name": name, "image": f"{name}:1"}]},
+                },
+                **_MORE[resource],
+            },
             "status": {},
         }
         self._objects["default", resource, name] = found
@@ -127,7 +139,14 @@ class ApiServer:
         """Somebody makes an HPA."""
         reference = {"apiVersion": "apps/v1", "kind": kind, "name": target}
         metadata = {"name": name, "namespace": "default", "labels": labels}
-        self.autoscalers.append({"metadata": metadata, "spec": {"scaleTargetRef": reference, "maxReplicas": 10}})
+        self.autoscalers.append(
+            {
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": metadata,
+                "spec": {"scaleTargetRef": reference, "maxReplicas": 10},
+            }
+        )
 
     def forget(self) -> None:
         """Compaction: what was before now cannot be followed from any more, and watches end."""
@@ -140,6 +159,12 @@ class ApiServer:
         """Tell all watches the present version."""
         self._version += 1
         self._log.append((self._version, "BOOKMARK", {"metadata": {"resourceVersion": str(self._version)}}))
+        self._wake()
+
+    def garble(self) -> None:
+        """Say half a line inside of the running watches, and again to whoever goes on from before it."""
+        self._version += 1
+        self._log.append((self._version, "GARBLED", {}))
         self._wake()
 
     def expire_watches(self) -> None:
@@ -198,6 +223,7 @@ class ApiServer:
         base = "/apis/apps/v1/namespaces/{ns}/{resource:deployments|statefulsets}"
         app.router.add_get(base, self._collection)
         app.router.add_get(base + "/{name}", self._object)
+        app.router.add_patch(base + "/{name}", self._apply)
         app.router.add_get(base + "/{name}/scale", self._scale)
         app.router.add_patch(base + "/{name}/scale", self._patch)
         app.router.add_get("/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers", self._hpas)
@@ -261,8 +287,9 @@ class ApiServer:
         metadata = {"resourceVersion": str(self._version)}
         return web.json_response({"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "items": items})
 
-    async def _watch(self, request: web.Request, resource: str, name: str) -> web.StreamResponse:
-        version = int(request.query["resourceVersion"])
+    async def _watch(self, request: web.Request, resource: str, name: str) -> web.StreamResponse:  # noqa: C901, PLR0912 - a loop
+        said = request.query.get("resourceVersion", "")
+        version = int(said) if said not in {"", "0"} else self._version
         if version < self._oldest:
             raise _refusal(410, "Expired", f"too old resource version: {version} ({self._oldest})")
         kind = _KINDS[resource]
@@ -271,17 +298,22 @@ class ApiServer:
         self.watches += 1
         cut = self._cut
         try:
+            if said in {"", "0"}:  # from now on, and first what there is
+                for (_, of, called), found in list(self._objects.items()):
+                    if of == resource and name in {"", called}:
+                        await response.write(json.dumps({"type": "ADDED", "object": found}).encode() + b"\n")
             while not cut.is_set():
                 changed = self._changed
                 for at, event, found in list(self._log):
-                    is_ours = event in {"BOOKMARK", "ERROR"} or (found["kind"], found["metadata"]["name"]) == (
-                        kind,
-                        name,
+                    is_ours = event in {"BOOKMARK", "ERROR", "GARBLED"} or (
+                        found["kind"] == kind and name in {"", found["metadata"]["name"]}
                     )
                     if at > version and is_ours:
                         if event == "BOOKMARK":
                             found = {"apiVersion": "apps/v1", "kind": kind, **found}  # noqa: PLW2901 - the same, typed
                         line = json.dumps({"type": event, "object": found}).encode() + b"\n"
+                        if event == "GARBLED":
+                            line = line[:20] + b"\n"
                         # in two pieces, because a line is not a packet
                         await response.write(line[:10])
                         await response.write(line[10:])
@@ -321,10 +353,32 @@ class ApiServer:
         if type(replicas) is not int or replicas < 0:
             raise _refusal(422, "Invalid", "spec.replicas: must be greater than or equal to 0")
         if replicas != found["spec"]["replicas"]:
+            self._scaled_by[found["metadata"]["name"]] = request.query.get("fieldManager") or "scale"
             found["spec"]["replicas"] = replicas
             found["metadata"]["generation"] += 1
             self._store("MODIFIED", found)
         return web.json_response(_scale_of(found))
+
+    async def _apply(self, request: web.Request) -> web.Response:
+        """Server-side apply, as far as it is about ``spec.replicas``: what somebody else set is a conflict, or forced."""
+        await self._admit(request, "patch", request.match_info["resource"])
+        if request.content_type != "application/apply-patch+yaml":
+            raise _refusal(415, "UnsupportedMediaType", "expected a server-side apply")
+        found, manager = self._find(request), request.query["fieldManager"]
+        name, wanted = found["metadata"]["name"], yaml.safe_load(await request.text())
+        replicas = wanted.get("spec", {}).get("replicas")
+        owner = self._scaled_by.get(name, manager)
+        if replicas not in {None, found["spec"]["replicas"]}:
+            if owner != manager and request.query.get("force") != "true":
+                message = f'Apply failed with 1 conflict: conflict with "{owner}" using apps/v1: .spec.replicas'
+                raise _refusal(409, "Conflict", message)
+            self._scaled_by[name] = manager
+        merged = _merged(found, {"spec": wanted.get("spec", {})})
+        if merged != found:
+            found["spec"] = merged["spec"]
+            found["metadata"]["generation"] += 1
+            self._store("MODIFIED", found)
+        return web.json_response(found)
 
     async def _discover(self, request: web.Request) -> web.Response:
         """What there is: our own client never asks, others do first of all."""

@@ -74,17 +74,17 @@ def look(totals: Totals) -> Look | None:
     )
 
 
+def load_of(name: str, seen: Look) -> LoadSnapshot:
+    """What all workers counted of one upstream, the dead ones included; the gauges are those of the living."""
+    loads = [one.loads[name] for one in (*seen.living, seen.past) if name in one.loads]
+    return added_load(*loads) if loads else _NOTHING
+
+
 def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
     """One upstream's reading; a view of its replicas that is older than the counters makes the whole as old."""
-    loads = [one.loads[name] for one in seen.living if name in one.loads]
-    split = _split(loads)
-    past = seen.past.loads.get(name)
-    if past is not None:
-        loads.append(past)
-    load = loads[0] if loads else _NOTHING
-    for other in loads[1:]:
-        load = added_load(load, other)
-    limit = queued_bytes = 0
+    split = _split([one.loads[name] for one in seen.living if name in one.loads])
+    load = load_of(name, seen)
+    limit = queued_bytes = released = 0
     is_limit_guessed = True
     for one in seen.living:
         gate = one.gates.get(name)
@@ -92,6 +92,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
             limit += gate.limit
             is_limit_guessed = is_limit_guessed and gate.is_limit_guessed
             queued_bytes += gate.queued_bytes
+            released += gate.streams
     delays = load.delays
     return Reading(
         at=seen.at,
@@ -117,6 +118,7 @@ def reading(name: str, seen: Look, view: View, replicas: Replicas) -> Reading:
         queued_bytes=queued_bytes,
         oldest_age=load.oldest_age,
         streams=load.streams,
+        held=max(load.streams - released, 0),
         limit=limit,
         is_limit_guessed=is_limit_guessed,
         replicas=replicas,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.actuators.actuator import Actuator
     from gateway.config.settings import Settings
     from gateway.control.scaling.admission import Admission
+    from gateway.control.scaling.feed import Look
     from gateway.control.scaling.past import Past
     from gateway.core.clock import Clock
     from gateway.scaling.analyzers.season import SeasonState
@@ -96,6 +97,10 @@ class Scaling:
             if name in self.targets:
                 self.targets[name].resume_season(state)
         return self.past
+
+    def seen(self) -> Look | None:
+        """What the workers have said by now; None while none lives."""
+        return look(self._totals)
 
     def reading(self) -> Mapping[str, ScalingReading]:
         """What metrics are made of, by upstream; worked out when it is asked for."""

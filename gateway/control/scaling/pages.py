@@ -53,9 +53,11 @@ class ScalingPages:
 
         It takes what is not there for 0, and 0 for a reason to end the last replica.
         """
-        targets = self._scaling().targets.values()
+        scaling = self._scaling()
+        targets = scaling.targets.values()
         is_known = all(target.signals.signal_valid for target in targets)
-        return as_json(queue_page(targets), HTTPStatus.OK if is_known else HTTPStatus.SERVICE_UNAVAILABLE)
+        status = HTTPStatus.OK if is_known else HTTPStatus.SERVICE_UNAVAILABLE
+        return as_json(queue_page(targets, scaling.seen()), status)
 
     def decisions(self) -> list[object]:
         """The newest scaling decisions, newest first."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.control.scaling.feed import load_of
 from gateway.signals.signals import SCHEMA
 from gateway.telemetry.load import SHED_REASONS
+from gateway.telemetry.snapshot import LoadSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gateway.control.scaling.feed import Look
     from gateway.control.scaling.record import Record
     from gateway.control.scaling.target import Target
 
@@ -78,14 +81,19 @@ def record_page(record: Record) -> dict[str, Any]:
     return {"wall": record.wall, "decision": record.decision, "fate": record.fate}
 
 
-def queue_page(targets: Iterable[Target]) -> Mapping[str, Mapping[str, int]]:
-    """The counts of KEDA's http-add-on: what is there at this moment and how often one was asked, by namespace/name."""
-    found = {}
+def queue_page(targets: Iterable[Target], seen: Look | None) -> Mapping[str, Mapping[str, int]]:
+    """The counts of an interceptor of KEDA's http-add-on (its ``pkg/queue/queue_counts.go``), by namespace/name.
+
+    ``Concurrency`` is what is there now, waiting or in flight, streams and tunnels too. ``RequestCount`` is how many
+    ever arrived, retries included: the add-on divides its growth by the time itself.
+    """
+    found: dict[str, dict[str, int]] = {}
     for target in targets:
-        actuator, signals = target.scaler.settings.actuator, target.signals
-        key = f"{actuator.namespace}/{actuator.deployment or target.name}"
-        found[key] = {
-            "Concurrency": round(signals.inflight + signals.queued),
-            "RequestCount": round(signals.offered_rps),
-        }
+        actuator = target.scaler.settings.actuator
+        load = LoadSnapshot() if seen is None else load_of(target.name, seen)
+        counts = found.setdefault(
+            f"{actuator.namespace}/{actuator.deployment or target.name}", {"Concurrency": 0, "RequestCount": 0}
+        )
+        counts["Concurrency"] += load.in_flight + load.queued
+        counts["RequestCount"] += round(load.first_tries + load.retries)
     return found

@@ -18,6 +18,7 @@ import bz2
 import csv
 import gzip
 import tarfile
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import chain, pairwise
 from math import isfinite
@@ -36,6 +37,10 @@ MOST_PERIODS: Final = 10_000_000
 """More is a wrong time somewhere, or a file to be cut first."""
 _EPOCH: Final = 1e8
 """No count for a second is as large as this, so a number alone from here on is a time (1973 and later)."""
+_CROOKED: Final = 0.95
+"""Of the usual distance of two rows: shorter than this is another one."""
+_RARE: Final = 0.01
+"""The share of rows that may be wrong."""
 _UNITS: Final = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 """A time above this is since 1970 in a unit of so many seconds: nothing else is as large before the year 5138."""
 
@@ -183,14 +188,16 @@ def _of_times(path: Path, times: Sequence[float]) -> Trace:
 def _periods(path: Path, times: _Times, rows: Iterable[_Row], column: int, step: float | None) -> Trace:
     instants: list[float] = []
     counts: list[float] = []
+    lines: list[int] = []
     for instant, row in times.of(rows):
         if instants and instant < instants[-1]:
             raise _wrong(path, row.line, "goes back in time; periods must be in order")
         instants.append(instant)
+        lines.append(row.line)
         counts.append(_count(path, row, column))
     if len(instants) < 2:  # noqa: PLR2004 - two rows make a period
         raise _wrong(path, 0, "has fewer than two periods")
-    step = step or min((later - earlier for earlier, later in pairwise(instants) if later > earlier), default=0.0)
+    step = step or _step(path, instants, lines)
     if step <= 0:
         raise _wrong(path, 0, "has one time only; periods need at least two")
     rates = [0.0] * _length(path, instants[-1] - instants[0], step)
@@ -200,6 +207,24 @@ def _periods(path: Path, times: _Times, rows: Iterable[_Row], column: int, step:
         places.add(place)
         rates[place] += count / step
     return _checked(path, Trace(_name(path), step, rates, gaps=len(rates) - len(places)))
+
+
+def _step(path: Path, instants: Sequence[float], lines: Sequence[int]) -> float:
+    """The shortest distance of two rows; TraceError when hardly any has it and most have another, longer one.
+
+    One crooked time would else cut all others to pieces, and its count to a rate of a thousand times the others.
+    """
+    gaps = [later - earlier for earlier, later in pairwise(instants)]
+    rounded = Counter(float(f"{gap:.3g}") for gap in gaps if gap > 0)
+    if not rounded:
+        return 0.0
+    usual, count = rounded.most_common(1)[0]
+    shortest = min(rounded)
+    if count > len(gaps) / 2 and shortest < _CROOKED * usual and rounded[shortest] <= max(1, _RARE * len(gaps)):
+        place = next(place for place, gap in enumerate(gaps) if gap > 0 and float(f"{gap:.3g}") == shortest)
+        what = f"is {shortest:g} s after the row before it, and most rows are {usual:g} s apart"
+        raise _wrong(path, lines[place + 1], f"{what}; is its time wrong? --step {usual:g} reads it as it is")
+    return min(gap for gap in gaps if gap > 0)
 
 
 def _counts(path: Path, rows: Iterable[_Row], column: int | None, step: float) -> Trace:

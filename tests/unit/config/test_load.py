@@ -301,3 +301,13 @@ def test_problems_of_one_kind_do_not_hide_others(tmp_path: Path) -> None:
         "routes.b.match",
         "routes.b.upstream",
     ]
+
+
+@pytest.mark.parametrize("line", ["[gateway]\nworkers = {}", "[upstreams.app.scaling]\nprice.replica_hour = {}"])
+def test_a_number_of_400_digits_is_too_large(tmp_path: Path, line: str) -> None:
+    """No float is as large, which is no reason to break off."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(MINIMAL + line.format("9" * 400))
+    with pytest.raises(InvalidConfig, match=r"expected a (whole )?number in") as wrong:
+        load(file)
+    assert len(str(wrong.value)) < 300

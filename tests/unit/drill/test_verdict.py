@@ -30,6 +30,8 @@ def tally(*, top: Answer = SERVED, share: int = 2, after: Answer = SERVED, slow:
     [
         (Answer(200), "served"),
         (Answer(304), "served"),
+        (Answer(301), "misdirected"),
+        (Answer(307), "misdirected"),
         (Answer(503, "queue_full"), "refused"),
         (Answer(429, "rate_limited"), "refused"),
         (Answer(503), "failed"),
@@ -77,6 +79,34 @@ def test_an_early_end_is_not_judged_by_its_recovery() -> None:
     found = verdict(tally(after=SHED), LOAD, until=20.0)
     assert found.is_good
     assert found.words[0].startswith("Ended early.")
+
+
+def test_without_requests_afterwards_nothing_is_known_of_the_recovery() -> None:
+    """With --calm 0 nobody asks after the climb; that is said, and is no proof of survival to the end."""
+    load = phases("surge", 100.0, 40.0, 0.0)
+    seen = Tally()
+    for number in range(600, 3000):
+        seen.send(number / 100, number / 100)
+        seen.take(number / 100, number / 100 + 0.02, SERVED)
+    found = verdict(seen, load, until=40.0)
+    assert found.words[0] == (
+        "So far the service survived; whether it recovers was not seen: nothing was asked after the climb."
+    )
+    assert found.is_good
+
+
+@pytest.mark.parametrize(("served", "is_good"), [(990, True), (989, False)])
+def test_it_has_recovered_when_99_of_100_are_served_again(served: int, *, is_good: bool) -> None:
+    """Of the second half of the last phase, which is where the load has been low for a while."""
+    seen = Tally()
+    for number in range(4000):
+        due = number / 100
+        is_last = due >= 35
+        # 500 requests in the second half: each stands for two of a thousand
+        answer = SHED if is_last and number - 3500 < (1000 - served + 1) // 2 else SERVED
+        seen.send(due, due)
+        seen.take(due, due + 0.02, answer)
+    assert verdict(seen, LOAD, until=40.0).is_good is is_good
 
 
 @pytest.mark.parametrize(

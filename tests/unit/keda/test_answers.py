@@ -92,3 +92,9 @@ def test_files_are_found_beside_the_configuration() -> None:
     found = with_full_paths(settings, Path("/etc/gateway")).tls
     assert found == KedaTls("/etc/gateway/keda.crt", "/etc/keda.key")
     assert with_full_paths(KedaSettings(), Path("/etc/gateway")) == KedaSettings()
+
+
+def test_an_open_stream_is_activity() -> None:
+    """The last pod does not go while a WebSocket talks, although nothing arrives, waits or is worked for."""
+    assert is_active(Wanted("shop"), {**FLAT, "streams": 1.0})
+    assert not is_active(Wanted("shop", activation=1.0), {**FLAT, "streams": 1.0})

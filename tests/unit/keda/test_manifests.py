@@ -112,6 +112,14 @@ def test_prometheus_asks_for_series_that_we_have_and_does_not_read_nothing_as_ze
     assert trigger["metadata"]["ignoreNullValues"] == "false"
 
 
+def test_the_rule_for_the_adapter_is_the_query_for_keda() -> None:
+    """Both ask for validity too, and neither takes a part of the sum for all of it."""
+    (trigger,) = triggers("prometheus")
+    text = (FOLDER / "hpa.yaml").read_text()
+    rule = " ".join(line.removeprefix("#").strip() for line in text[text.index("metricsQuery") :].splitlines()[1:5])
+    assert rule.replace("<<.LabelMatchers>>", 'upstream="shop"') == trigger["metadata"]["query"]
+
+
 def test_the_plain_autoscaler_asks_for_a_series_that_we_have() -> None:
     """Its metric, its target and a tolerance that does not swallow steps of one."""
     found = one("HorizontalPodAutoscaler", "shop")["spec"]

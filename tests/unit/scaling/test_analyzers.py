@@ -7,6 +7,7 @@ from math import hypot
 import pytest
 from msgspec.structs import replace
 
+from gateway.scaling.analyzers import trend as trend_room
 from gateway.scaling.analyzers.backlog import backlog
 from gateway.scaling.analyzers.burn import burn, is_burning
 from gateway.scaling.analyzers.demand import demand, demand_slots
@@ -169,3 +170,20 @@ def test_a_climb_is_not_believed_to_go_on_for_ever() -> None:
     for step in range(200):
         trend.update(float(step), 300.0, 5.0 * step)
     assert 199 + 25 < trend.forecast < 199 + 45
+
+
+def test_a_trend_is_damped() -> None:
+    """Holt's method with a damped slope (Gardner & McKenzie 1985): a climb does not go on for ever in the forecast."""
+    alpha, beta, phi = trend_room._LEVEL, trend_room._SLOPE, trend_room._DAMPING
+    trend = Trend()
+    level, slope = 0.0, 0.0
+    trend.update(0.0, 50.0, 0.0)
+    for step in range(1, 40):
+        load = 3.0 * step
+        trend.update(load, 50.0, step * trend_room._STEP)
+        before, level = level, alpha * load + (1 - alpha) * (level + phi * slope)
+        slope = beta * (level - before) + (1 - beta) * phi * slope
+        ahead = range(round(50.0 / trend_room._STEP))
+        assert trend.forecast == pytest.approx(level + slope * sum(phi**each for each in ahead))
+    trend.update(120.0, 1e6, 40 * trend_room._STEP)
+    assert trend.forecast < 120.0 + 3.0 / (1 - phi) + 1.0

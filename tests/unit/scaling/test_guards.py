@@ -32,6 +32,14 @@ CASES = [
     ("min_max", 10, 0, facts(), 1, "below_min"),
     ("steps", 5, 40, facts(), 20, "step"),
     ("starts", 10, 30, facts(settings=replace(SETTINGS, max_starts=3)), 13, "starts"),
+    (
+        "starts",
+        10,
+        30,
+        facts(with_(replicas=Replicas(ready=10, warming=1, standby=2)), replace(SETTINGS, max_starts=3)),
+        14,  # two that start, and two that are warm and need not
+        "starts",
+    ),
     ("machine", 10, 20, facts(room=12), 12, "no_room"),
     ("machine", 10, 20, facts(room=4), 10, "no_room"),
     ("budget", 10, 20, facts(ceilings=(Vote("cost", 15, "budget", "ceiling"),)), 15, "budget"),
@@ -96,6 +104,9 @@ def test_the_budget_pays_for_standby_first() -> None:
     vote = cost(PriceSettings(replica_hour=0.1, budget_hour=1.0), standby=2)
     assert vote == Vote("cost", 8, "budget", "ceiling")
     assert cost(PriceSettings(), standby=2) is None
+    smallest = cost(PriceSettings(replica_hour=1e-310, budget_hour=1.0), standby=2)
+    assert smallest is not None
+    assert smallest.replicas == 10**9 - 2
 
 
 SIGNAL_STATES = st.builds(

@@ -504,3 +504,18 @@ def test_a_silence_begins_a_new_history() -> None:
         found = look(float(second))
     assert found.offered_rps == pytest.approx(238.0)
     assert found.growth_slots == pytest.approx(0.0, abs=1.0)
+
+
+def test_streams_are_no_load_unless_they_keep_their_place() -> None:
+    """A thousand that gave their slots back ask for no replica; five that keep theirs are five slots."""
+    found = {}
+    for held in (0.0, 5.0):
+        meter = Meter(OBJECTIVE)
+        run(meter, 120, streams=1000.0, held=held, in_flight=1010.0)
+        found[held] = meter.observe(reading(125.0, streams=1000.0, held=held, in_flight=1010.0), 125.0)
+    assert found[0.0].load_slots == pytest.approx(10.0)
+    assert found[5.0].load_slots == pytest.approx(15.0)
+    assert found[0.0].slots_per_replica == found[5.0].slots_per_replica == 8.0
+    assert [one.streams for one in found.values()] == [1000.0, 1000.0]
+    assert found[0.0].utilization == pytest.approx(10 / 16)
+    assert found[5.0].utilization == pytest.approx(15 / 16)

@@ -117,3 +117,25 @@ def test_no_request_is_lost_in_reading(tmp_path_factory: pytest.TempPathFactory,
     trace = read_trace(path)
     assert sum(trace.rates) * trace.step == pytest.approx(sum(counts))
     assert len(trace.rates) == len(counts)
+
+
+def test_one_crooked_time_is_a_question(tmp_path: Path) -> None:
+    """A row that is 60 ms behind the one before it does not make 100 a minute to 1,667 a second; --step says it is meant."""
+    path = tmp_path / "t.csv"
+    times = [60.0 * minute for minute in range(30)]
+    times.insert(10, times[9] + 0.06)
+    path.write_text("time,count\n" + "".join(f"{at},100\n" for at in times))
+    with pytest.raises(TraceError) as wrong:
+        read_trace(path)
+    assert str(wrong.value) == (
+        "t.csv:12: is 0.06 s after the row before it, and most rows are 60 s apart; is its time wrong? "
+        "--step 60 reads it as it is"
+    )
+    assert max(read_trace(path, step=60.0).rates) == pytest.approx(200 / 60)
+
+
+def test_rows_that_are_left_out_are_no_crooked_times(tmp_path: Path) -> None:
+    """Where periods without requests are left out, the shortest distance is the period, although others are as usual."""
+    path = tmp_path / "t.csv"
+    path.write_text("time,count\n" + "".join(f"{at},1\n" for at in (0, 20, 30, 50, 60, 80, 100)))
+    assert read_trace(path).step == 10

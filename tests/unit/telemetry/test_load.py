@@ -91,7 +91,8 @@ def test_a_tunnel_is_its_handshake_and_a_held_slot() -> None:
     counters.seconds.observe(3600.0)
     counters.clock += 3610.0
     counters.squares += (3600.0 - 3599.5) ** 2
-    counters.leave_stream(3610.0, 3599.5)
+    counters.leave_stream(3610.0)
+    counters.end_stream(3599.5)
     over = counters.read_load(3611.0, 0.0)
     assert (over.streams, over.in_flight, over.finished) == (0, 0, 1)
     assert over.service_time == pytest.approx(0.5, abs=1e-6)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import re
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import REASONS
-from gateway.telemetry.counters import Counters
+from gateway.telemetry.counters import Counters, UpstreamCounters
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.reading import ProcessReading, Reading, ScalingReading
-from gateway.telemetry.snapshot import NO_ROUTE, HistogramSnapshot, Snapshot
+from gateway.telemetry.snapshot import (
+    NO_ROUTE,
+    EndpointSnapshot,
+    HistogramSnapshot,
+    ResilienceSnapshot,
+    Snapshot,
+)
 from gateway.telemetry.totals import Totals, added
 
 
@@ -57,6 +65,97 @@ def test_no_counter_ever_falls(story: list[tuple[str, int]]) -> None:
         seen = now
     assert seen.get("accepted", 0) <= worked
     assert seen.get("client_in", 0) == 10 * seen.get("accepted", 0)
+
+
+LOADS = ("service_time", "service_squares", "arrival_steps", "queued_time", "in_flight_time")
+
+
+def read(counters: UpstreamCounters, now: float) -> Snapshot:
+    load, seconds = counters.read_load(now, 0.0), counters.seconds
+    return Snapshot(
+        loads={"app": load}, upstream_seconds={"app": HistogramSnapshot(list(seconds.counts), seconds.total)}
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["work", "tunnel", "stream", "report", "die"]), st.integers(0, 2), st.floats(1e-4, 1e3)
+        ),
+        max_size=60,
+    )
+)
+@example([step for each in range(1, 9) for step in (("work", 0, 0.1), ("tunnel", 0, each / 7), ("report", 0, 1.0))])
+@example([("work", 0, 0.1), ("report", 0, 1.0), ("work", 1, 0.2), ("report", 1, 1.0), ("die", 0, 1.0), ("die", 1, 1.0)])
+def test_no_sum_of_times_falls_by_rounding(story: list[tuple[str, int, float]]) -> None:
+    """What signals and `rate()` take differences of: a worker that dies, or a stream that is work again, takes nothing."""
+    totals, now = Totals(), 1e5
+    workers = {number: UpstreamCounters() for number in range(3)}
+    seen = dict.fromkeys((*LOADS, "seconds"), 0.0)
+    for step, number, seconds in story:
+        one, now = workers[number], now + seconds
+        if step == "work":
+            one.firsts += 1
+            one.seconds.observe(seconds)
+            one.clock += seconds
+            one.squares += seconds * seconds
+            one.steps.look(seconds, now)
+            one.waiting.enter(now - seconds / 3)
+            one.waiting.leave(now)
+        elif step == "tunnel":
+            one.firsts += 1
+            one.seconds.observe(seconds)
+            one.end_stream(seconds)
+        elif step == "stream":  # and it goes on
+            one.enter_stream(now - seconds)
+            one.leave_stream(now)
+        elif step == "report":
+            totals.update(number, read(one, now))
+        else:
+            totals.retire(number)
+            workers[number] = UpstreamCounters()
+        summed = totals.sum()
+        if "app" in summed.loads:
+            found = {name: getattr(summed.loads["app"], name) for name in LOADS}
+            found["seconds"] = summed.upstream_seconds["app"].total
+            assert all(found[name] >= seen[name] for name in seen)
+            seen = found
+
+
+def test_endpoints_of_dead_workers_go_after_they_were_shown() -> None:
+    """A rollout's addresses leave the metrics when a scrape has had them, and those that a worker still asks stay."""
+    totals = Totals()
+
+    def crew(*urls: str) -> Snapshot:
+        served = {url: EndpointSnapshot(served=5, shadow_refused=1, states={"closed": 1}) for url in ("", *urls)}
+        return Snapshot(resilience={"app": ResilienceSnapshot(endpoints=served)})
+
+    exposition = Exposition(lambda: Reading((), ("app",), totals.sum()), totals.settle, totals.forget_gone)
+
+    def scrape() -> set[str]:
+        text = exposition.answer("")[1].decode()
+        return set(re.findall(r'gateway_breaker_shadow_refused_total\{endpoint="([^"]*)"', text))
+
+    totals.update(0, crew("http://a", "http://b"))
+    totals.retire(0)
+    assert scrape() == scrape() == {"", "http://a", "http://b"}  # while nobody lives, nobody knows
+    totals.update(0, crew("http://b", "http://c"))
+    assert scrape() == {"", "http://a", "http://b", "http://c"}
+    assert scrape() == {"", "http://b", "http://c"}
+    assert totals.sum().resilience["app"].endpoints["http://b"].served == 10
+
+
+def test_endpoints_that_nobody_asks_for_are_not_kept_for_ever() -> None:
+    """Without a scrape the newest thousand that are gone stay."""
+    totals = Totals()
+    totals.update(9, Snapshot(resilience={"app": ResilienceSnapshot(endpoints={"": EndpointSnapshot()})}))
+    for rollout in range(30):
+        urls = {f"http://{rollout}.{number}": EndpointSnapshot() for number in range(100)}
+        totals.update(0, Snapshot(resilience={"app": ResilienceSnapshot(endpoints=urls)}))
+        totals.retire(0)
+    kept = totals.sum().resilience["app"].endpoints
+    assert len(kept) == 1001
+    assert "http://29.99" in kept
 
 
 def test_gauges_are_those_of_the_living() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.actuators.actuator import View
 from gateway.control.scaling.feed import UNKNOWN, look, reading
+from gateway.control.scaling.published import queue_page
+from gateway.scaling.settings import ActuatorSettings, ScalingSettings
 from gateway.signals.reading import DELAY_BOUNDS, Replicas
 from gateway.telemetry.snapshot import EndpointSnapshot, GateSnapshot, LoadSnapshot, ResilienceSnapshot, Snapshot
 from gateway.telemetry.totals import Totals
@@ -119,3 +122,40 @@ def test_the_time_that_a_count_takes_is_no_age() -> None:
     """A count of eight seconds that ended twelve seconds ago is four seconds old."""
     slow = View(at=88.0, replicas=KNOWN.replicas, slack=8.0)
     assert joined(worker(100.0, 7), view=slow).age == pytest.approx(4.0)
+
+
+def test_tunnels_of_dead_workers_are_gone() -> None:
+    """Streams, and those of them that keep their place, are those of the living."""
+    dead = worker(50.0, 100)
+    dead.loads["app"].streams = dead.gates["app"].streams = 7
+    living = worker(100.0, 5)
+    living.loads["app"].streams, living.gates["app"].streams = 5, 2
+    totals = Totals()
+    totals.update(0, dead)
+    totals.retire(0)
+    totals.update(1, living)
+    seen = look(totals)
+    assert seen is not None
+    found = reading("app", seen, KNOWN, KNOWN.replicas)
+    assert (found.streams, found.held) == (5, 3)
+    assert (totals.sum().loads["app"].streams, totals.sum().gates["app"].streams) == (5, 2)
+
+
+def test_the_queue_page_counts_what_is_there_and_all_that_ever_came() -> None:
+    """In flight and waiting, streams too; arrivals only grow, so that 0.3 a second are not 0; one object is one sum."""
+    totals = Totals()
+    dead, living = worker(50.0, 100), worker(100.0, 3)
+    dead.loads["app"].in_flight = 9
+    living.loads["app"] = LoadSnapshot(first_tries=3, retries=2, in_flight=12, streams=12, queued=1)
+    living.loads["too"] = LoadSnapshot(first_tries=1)
+    totals.update(0, dead)
+    totals.retire(0)
+    totals.update(1, living)
+    targets: Any = [
+        SimpleNamespace(
+            name=name, scaler=SimpleNamespace(settings=ScalingSettings(actuator=ActuatorSettings(deployment="shop")))
+        )
+        for name in ("app", "too")
+    ]
+    assert queue_page(targets, look(totals)) == {"default/shop": {"Concurrency": 13, "RequestCount": 106}}
+    assert queue_page(targets, None) == {"default/shop": {"Concurrency": 0, "RequestCount": 0}}
