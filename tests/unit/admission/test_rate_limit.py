@@ -31,8 +31,11 @@ class History:
         self.now = -inf
         self._lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
-    def add(self, key: str, cost: float, now: float) -> None:
+    def see(self, now: float) -> None:
+        """An instant at which the limit was asked, whatever it said."""
         self.now = max(self.now, now)
+
+    def add(self, key: str, cost: float) -> None:
         self._lines[key].append((self.now, cost))
 
     def check(self) -> None:
@@ -67,11 +70,12 @@ def test_no_window_of_any_key_has_more_than_rate_and_burst(
     for step, number, cost, is_shed in story:
         now += step
         key = str(number)
+        history.see(now)
         if not limit.take(key, cost, now):
-            history.add(key, cost, now)
+            history.add(key, cost)
             if is_shed:
                 limit.refund(key, cost, now)
-                history.add(key, -cost, now)
+                history.add(key, -cost)
         assert len(limit.table) <= max_keys + WAYS
     history.check()
 
