@@ -78,7 +78,8 @@ bench-overload: $(STAMPS)/bench ## goodput beside other proxies under overload; 
 
 demo: $(STAMPS)/bench ## the same overload with gunicorn alone and with the gateway before it; a minute
 	@$(call need,taskset)
-	$(BIN)/python -m benchmarks.demo --plot docs/demo.svg
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.demo --plot build/demo.svg
 
 bench-shapes: $(STAMPS)/bench ## event streams, WebSockets, slow clients, slow pages beside other proxies; 15 minutes (ARGS="--quick")
 	@$(call need,taskset)

@@ -46,6 +46,6 @@ def _programs(settings: Settings) -> Iterator[str]:
         if first == OURS:
             found += f", Python {platform.python_version()}, which runs the gateway too"
             other = shutil.which(OURS)
-            if other is not None and Path(other).resolve().parent != Path(sys.executable).resolve().parent:
+            if other is not None and Path(other).parent.resolve() != Path(sys.executable).parent.resolve():
                 found += f"; the one in PATH is {other}"
         yield found

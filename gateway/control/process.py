@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -50,7 +51,15 @@ async def _serve(control: ControlProcess, log: Logger, *, has_tls: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in ENDING:
         loop.add_signal_handler(number, signals.put_nowait, number)
-    loop.add_signal_handler(signal.SIGHUP, control.open_logs_anew)
+    has_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup ignores it
+
+    def hang_up() -> None:
+        if has_terminal and not _has_terminal():
+            signals.put_nowait(signal.SIGHUP)  # what runs in a terminal ends with it
+        else:
+            control.open_logs_anew()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     outlive(loop, log)
     try:
         await control.start()
@@ -72,6 +81,15 @@ async def _serve(control: ControlProcess, log: Logger, *, has_tls: bool) -> int:
     asked.cancel()
     starting.cancel()
     return await _stop(control, signals, log, code)
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that this process belongs to."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def _stop(control: ControlProcess, signals: asyncio.Queue[signal.Signals], log: Logger, code: int) -> int:

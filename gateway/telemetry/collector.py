@@ -104,7 +104,7 @@ def _requests(reading: Reading) -> Iterator[Metric]:
 
     errors = CounterMetricFamily(
         "gateway_errors",
-        "Requests that the gateway answered itself or broke off, by reason word (/v1/decisions shows the newest).",
+        "Requests that the gateway answered itself or broke off, by reason word.",
         labels=("route", "reason"),
     )
     wrong = {(route, reason): n for route, reason, n in snapshot.errors}

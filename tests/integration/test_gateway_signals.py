@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,3 +148,48 @@ async def test_a_log_that_cannot_be_opened_anew_stays(origin: Origin, tmp_path: 
     finally:
         process.terminate()
         assert await process.wait() == 0
+
+
+def _in_terminal(file: Path, terminal: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway", "run", str(file)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=lambda: os.login_tty(0),  # noqa: PLW1509 - a session of its own, whose terminal this is
+    )
+
+
+async def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
+    """As when its window is closed: the kernel hangs up, and nothing is left that holds the port."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(toml("http://127.0.0.1:1"))
+    master, slave = pty.openpty()
+    process = _in_terminal(file, slave)
+    os.close(slave)
+    os.set_blocking(master, False)
+    said = b""
+
+    def is_announced() -> bool:
+        nonlocal said
+        with suppress(BlockingIOError):
+            said += os.read(master, 65536)
+        return b"/v1/status" in said
+
+    await until(is_announced)
+    os.close(master)
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+async def test_who_leaves_the_stream_of_signals_is_no_error() -> None:
+    """A reader that has gone is found out at the next event, and no line is written about it."""
+    async with running(toml("http://127.0.0.1:1")) as gateway:
+        reader, writer = await asyncio.open_connection(*gateway.admin.removeprefix("http://").split(":"))
+        writer.write(b"GET /v1/signals/stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200" in await reader.readline()
+        await reader.readuntil(b"event: signals")
+        writer.transport.abort()
+        begun = json.loads((await gateway.ask("/v1/signals/app"))[1])["seq"]
+        while json.loads((await gateway.ask("/v1/signals/app"))[1])["seq"] < begun + 3:
+            await asyncio.sleep(0.1)
+        assert not gateway.events("the admin address failed")

@@ -86,6 +86,8 @@ class Stream:
             self.dropped += 1
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionResetError:
+            pass  # the reader has left
         finally:
             self.readers -= 1
         response.force_close()
