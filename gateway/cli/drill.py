@@ -18,6 +18,7 @@ from rich.live import Live
 
 from gateway.cli.configuration import load_or_exit
 from gateway.cli.drill_target import Target, answers, target_of
+from gateway.cli.streams import Output
 from gateway.config.document import STANDARD_INPUT
 from gateway.core.clock import SystemClock
 from gateway.drill.drill import Drill
@@ -98,7 +99,7 @@ def drill(  # noqa: PLR0913, PLR0917 - a command line
         raise typer.BadParameter(message, param_hint="--json")
     target = Target(url, admin) if file is None else target_of(load_or_exit(file, tell_warnings=False).settings)
     target.check(is_mine=yes)
-    console = Console(highlight=False)
+    console = Output(highlight=False)
     wish = _Wish(
         phases(ramp, rate, seconds, calm), path, host, upstream, seed, plain or not console.is_terminal, json_file
     )

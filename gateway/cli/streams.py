@@ -13,6 +13,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Console
+
 from gateway.telemetry.files import silence_output
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ class _Patient(io.FileIO):
             return super().write(data) or 0  # type: ignore[arg-type]
         except OSError:
             return size
+
+
+class Output(Console):
+    """A console whose reader may leave: that is raised like any other error of a write, also on an event loop."""
+
+    def on_broken_pipe(self) -> None:
+        """Let :func:`run` end the command."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def open_missing() -> None:

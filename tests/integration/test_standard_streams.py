@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from tests.support.running import descendants, is_alive, toml, until
+from tests.support.silence import unused_port
 
 if TYPE_CHECKING:
     from tests.support.origin import Origin
@@ -124,6 +125,19 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     ran = subprocess.run(["bash", "-c", line], capture_output=True, check=False)
     assert ran.stderr == b""
     assert ran.stdout.startswith(b"{\n")
+
+
+def test_a_drill_whose_reader_has_had_enough_ends(tmp_path: Path) -> None:
+    """As in ``gateway drill FILE | head -1``: nothing is said, and the gateway that it has started ends with it."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[gateway]\nlisten = ["127.0.0.1:{unused_port()}"]\n[admin]\nlisten = "127.0.0.1:{unused_port()}"\n'
+        '[upstreams.app]\nendpoints = ["http://127.0.0.1:1"]\n[routes.web]\nupstream = "app"\n'
+    )
+    line = f"{GATEWAY} drill {file} --seconds 30 --rate 5 | head -1"
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, check=False)
+    assert ran.stderr == b""
+    assert ran.stdout.startswith(b"starting a gateway with ")
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", ">&- 2>&-"])
