@@ -131,6 +131,8 @@ async def _run(file: Path | None, target: Target, wish: _Wish, console: Console)
             if own is None:
                 return _SIGNALLED + received[0]
             target = Target(own.proxy, own.admin)
+        elif file is not None:
+            _say(console, f"a gateway runs at {target.url} already, with whatever configuration; that one is drilled")
         one = Drill(
             target.url,
             wish.load,

@@ -207,3 +207,20 @@ async def test_a_gateway_that_cannot_start_is_said(drilling: Any, tmp_path: Path
         one = await drilling(file, "--seconds", 5)
         assert await one.process.wait() == 2
         await until(lambda: one.says("Address already in use"))
+
+
+@pytest.mark.timeout(120)
+async def test_a_gateway_that_runs_at_the_address_of_a_file_is_drilled_and_that_is_said(
+    drilling: Any, tmp_path: Path
+) -> None:
+    """It may have another configuration, so nobody takes its verdict for that of the file."""
+    file = tmp_path / "other.toml"
+    async with running(toml("http://127.0.0.1:1")) as gateway:
+        listen, admin = gateway.url.removeprefix("http://"), gateway.admin.removeprefix("http://")
+        file.write_text(
+            toml("http://127.0.0.1:2").replace('listen = ["127.0.0.1:0"]', f'listen = ["{listen}"]', 1)
+            .replace('listen = "127.0.0.1:0"', f'listen = "{admin}"', 1)
+        )  # fmt: skip
+        one = await drilling(file, "--seconds", 5, "--rate", 5, "--plain")
+        await until(lambda: one.says("that one is drilled"), within=60)
+        assert await one.process.wait() == 1
