@@ -240,7 +240,7 @@ class Admissions:
 def _alone(entries: list[Admission], places: float) -> float:
     """How long a request of one kind takes before a line behind this many places, in seconds; 0: unknown."""
     deaths = sum(entry.has_ended for entry in entries)
-    if deaths < _FEW_ENDED:
+    if deaths < _FEW_ENDED or not places:
         return 0.0
     return sum(entry.took / max(entry.n / places, 1.0) for entry in entries) / deaths
 

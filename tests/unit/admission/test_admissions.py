@@ -94,6 +94,15 @@ def test_the_places_before_which_a_line_stands_are_those_from_which_on_it_takes_
     assert 0.08 <= alone <= 0.2
 
 
+def test_requests_that_take_no_time_say_nothing() -> None:
+    """A clock that stands still is no reason to fail."""
+    admissions = Admissions()
+    for number in range(20):
+        admissions.begin(0.0, number + 1, "")
+        admissions.end(0.0, number + 1, 0.0, has_ended=True)
+    assert admissions.alone() == (0.0, 0.0)
+
+
 def test_a_rare_slow_route_counts_by_its_share() -> None:
     """Nineteen of 10 ms and one that has lasted for ten seconds."""
     admissions = Admissions()
