@@ -1,9 +1,9 @@
 """What each signal does to the control process and its workers (signal(7)).
 
-SIGINT, SIGTERM and SIGQUIT drain. SIGHUP opens log files anew, as after a rotation; where it comes because the
-terminal has closed, it drains, too. Every other signal that ends a
-process by default is outlived, with a line in the log: who sends SIGUSR1 expects of it what another program does, and
-not the end of all requests. Faults (SIGSEGV, SIGABRT and their like) and stops keep their default.
+SIGINT, SIGTERM and SIGQUIT drain. SIGHUP opens log files anew, as after a rotation; where it comes because the terminal
+that the gateway was started in the foreground of has closed, it drains, too. Every other signal that ends a process by
+default is outlived, with a line in the log: SIGUSR1 asks other programs for other things, and not for the end of all
+requests. Faults (SIGSEGV, SIGABRT and their like) and stops keep their default.
 """
 
 from __future__ import annotations

@@ -51,11 +51,12 @@ async def _serve(control: ControlProcess, log: Logger, *, has_tls: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in ENDING:
         loop.add_signal_handler(number, signals.put_nowait, number)
-    has_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup ignores it
+    # What runs in the background of a shell goes on without its terminal, and so does what nohup has started.
+    ends_with_terminal = _terminal_group() == os.getpgrp() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
     def hang_up() -> None:
-        if has_terminal and not _has_terminal():
-            signals.put_nowait(signal.SIGHUP)  # what runs in a terminal ends with it
+        if ends_with_terminal and _terminal_group() is None:
+            signals.put_nowait(signal.SIGHUP)
         else:
             control.open_logs_anew()
 
@@ -83,13 +84,18 @@ async def _serve(control: ControlProcess, log: Logger, *, has_tls: bool) -> int:
     return await _stop(control, signals, log, code)
 
 
-def _has_terminal() -> bool:
-    """Whether there is a terminal that this process belongs to."""
+def _terminal_group() -> int | None:
+    """The process group in the foreground of our terminal; None without a terminal."""
     try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
-        return False
-    return True
+        return None
+    try:
+        return os.tcgetpgrp(terminal)
+    except OSError:
+        return None
+    finally:
+        os.close(terminal)
 
 
 async def _stop(control: ControlProcess, signals: asyncio.Queue[signal.Signals], log: Logger, code: int) -> int:

@@ -150,9 +150,9 @@ async def test_a_log_that_cannot_be_opened_anew_stays(origin: Origin, tmp_path: 
         assert await process.wait() == 0
 
 
-def _in_terminal(file: Path, terminal: int) -> subprocess.Popen[bytes]:
+def _in_terminal(command: list[str], terminal: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "gateway", "run", str(file)],
+        command,
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -165,7 +165,7 @@ async def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(toml("http://127.0.0.1:1"))
     master, slave = pty.openpty()
-    process = _in_terminal(file, slave)
+    process = _in_terminal([sys.executable, "-m", "gateway", "run", str(file)], slave)
     os.close(slave)
     os.set_blocking(master, False)
     said = b""
@@ -179,6 +179,30 @@ async def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
     await until(is_announced)
     os.close(master)
     assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+async def test_what_runs_in_the_background_goes_on_without_the_terminal(tmp_path: Path) -> None:
+    """A rotation of the logs a week later is no end, though no terminal is there any more."""
+    file, log, number = tmp_path / "gateway.toml", tmp_path / "log", tmp_path / "pid"
+    file.write_text(toml("http://127.0.0.1:1"))
+    master, slave = pty.openpty()
+    line = f"set -m; {sys.executable} -m gateway run {file} > {log} 2>&1 & echo $! > {number}; wait"
+    shell = _in_terminal(["bash", "-c", line], slave)
+    os.close(slave)
+    await until(lambda: log.exists() and "/v1/status" in log.read_text())
+    gateway = int(number.read_text())
+    try:
+        os.close(master)
+        await asyncio.to_thread(shell.wait, 30)
+        os.kill(gateway, signal.SIGHUP)
+        await until(lambda: "configuration not reloaded" in log.read_text())
+        os.kill(gateway, signal.SIGHUP)
+        await until(lambda: log.read_text().count("configuration not reloaded") >= 2)
+        assert is_alive(gateway)
+        assert '"draining"' not in log.read_text()
+    finally:
+        os.kill(gateway, signal.SIGTERM)
+        await until(lambda: not is_alive(gateway))
 
 
 async def test_who_leaves_the_stream_of_signals_is_no_error() -> None:
