@@ -268,20 +268,18 @@ class ControlProcess:
 
     def upstreams(self) -> dict[str, UpstreamReadiness]:
         """Whether each upstream that a route leads to can be served."""
-        resilience = self._totals.resilience()
         workers = sum(seat.is_serving for seat in self._seats)
         down = self._endpoints.down
         found = {}
         for name in dict.fromkeys(route.upstream for route in self._settings.routes.values()):
             pool = self._pools.get(name)
-            shut = resilience[name].is_shut if name in resilience else 0
             found[name] = readiness.judge(
                 name,
                 endpoints=len(self._endpoints.served(name)),
                 down=len(down.get(name, ())),
                 is_pool=pool is not None,
                 is_awaited=pool is not None and pool.is_awaited,
-                is_shut=0 < workers <= shut,
+                is_shut=0 < workers <= self._totals.shut(name),
                 lost=self._endpoints.lost(name),
                 detail="" if pool is None else next((one.detail for one in pool.processes if one.detail), ""),
             )

@@ -191,11 +191,9 @@ class Totals:
             in_flight=dict(whole.in_flight),
         )
 
-    def resilience(self) -> Mapping[str, ResilienceSnapshot]:
-        """What is known of the endpoints of each upstream, summed."""
-        for _ in self.settle():
-            pass
-        return self._sum.resilience
+    def shut(self, upstream: str) -> int:
+        """The workers in which the breakers of this upstream let no request pass."""
+        return sum(one.resilience[upstream].is_shut for one in self._living.values() if upstream in one.resilience)
 
     def settle(self) -> Iterator[None]:
         """Bring the kept sums up to date, in steps of a millisecond or so."""

@@ -174,6 +174,18 @@ def test_gauges_are_those_of_the_living() -> None:
     assert (totals.sum().in_flight, totals.sum().connections, totals.sum().accepted) == ({}, [], 10)
 
 
+def test_whether_breakers_are_open_is_known_before_anything_is_added_up() -> None:
+    """A probe of readiness asks for that alone, so it does not pay for the sums of a scrape."""
+    totals = Totals()
+    for number, is_shut in ((0, 1), (1, 0), (2, 1)):
+        snapshot = counted(Counters())
+        snapshot.resilience = {"app": ResilienceSnapshot(is_shut=is_shut)}
+        totals.update(number, snapshot)
+    assert totals.shut("app") == 2
+    assert totals.shut("other") == 0
+    assert any(True for _ in totals.settle())  # all of that is still to do
+
+
 def test_adding_changes_neither() -> None:
     """A sum is a new snapshot; its parts stay as they were."""
     left, right = Counters(), Counters()
