@@ -27,6 +27,6 @@ requests; ``vacancies`` tells them when the first one is expected, and asks for 
 
 End. The first SIGINT, SIGTERM or SIGQUIT makes readiness fail, after ``shutdown_delay`` closes the doors, gives the
 workers ``drain_timeout`` for what is in flight, then ends the pools' processes, which may be serving it; exit status
-0. Whoever closes a listening socket accepts first who waits in its queue, so the last one to close loses nobody. The
-second signal ends everything at once; exit status 130. ``dispositions`` says what the other signals do.
+0. A process that closes a listening socket accepts first what waits in its queue, so the last one to close loses
+nobody. The second signal ends everything at once; exit status 130. ``dispositions`` says what the other signals do.
 """

@@ -294,7 +294,7 @@ class ControlProcess:
         return self._totals.settle()
 
     def shown(self, snapshot: Snapshot) -> None:
-        """Somebody has read these metrics; what is gone need not be kept any longer."""
+        """These metrics were read; what is gone need not be kept any longer."""
         self._totals.forget_gone(snapshot)
 
     def decisions(self) -> list[Decision]:

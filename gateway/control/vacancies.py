@@ -1,8 +1,9 @@
 """Upstreams of which no endpoint serves: workers are told whether to hold requests, and a request starts the first one.
 
-A pool speaks for itself (:mod:`gateway.pool.outlook`). Other upstreams are held only where replicas are counted by
-somebody who sees them and scaled by us: a cluster says that none is ready, and one has been asked for or will be. What
-is said of those holds for some seconds, so that nobody waits for an order that a dead control process cannot take back.
+A pool speaks for itself (:mod:`gateway.pool.outlook`). Other upstreams are held only where replicas are counted by a
+program that sees them and scaled by us: a cluster says that none is ready, and one has been asked for or will be.
+What is said of those holds for some seconds, so that nobody waits for an order that a dead control process cannot
+take back.
 """
 
 from __future__ import annotations

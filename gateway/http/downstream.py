@@ -409,7 +409,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._arm(self._door.timeouts.body_idle)
 
     def limit_body(self, size: int) -> None:
-        """Take so many bytes of this request's body, instead of what is usual."""
+        """Take ``size`` bytes of this request's body at most, instead of what is usual."""
         self._body_limit = size
 
     def limit_time(self, deadline: float) -> None:

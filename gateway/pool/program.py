@@ -18,7 +18,7 @@ def find_program(name: str) -> str | None:
     """The whole path of the program that ``name`` runs; None when there is none.
 
     ``python`` is the gateway's own interpreter. Others are looked for in PATH, then beside that interpreter, where the
-    programs of a virtual environment are that nobody has activated.
+    programs of a virtual environment are that is not activated.
     """
     if name == OURS:
         return sys.executable

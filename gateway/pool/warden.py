@@ -20,7 +20,7 @@ import sys
 from contextlib import suppress
 from typing import Final, NoReturn
 
-# Nobody else sends this one, which cannot be said of SIGUSR1.
+# No other program sends this one, which cannot be said of SIGUSR1.
 KILL: Final = signal.SIGRTMIN + 5
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36

@@ -103,11 +103,11 @@ class Hysteresis:
         self._moved_at = self._quiet_since = now
 
     def stay(self, now: float) -> None:
-        """What somebody has set or ordered is no surge: it stays for a whole hold."""
+        """What was set or ordered by hand is no surge: it stays for a whole hold."""
         self._stay_until = now + self.hold
 
     def silent(self, now: float) -> None:
-        """Until now nobody knew what was wanted: nothing is scaled in before a whole hold was seen again."""
+        """Until now it was not known what was wanted: nothing is scaled in before a whole hold was seen again."""
         self._tops.clear()
         self._out_at = self._quiet_since = now
         self.stay(now)

@@ -42,7 +42,7 @@ FROZEN_FOR: Final = 3600.0
 _FIRST_ANSWERS: Final = 10.0
 """Seconds after the first replica has come in which the objective burns for those who waited for it."""
 _BY_WORD: Final = frozenset({"pause", "freeze", "owner"})
-"""Guards that put somebody else's word above the votes."""
+"""Guards that put another's word above the votes."""
 _IN_STEPS: Final = frozenset({"steps", "starts"})
 """Guards that let an order come to its number in several steps."""
 
@@ -97,7 +97,7 @@ class Scaler:
         self.is_queue_held = False
         """Whether who waits is kept waiting for capacity that is coming; the shell sets it."""
         self.is_paused = False
-        """Whether somebody has set the number to 0 by hand; the shell sets it."""
+        """Whether the number was set to 0 by hand; the shell sets it."""
         self.under_way: int | None = None
         """The number of a decision that is tried or asked for, and not carried out yet; the shell sets it."""
         self.desired: int | None = None
@@ -267,7 +267,7 @@ class Scaler:
         self._verifier.forget(decision)
 
     def changed(self, difference: int, now: float) -> None:
-        """Somebody else has changed the number by so many: nothing of ours is judged, and it stays for a hold."""
+        """The number was changed by ``difference`` from outside: nothing of ours is judged, and it stays for a hold."""
         self._verifier.forget()
         self._hysteresis.moved(difference, now)
         self._hysteresis.stay(now)
@@ -290,7 +290,7 @@ class Scaler:
             self.unpin()
 
     def _end_silence(self, signals: Signals, now: float) -> None:
-        """After a silence a new history begins: what was wanted before it says nothing of a load that nobody saw."""
+        """After a silence a new history begins: what was wanted before it says nothing of a load that was not seen."""
         if not signals.signal_valid:
             return
         read_at = now - signals.signal_age_s
@@ -353,7 +353,7 @@ class Scaler:
         """What scale-in must leave: a little more than is wanted, so that chance does not ask for it back."""
         slots, each = demand_slots(signals), signals.slots_per_replica
         if not wanted and not slots and not signals.queued:
-            return 0  # nobody asks for anything: the last replica may go, too
+            return 0  # nothing is asked for: the last replica may go, too
         return max(wanted, replicas_for(slots + max(DEADBAND * each, DEADBAND_SHARE * slots), each))
 
     def _overruled(self, plan: Plan, reason: str, revert: Revert | None, load: float, now: float) -> tuple[int, str]:

@@ -125,7 +125,7 @@ class Meter:
         self._is_steady = False
         if reading is not None and reading.has_data and _is_sound(reading):
             if self._history.add(reading):
-                self._growth = Growth()  # no change since a time that nobody saw is one that was seen
+                self._growth = Growth()  # no change since a time that was not seen is one that was seen
             self._note_pause(reading)
             self._seen_at = reading.at - reading.age
             known = self._known
@@ -222,13 +222,13 @@ class Meter:
         arrived = last.first_tries + last.retries - fast.first_tries - fast.retries
         offered = arrived / seconds if seconds else 0.0
         failed = _rate(last.failed, fast.failed, seconds)
-        # who answered nobody has not shown that it is well
+        # what answered nothing has not shown that it is well
         is_healthy = last.good > middle.good and not last.is_breaker_open
         is_healthy = is_healthy and burn_60 <= _HEALTHY_BURN and failed <= _FAILING * offered
         slots = self._slots.learn(_found(last), replicas.ready, is_healthy=is_healthy, now=last.at)
         service, service_cv2 = _service(last, middle, slow)
         arrival_cv2 = _arrival_cv2(last, slow)
-        # over less than a service time a burst would count for slots that nobody holds
+        # over less than a service time a burst would count for slots that nothing holds
         width = max(FAST, min(service * max(service / _MINUTES, 1.0), _LONGEST_WINDOW))
         recent = fast if width == FAST else history.back(width)
         usual = middle if width < MIDDLE else history.back(2.0 * width)

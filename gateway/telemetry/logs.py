@@ -40,7 +40,7 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 class Verbatim(NamedTuple):
-    """Text of somebody else's, which is neither cut nor searched for secrets."""
+    """Text of another program, which is neither cut nor searched for secrets."""
 
     text: str
 

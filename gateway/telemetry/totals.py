@@ -127,7 +127,7 @@ class Totals:
                     endpoint.reported = {}
 
     def forget_gone(self, shown: Snapshot) -> None:
-        """Forget the endpoints that only dead workers knew and that ``shown`` has shown to somebody.
+        """Forget the endpoints that only dead workers knew and that ``shown`` has shown.
 
         Nothing is forgotten of an upstream while no living worker speaks of it.
         """

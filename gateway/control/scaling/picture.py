@@ -11,7 +11,7 @@ asked for never stands for what is.
 | taken | the number to be seen | that; not within the patience: asked again; another number that stays: the new start |
 
 The patience is twice the 90th percentile of cold starts and five seconds. It doubles with each time of asking, and
-after :data:`ASKED_AT_MOST` times the decision is given up. An exact number is one that somebody writes down, such as
+after :data:`ASKED_AT_MOST` times the decision is given up. An exact number is one that is written down, such as
 ``spec.replicas``; a count of what is there wavers by itself, so another one must stay for the whole patience.
 """
 
@@ -51,7 +51,7 @@ class Fate(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Somebody else has set another number: it was ``before`` and is ``after``; ``void`` is what ends with that."""
+    """Another number was set from outside: it was ``before`` and is ``after``; ``void`` is what ends with that."""
 
     before: int
     after: int
@@ -59,7 +59,7 @@ class Change(NamedTuple):
 
 
 class Picture:
-    """One target's wanted, asked and seen; ``is_exact`` where the seen number is one that somebody writes down.
+    """One target's wanted, asked and seen; ``is_exact`` where the seen number is one that is written down.
 
     What only ``is_published`` is nobody's to bring about: it is not asked for again, and no news when it does not come.
     """
@@ -101,7 +101,7 @@ class Picture:
         """When that was true for certain; None before anything was seen."""
         self.state: State = "rest"
         self.base: int | None = None
-        """The number from which any other one is somebody else's."""
+        """Any other number than this was set from outside."""
         self.start = 0
         """The number that was seen when the present decision came."""
         self._delay = _FIRST
@@ -206,7 +206,7 @@ class Picture:
         if self.base is None:
             self.base = replicas.desired
         if self.asking is not None:
-            return None  # whoever is asked may be changing the number at this moment
+            return None  # the actuator may be changing the number at this moment
         match self.state:
             case "waiting":
                 return self._look_waiting(now, patience)
@@ -217,7 +217,7 @@ class Picture:
 
     def _look_at_rest(self, now: float, patience: float) -> Change | None:
         if not self.is_exact and self.asked is None:
-            self.base = self.seen.desired  # nobody has ever asked for any number, so it is nobody's
+            self.base = self.seen.desired  # no number was ever asked for, so any is the start
         if self.seen.desired == self.base:
             self._odd_since = None
             return None
@@ -271,7 +271,7 @@ class Picture:
         return None
 
     def _changed(self, now: float, patience: float) -> Change | None:
-        """Somebody else's number, when it stays."""
+        """A number that was set from outside, when it stays."""
         if self._odd_since is None:
             self._odd_since = now
         if not self.is_exact and now - self._odd_since < patience:

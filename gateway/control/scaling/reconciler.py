@@ -68,7 +68,7 @@ class Reconciler:
                 self._tell(*fate)
 
     def look(self, view: View, patience: float) -> Change | None:
-        """Compare what is seen with what was asked for; the change by somebody else, if there is one."""
+        """Compare what is seen with what was asked for; the change from outside, if there is one."""
         self.check()
         found = self.picture.look(view.replicas, view.at, self._clock.now(), patience)
         change = found if isinstance(found, Change) else None

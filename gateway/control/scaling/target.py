@@ -205,7 +205,7 @@ class Target:
             self._call_off(decision, now, "with so much less admitted requests had to wait")
 
     def _changed(self, change: Change, by: str, now: float) -> None:
-        """Somebody else has set another number, which is the new start."""
+        """Another number was set from outside, which is the new start."""
         if not self._is_ours:
             return
         who = by or "somebody else"
@@ -280,13 +280,13 @@ class Target:
 
     @property
     def is_paused(self) -> bool:
-        """Whether somebody has set the number to 0 where ``min`` is more: a pause, as an HPA has it."""
+        """Whether the number was set to 0 by hand where ``min`` is more: a pause, as an HPA has it."""
         has_none = self.picture.seen_at is not None and not self.picture.number
         return has_none and self.is_counted_elsewhere and self.scaler.settings.min > 0
 
     @property
     def is_counted_elsewhere(self) -> bool:
-        """Whether its replicas are seen by somebody else than we, from whom none is a fact and not a guess."""
+        """Whether its replicas are seen by another program, whose none is a fact and not a guess."""
         kind = self.scaler.settings.actuator.kind
         return kind in _COUNTED and kind != "pool"
 
@@ -474,7 +474,7 @@ class Target:
 
     @staticmethod
     def _is_by_word(decision: Decision) -> bool:
-        """Whether somebody has said so, whatever the numbers are."""
+        """Whether that was said by hand, whatever the numbers are."""
         return decision.mode == "pinned" or decision.reason in _BY_WORD
 
     def _tell(self, decision: Decision, event: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Guards that put somebody else's word above ours: a pause, a freeze, a pin, another owner."""
+"""Guards that put another's word above ours: a pause, a freeze, a pin, another owner."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Facts(NamedTuple):
     is_frozen: bool = False
     pin: int | None = None
     is_paused: bool = False
-    """Whether somebody has set the number to 0 by hand."""
+    """Whether the number was set to 0 by hand."""
     owner: str | None = None
     """Somebody else who scales the same target, by name."""
     is_starving: bool = False
