@@ -206,7 +206,8 @@ class ProcessPool:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End all processes at once."""
+        """End all processes at once, and let none take the place of another."""
+        self._is_running = False
         for place in self._places:
             place.kill()
 

@@ -328,3 +328,15 @@ async def test_kill_ends_every_state(tmp_path: Path) -> None:
         assert not endless.done() or endless.exception() or (await endless)[0] == 502
         endless.cancel()
         await asyncio.wait({endless})
+
+
+async def test_when_all_are_killed_none_takes_the_place_of_another(tmp_path: Path) -> None:
+    """As at a second Ctrl-C: nothing is started and nothing promoted on the way out."""
+    async with running_pool(tmp_path, "min = 1\nmax = 4\nstandby = 1") as running:
+        await running.until_states(ready=1, standby=1)
+        promoted = len(running.events("pool process ready"))
+        running.pool.kill()
+        running.pool.resize(4)
+        assert sum(running.states().values()) == 2
+        await until(lambda: len(running.events("pool process ended")) == 2)
+        assert len(running.events("pool process ready")) == promoted
